@@ -1,1 +1,38 @@
-//! See the crate README.
+#![doc = include_str!("../README.md")]
+
+mod admission;
+mod answer;
+mod answers_cache;
+mod assemble;
+mod chain;
+mod chat;
+mod config;
+mod documents;
+mod embed;
+mod entry;
+mod error;
+mod extractive;
+mod generate;
+mod health;
+mod line;
+mod reserve;
+mod stream;
+mod tries;
+
+pub use answer::{Answer, AnswerBody, AnswerHead, CacheUse, Cached};
+pub use assemble::{AssembleError, Engine};
+pub use config::{
+    Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
+    ProviderConfig, ProviderKind, ResilienceConfig,
+};
+pub use error::EngineError;
+pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
+pub use reserve::{Held, Success};
+pub use stream::AnswerStream;
+pub use tidegate_provider::{
+    ChatRequest, Chunk, ContentCounts, EmbedRequest, ErrorBody, OpenAiConfig, Provider,
+    ProviderError, RawObject, RequestError, Unavailability, Usage, mock,
+};
+pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
+pub use tidegate_store::{CacheStats, Level, Quota, UnknownReservation};
+pub use tidegate_work::Deadline;

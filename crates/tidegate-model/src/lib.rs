@@ -1,1 +1,1 @@
-//! See the crate README.
+#![doc = include_str!("../README.md")]

@@ -1,1 +1,12 @@
-//! See the crate README.
+#![doc = include_str!("../README.md")]
+
+mod block;
+mod chunk;
+mod sentence;
+mod token;
+mod word;
+
+pub use chunk::{Chunk, Chunker};
+pub use sentence::sentences;
+pub use token::{estimate_tokens, estimate_tokens_of_bytes};
+pub use word::words;

@@ -1,0 +1,198 @@
+//! What a request holds while it is being answered.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tidegate_resilience::{Outcome, Permit, Sample, Slot, TripCause};
+use tidegate_store::{Dimension, Limits, Refused, Reservation, Used};
+use tokio::time::Instant;
+
+use crate::entry::{Counters, Entry};
+
+/// A breaker permit, a slot and a reservation, given back together.
+///
+/// Dropping it means that the caller has left: the entry's health is not
+/// touched, and the tokens are given back only if nothing was sent yet.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    entry: Arc<Entry>,
+    held: Option<Box<Hold>>,
+    sent_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Hold {
+    permit: Permit,
+    _slot: Slot,
+    reservation: Reservation,
+}
+
+/// Why an entry has no room, and when that may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoRoom {
+    /// When there will be room, if that is known.
+    pub(crate) retry_after: Option<Duration>,
+    /// Whether a call that ends may make room earlier than that.
+    pub(crate) may_ring: bool,
+    pub(crate) cause: NoRoomCause,
+}
+
+/// What stands in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoomCause {
+    /// The entry failed too often, or is being probed after that.
+    Unhealthy,
+    /// The entry throttled us, or a limit of ours is reached.
+    Limited,
+    /// The request is larger than the whole limit; waiting cannot help.
+    TooLarge {
+        /// The limit, in tokens.
+        limit: u64,
+    },
+}
+
+impl Entry {
+    /// Breaker, slot, reservation: all of them, or none.
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        limits: &dyn Limits,
+        tokens: u64,
+    ) -> Result<Admission, NoRoom> {
+        let permit = self
+            .breaker
+            .permit(Instant::now().into_std())
+            .map_err(|refusal| {
+                let probing = matches!(refusal.cause, TripCause::Probing | TripCause::Ramp);
+                let cause = match refusal.cause {
+                    TripCause::Failures | TripCause::Probing => NoRoomCause::Unhealthy,
+                    TripCause::Throttled | TripCause::Ramp => NoRoomCause::Limited,
+                };
+                NoRoom {
+                    retry_after: Some(refusal.retry_after),
+                    may_ring: probing,
+                    cause,
+                }
+            })?;
+        let slot = self.slots.try_acquire().ok_or(NoRoom {
+            retry_after: None,
+            may_ring: true,
+            cause: NoRoomCause::Limited,
+        })?;
+        let reservation = limits.reserve(&self.name, &self.quota, tokens).await;
+        let reservation = reservation.map_err(|refused| self.no_room(&refused))?;
+        let held = Some(Box::new(Hold {
+            permit,
+            _slot: slot,
+            reservation,
+        }));
+        Ok(Admission {
+            entry: self.clone(),
+            held,
+            sent_at: None,
+        })
+    }
+
+    fn no_room(&self, refused: &Refused) -> NoRoom {
+        match refused {
+            Refused::TooLarge { limit, .. } => NoRoom {
+                retry_after: None,
+                may_ring: false,
+                cause: NoRoomCause::TooLarge { limit: *limit },
+            },
+            Refused::Throttled {
+                dimension,
+                retry_after,
+            } => NoRoom {
+                retry_after: *retry_after,
+                // Requests are never given back once sent; tokens may be.
+                may_ring: *dimension != Dimension::Requests && self.slots.in_use() > 1,
+                cause: NoRoomCause::Limited,
+            },
+        }
+    }
+}
+
+impl Admission {
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// From here on the upstream may have begun to work.
+    pub(crate) fn sent(&mut self) {
+        self.sent_at = Some(Instant::now());
+        self.entry.count_request();
+    }
+
+    /// Ends the call with what became of it and what it used.
+    pub(crate) fn finish(mut self, outcome: Outcome, used: Used) {
+        self.count(outcome);
+        let sample = match outcome {
+            Outcome::Success { latency } => Some(Sample::Success {
+                latency,
+                in_flight: self.entry.slots.in_use(),
+            }),
+            Outcome::Failure { .. } | Outcome::Throttled { .. } => Some(Sample::Overload),
+            Outcome::Ignored => None,
+        };
+        if let Some(sample) = sample {
+            self.entry.adapt(sample);
+        }
+        self.give_back(outcome, used);
+    }
+
+    fn count(&self, outcome: Outcome) {
+        let counters = &self.entry.counters;
+        match outcome {
+            Outcome::Success { .. } => {
+                Counters::add(&counters.successful);
+                let micros = self.elapsed().as_micros();
+                let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+                counters
+                    .response_micros
+                    .fetch_add(micros, Ordering::Relaxed);
+            }
+            Outcome::Failure { .. } => Counters::add(&counters.failed),
+            Outcome::Throttled { .. } => Counters::add(&counters.throttled),
+            Outcome::Ignored => Counters::add(&counters.abandoned),
+        }
+    }
+
+    /// The reservation alone, for a call that is made elsewhere: the breaker
+    /// hears of it when it is settled, and its lease stands for its slot.
+    pub(crate) fn into_reservation(mut self) -> Option<Reservation> {
+        self.held.take().map(|held| held.reservation)
+    }
+
+    /// Since the call was sent.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.sent_at.map_or(Duration::ZERO, |at| at.elapsed())
+    }
+
+    fn give_back(&mut self, outcome: Outcome, used: Used) {
+        let Some(held) = self.held.take() else { return };
+        let Hold {
+            permit,
+            _slot: slot,
+            reservation,
+        } = *held;
+        permit.record(outcome, Instant::now().into_std());
+        reservation.settle(used);
+        drop(slot);
+        self.entry.ring();
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if self.held.is_none() {
+            return;
+        }
+        if self.sent_at.is_some() {
+            Counters::add(&self.entry.counters.abandoned);
+            self.give_back(Outcome::Ignored, Used::Unknown);
+        } else {
+            self.give_back(Outcome::Ignored, Used::Nothing);
+        }
+    }
+}

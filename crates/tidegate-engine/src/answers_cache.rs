@@ -1,0 +1,145 @@
+//! Which answers may stand for each other, and how they are kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tidegate_provider::ChatRequest;
+
+use crate::answer::{Answer, AnswerBody, AnswerHead, Cached};
+
+/// An answer that was kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct CachedAnswer {
+    model: Arc<str>,
+    body: Bytes,
+}
+
+/// The layout below; bytes with another number are not read.
+const VERSION: u8 = 1;
+
+impl CachedAnswer {
+    /// The name under which answers to this request are kept: a digest over
+    /// every field, each with its length before it, so that no two different
+    /// requests run together.
+    pub(crate) fn key(request: &ChatRequest) -> String {
+        let mut fields: Vec<_> = request
+            .raw()
+            .iter()
+            .filter(|(key, _)| !is_transport(key))
+            .collect();
+        fields.sort_unstable_by_key(|(key, _)| *key);
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"tidegate answer 1");
+        for (key, value) in fields {
+            for part in [key.as_bytes(), value] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        format!("answer:{}", hasher.finalize().to_hex())
+    }
+
+    /// The version, the length of the model's name, the name, the body.
+    pub(crate) fn encode(model: &str, body: &Bytes) -> Bytes {
+        let mut out = BytesMut::with_capacity(model.len() + body.len() + 5);
+        out.put_u8(VERSION);
+        out.put_u32_le(u32::try_from(model.len()).unwrap_or(u32::MAX));
+        out.put_slice(model.as_bytes());
+        out.put_slice(body);
+        out.freeze()
+    }
+
+    /// What [`Self::encode`] made, and nothing for anything else.
+    pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
+        let mut rest = bytes.clone();
+        if rest.try_get_u8().ok()? != VERSION {
+            return None;
+        }
+        let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
+        if length > rest.len() {
+            return None;
+        }
+        let model = std::str::from_utf8(&rest.split_to(length)).ok()?.into();
+        Some(Self { model, body: rest })
+    }
+
+    pub(crate) fn into_answer(self) -> Answer {
+        let head = AnswerHead {
+            model: self.model,
+            attempts: 0,
+            degraded: Vec::new(),
+            cached: Cached::Hit,
+            upstream: Duration::ZERO,
+            waited: Duration::ZERO,
+        };
+        Answer {
+            head,
+            body: AnswerBody::Whole(self.body),
+        }
+    }
+}
+
+/// Fields that say how the answer travels and not what it is.
+fn is_transport(key: &str) -> bool {
+    matches!(key, "stream" | "stream_options")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> String {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}]{text}}}"#);
+        CachedAnswer::key(&ChatRequest::parse(Bytes::from(body)).unwrap())
+    }
+
+    #[test]
+    fn every_field_but_transport_is_part_of_the_key() {
+        assert_eq!(key(""), key(r#","stream":false"#));
+        let others = [
+            r#","n":1"#,
+            r#","n":2"#,
+            r#","temperature":0"#,
+            r#","tools":[]"#,
+            r#","user":"a""#,
+        ];
+        for (position, other) in others.iter().enumerate() {
+            assert_ne!(key(""), key(other));
+            for another in &others[position + 1..] {
+                assert_ne!(key(other), key(another));
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_fields_is_not() {
+        assert_eq!(key(r#","n":1,"seed":2"#), key(r#","seed":2,"n":1"#));
+    }
+
+    #[test]
+    fn neighbours_do_not_run_together() {
+        assert_ne!(key(r#","a":12,"b":3"#), key(r#","a":1,"b":23"#));
+    }
+
+    #[test]
+    fn what_was_kept_comes_back_and_other_bytes_are_a_miss() {
+        let body = Bytes::from_static(b"{}");
+        let kept = CachedAnswer::encode("p/m", &body);
+        assert_eq!(
+            CachedAnswer::decode(&kept),
+            Some(CachedAnswer {
+                model: "p/m".into(),
+                body
+            })
+        );
+        for broken in [
+            &b""[..],
+            &[9],
+            &[1, 255, 255, 255, 255],
+            &[1, 1, 0, 0, 0, 0xff],
+        ] {
+            assert_eq!(CachedAnswer::decode(&Bytes::copy_from_slice(broken)), None);
+        }
+    }
+}

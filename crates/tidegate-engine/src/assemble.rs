@@ -1,0 +1,203 @@
+//! The only place that builds rooms: one function per room.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tidegate_provider::mock::Mock;
+use tidegate_provider::{OpenAi, OpenAiConfigError, Provider, ProviderError};
+use tidegate_store::{Cache, Limits, MemoryCache, MemoryLimits, SingleFlight};
+use tidegate_work::Pool;
+
+use crate::answer::WholeAnswer;
+use crate::chain::{ANY, Chain, Chains};
+use crate::config::{CacheConfig, EngineConfig, EntryConfig, ProviderConfig, ProviderKind};
+use crate::error::EngineError;
+use crate::extractive::Extractive;
+use crate::generate::Generator;
+
+/// The request paths over assembled rooms. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(crate) rooms: Arc<Rooms>,
+}
+
+/// What the request paths use.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    pub(crate) chains: Chains,
+    pub(crate) generator: Generator,
+    pub(crate) cache: Arc<dyn Cache>,
+    pub(crate) cache_config: CacheConfig,
+    pub(crate) flights: SingleFlight<Result<WholeAnswer, EngineError>>,
+    providers: NamedProviders,
+}
+
+/// Providers in the order of the configuration.
+type NamedProviders = Vec<(String, Arc<dyn Provider>)>;
+
+/// Why an engine cannot be assembled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AssembleError {
+    /// A provider's configuration is unusable.
+    #[error("provider {name:?}: {reason}")]
+    Provider {
+        /// Which one.
+        name: String,
+        /// Why.
+        reason: OpenAiConfigError,
+    },
+    /// An entry names a provider that is not there.
+    #[error("model {model:?} names provider {provider:?}, which is not configured")]
+    UnknownProvider {
+        /// The chain.
+        model: String,
+        /// The provider.
+        provider: String,
+    },
+    /// A chain has no entries.
+    #[error("model {model:?} has an empty chain")]
+    EmptyChain {
+        /// The chain.
+        model: String,
+    },
+}
+
+impl Engine {
+    /// Builds every room and connects to nothing.
+    ///
+    /// # Errors
+    /// [`AssembleError`] names what does not fit together.
+    pub fn assemble(config: EngineConfig) -> Result<Self, AssembleError> {
+        let pool = Arc::new(pool());
+        let providers = providers(&config.providers, &pool)?;
+        let chains = chains(&config, &providers)?;
+        let rooms = Rooms {
+            chains,
+            generator: Generator {
+                limits: limits(),
+                resilience: config.resilience,
+            },
+            cache: cache(&config.cache),
+            cache_config: config.cache,
+            flights: SingleFlight::default(),
+            providers,
+        };
+        Ok(Self {
+            rooms: Arc::new(rooms),
+        })
+    }
+
+    /// The model names of the configuration, in its order.
+    pub fn models(&self) -> Vec<&str> {
+        self.rooms.chains.names().collect()
+    }
+
+    /// Whether each provider can be reached, without calling a model.
+    pub async fn reach(&self) -> Vec<(String, Result<(), ProviderError>)> {
+        let mut reached = Vec::new();
+        for (name, provider) in &self.rooms.providers {
+            reached.push((name.clone(), provider.reach().await));
+        }
+        reached
+    }
+}
+
+impl Rooms {
+    pub(crate) fn chain(&self, model: &str) -> Result<Arc<Chain>, EngineError> {
+        self.chains
+            .find(model)
+            .ok_or_else(|| EngineError::UnknownModel {
+                model: model.to_owned(),
+            })
+    }
+
+    /// A model's chain, or one entry as a chain of its own.
+    pub(crate) fn chain_or_entry(&self, name: &str) -> Result<Arc<Chain>, EngineError> {
+        match self.chains.entry_alone(name) {
+            Some(chain) => Ok(chain),
+            None => self.chain(name),
+        }
+    }
+}
+
+/// Queue in front of the CPU pool: a few times what it works on at once.
+const POOL_QUEUE: usize = 256;
+
+fn pool() -> Pool {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Pool::new(cores, POOL_QUEUE)
+}
+
+fn limits() -> Arc<dyn Limits> {
+    Arc::new(MemoryLimits::default())
+}
+
+fn cache(config: &CacheConfig) -> Arc<dyn Cache> {
+    Arc::new(MemoryCache::new(config.max_bytes))
+}
+
+fn providers(
+    configs: &[ProviderConfig],
+    pool: &Arc<Pool>,
+) -> Result<NamedProviders, AssembleError> {
+    configs
+        .iter()
+        .map(|config| Ok((config.name.clone(), provider(config, pool)?)))
+        .collect()
+}
+
+fn provider(config: &ProviderConfig, pool: &Arc<Pool>) -> Result<Arc<dyn Provider>, AssembleError> {
+    Ok(match &config.kind {
+        ProviderKind::OpenAi(openai) => {
+            Arc::new(
+                OpenAi::new(openai).map_err(|reason| AssembleError::Provider {
+                    name: config.name.clone(),
+                    reason,
+                })?,
+            )
+        }
+        ProviderKind::Extractive => Arc::new(Extractive::new(pool.clone())),
+        ProviderKind::Mock(script) => Arc::new(Mock::new(script.clone())),
+        ProviderKind::Custom(provider) => provider.clone(),
+    })
+}
+
+fn chains(config: &EngineConfig, providers: &NamedProviders) -> Result<Chains, AssembleError> {
+    let providers: HashMap<_, _> = providers.iter().cloned().collect();
+    for chain in &config.chains {
+        check_chain(&chain.name, &chain.entries, &providers)?;
+    }
+    let mut chains = Chains::new(providers, config.resilience.clone());
+    for chain in &config.chains {
+        chains.add(&chain.name, chain.entries.clone());
+    }
+    debug_assert!(
+        config
+            .chains
+            .iter()
+            .all(|chain| chain.name == ANY || chains.find(&chain.name).is_some())
+    );
+    Ok(chains)
+}
+
+fn check_chain(
+    model: &str,
+    entries: &[EntryConfig],
+    providers: &HashMap<String, Arc<dyn Provider>>,
+) -> Result<(), AssembleError> {
+    if entries.is_empty() {
+        return Err(AssembleError::EmptyChain {
+            model: model.to_owned(),
+        });
+    }
+    match entries
+        .iter()
+        .find(|entry| !providers.contains_key(&entry.provider))
+    {
+        None => Ok(()),
+        Some(entry) => Err(AssembleError::UnknownProvider {
+            model: model.to_owned(),
+            provider: entry.provider.clone(),
+        }),
+    }
+}

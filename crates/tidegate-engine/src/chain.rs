@@ -1,0 +1,166 @@
+//! Model names and the entries that serve them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tidegate_provider::Provider;
+
+use crate::config::{EntryConfig, ResilienceConfig};
+use crate::entry::Entry;
+use crate::line::Line;
+
+/// A model name with its entries, best first, and the line in front of them.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) name: String,
+    pub(crate) entries: Vec<Arc<Entry>>,
+    pub(crate) line: Arc<Line>,
+}
+
+/// All chains, and the entries that they share.
+#[derive(Debug)]
+pub(crate) struct Chains {
+    /// In the order of the configuration.
+    named: Vec<Arc<Chain>>,
+    by_name: HashMap<String, usize>,
+    any: Option<Any>,
+    entries: Mutex<HashMap<String, Arc<Entry>>>,
+    providers: HashMap<String, Arc<dyn Provider>>,
+    resilience: ResilienceConfig,
+}
+
+/// The chain for every name that is not listed.
+#[derive(Debug)]
+struct Any {
+    template: Vec<EntryConfig>,
+    made: Mutex<HashMap<String, Arc<Chain>>>,
+}
+
+/// Names that the wildcard may make; a client that tries names at random must
+/// not fill the memory.
+const MOST_MADE: usize = 256;
+/// The name, or the model, that stands for every name.
+pub(crate) const ANY: &str = "*";
+
+impl Chains {
+    pub(crate) fn new(
+        providers: HashMap<String, Arc<dyn Provider>>,
+        resilience: ResilienceConfig,
+    ) -> Self {
+        Self {
+            named: Vec::new(),
+            by_name: HashMap::new(),
+            any: None,
+            entries: Mutex::new(HashMap::new()),
+            providers,
+            resilience,
+        }
+    }
+
+    /// Adds a chain whose entries' providers are known.
+    pub(crate) fn add(&mut self, name: &str, entries: Vec<EntryConfig>) {
+        if name == ANY {
+            self.any = Some(Any {
+                template: entries,
+                made: Mutex::default(),
+            });
+            return;
+        }
+        let chain = self.make(name, &entries);
+        self.by_name.insert(name.to_owned(), self.named.len());
+        self.named.push(chain);
+    }
+
+    /// The chain that answers to a name.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Chain>> {
+        if let Some(position) = self.by_name.get(name) {
+            return self.named.get(*position).cloned();
+        }
+        let any = self.any.as_ref()?;
+        let mut made = any.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(chain) = made.get(name) {
+            return Some(chain.clone());
+        }
+        if made.len() >= MOST_MADE {
+            return None;
+        }
+        let chain = self.make(name, &any.template);
+        made.insert(name.to_owned(), chain.clone());
+        Some(chain)
+    }
+
+    /// The chain of a name that was asked for before or is configured.
+    pub(crate) fn configured(&self, name: &str) -> Option<Arc<Chain>> {
+        let named = self
+            .by_name
+            .get(name)
+            .and_then(|position| self.named.get(*position));
+        named.cloned().or_else(|| {
+            let made = self
+                .any
+                .as_ref()?
+                .made
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            made.get(name).cloned()
+        })
+    }
+
+    /// One known entry as a chain of its own.
+    pub(crate) fn entry_alone(&self, name: &str) -> Option<Arc<Chain>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries.get(name)?.clone();
+        let line = entry.own_line();
+        Some(Arc::new(Chain {
+            name: name.to_owned(),
+            entries: vec![entry],
+            line,
+        }))
+    }
+
+    /// The names of the configuration, without the wildcard.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.named.iter().map(|chain| chain.name.as_str())
+    }
+
+    /// Every entry that there is, by name.
+    pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = entries.values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Requests that wait, over all chains.
+    pub(crate) fn waiting(&self) -> usize {
+        let named: usize = self.named.iter().map(|chain| chain.line.waiting()).sum();
+        let made = self.any.as_ref().map_or(0, |any| {
+            let made = any.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.values().map(|chain| chain.line.waiting()).sum()
+        });
+        named + made
+    }
+
+    fn make(&self, name: &str, entries: &[EntryConfig]) -> Arc<Chain> {
+        let line = Arc::new(Line::new(self.resilience.max_waiting));
+        let entries = entries.iter().map(|config| self.entry(name, config));
+        let entries: Vec<_> = entries.inspect(|entry| entry.serve(&line)).collect();
+        Arc::new(Chain {
+            name: name.to_owned(),
+            entries,
+            line,
+        })
+    }
+
+    /// The one entry of this name, made when it is first asked for.
+    fn entry(&self, asked: &str, config: &EntryConfig) -> Arc<Entry> {
+        let mut config = config.clone();
+        if config.model == ANY {
+            asked.clone_into(&mut config.model);
+        }
+        let provider = self.providers[&config.provider].clone();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(Entry::new(&config, provider, &self.resilience));
+        entries.entry(config.name()).or_insert_with(make).clone()
+    }
+}

@@ -1,0 +1,103 @@
+//! Why a request got no answer, told apart by what its caller can do.
+
+use std::time::Duration;
+
+use tidegate_provider::{ErrorBody, Unavailability};
+
+/// Why a request got no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// No chain has this name.
+    #[error("model {model:?} is not configured; GET /v1/models lists what is")]
+    UnknownModel {
+        /// What was asked for.
+        model: String,
+    },
+    /// A limit is reached and will not free within the deadline.
+    #[error("every model of {model:?} is at its limit; retry in {} ms", retry_after.as_millis())]
+    Throttled {
+        /// What was asked for.
+        model: String,
+        /// When there will be room, if nobody else comes.
+        retry_after: Duration,
+    },
+    /// Every entry's breaker is open.
+    #[error("no model of {model:?} is healthy; retry in {} ms", retry_after.as_millis())]
+    NoHealthyModel {
+        /// What was asked for.
+        model: String,
+        /// When the next one will be probed.
+        retry_after: Duration,
+    },
+    /// Too many requests wait already.
+    #[error("{waiting} requests wait for {model:?} already; retry in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// What was asked for.
+        model: String,
+        /// How many wait.
+        waiting: usize,
+        /// A hint.
+        retry_after: Duration,
+    },
+    /// The request needs more tokens than a limit has in all.
+    #[error(
+        "the request needs about {tokens} tokens and no model of {model:?} allows more than {limit} in a window"
+    )]
+    TooLarge {
+        /// What was asked for.
+        model: String,
+        /// What the request may use.
+        tokens: u64,
+        /// The largest limit.
+        limit: u64,
+    },
+    /// Every attempt failed upstream.
+    #[error("no model of {model:?} answered, the last one: {reason}")]
+    Upstream {
+        /// What was asked for.
+        model: String,
+        /// How the last attempt failed.
+        reason: Unavailability,
+    },
+    /// An upstream refused the request itself.
+    #[error("{}", upstream_words(.0))]
+    Rejected(ErrorBody),
+    /// No entry serves this model, or none accepts our key.
+    #[error("{}", upstream_words(.0))]
+    NotServed(ErrorBody),
+    /// The deadline passed.
+    #[error("no answer within {} ms", budget.as_millis())]
+    DeadlineExceeded {
+        /// How long the request had.
+        budget: Duration,
+    },
+    /// A fault of ours.
+    #[error("internal error")]
+    Internal,
+}
+
+impl EngineError {
+    /// How long a caller should wait before it tries again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { retry_after, .. }
+            | Self::NoHealthyModel { retry_after, .. }
+            | Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::UnknownModel { .. }
+            | Self::TooLarge { .. }
+            | Self::Upstream { .. }
+            | Self::Rejected(_)
+            | Self::NotServed(_)
+            | Self::DeadlineExceeded { .. }
+            | Self::Internal => None,
+        }
+    }
+}
+
+fn upstream_words(body: &ErrorBody) -> String {
+    if body.message.is_empty() {
+        format!("the upstream refused with status {}", body.status)
+    } else {
+        body.message.clone()
+    }
+}

@@ -1,0 +1,472 @@
+//! Step 6 of a request: for each model of the chain admit, call, settle.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tidegate_provider::{
+    ChatRequest, Chunk, ChunkStream, Completion, EmbedRequest, ProviderError, Unavailability,
+};
+use tidegate_resilience::Outcome;
+use tidegate_store::{Limits, Used};
+use tidegate_work::Deadline;
+use tokio::time::Instant;
+
+use crate::admission::{Admission, NoRoom, NoRoomCause};
+use crate::chain::Chain;
+use crate::config::ResilienceConfig;
+use crate::entry::{Counters, Entry};
+use crate::error::EngineError;
+use crate::line::NoTurn;
+use crate::stream::Committed;
+use crate::tries::{Next, Tries, Verdict};
+
+/// What is asked of an upstream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Call<'a> {
+    Chat(&'a ChatRequest),
+    Stream(&'a ChatRequest),
+    Embed(&'a EmbedRequest),
+    /// Nothing by us: the caller wants room for a call of its own.
+    Elsewhere,
+}
+
+/// One request on its way through a chain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) call: Call<'a>,
+    pub(crate) prompt_tokens: u64,
+    pub(crate) most_output: Option<u64>,
+    pub(crate) deadline: Deadline,
+    /// How long the request had when it came.
+    pub(crate) budget: Duration,
+}
+
+/// What came back.
+pub(crate) enum Reply {
+    Whole(Completion),
+    Stream(Committed),
+}
+
+/// A reply and how it came about.
+pub(crate) struct Generated {
+    pub(crate) reply: Reply,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) attempts: u32,
+    pub(crate) degraded: Vec<String>,
+    pub(crate) upstream: Duration,
+    pub(crate) waited: Duration,
+}
+
+/// Walks chains on behalf of requests.
+#[derive(Debug)]
+pub(crate) struct Generator {
+    pub(crate) limits: Arc<dyn Limits>,
+    pub(crate) resilience: ResilienceConfig,
+}
+
+/// What a look over a chain found.
+enum Look {
+    Room(usize, Admission),
+    Wait(Wish),
+    Nothing,
+}
+
+/// When it is worth looking again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wish {
+    at: Option<Instant>,
+    may_ring: bool,
+    limited: bool,
+}
+
+impl Wish {
+    fn at(&mut self, at: Instant) {
+        self.at = Some(self.at.map_or(at, |known| known.min(at)));
+    }
+
+    fn add(&mut self, no_room: &NoRoom, now: Instant) {
+        if let Some(retry_after) = no_room.retry_after {
+            self.at(now + retry_after);
+        }
+        self.may_ring |= no_room.may_ring;
+        self.limited |= no_room.cause == NoRoomCause::Limited;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.at.is_none() && !self.may_ring
+    }
+
+    /// True when nothing can come of waiting before the deadline.
+    fn is_vain(&self, deadline: Deadline) -> bool {
+        let out_of_reach = self.at.is_none_or(|at| at >= deadline.instant());
+        deadline.is_past() || (out_of_reach && !self.may_ring)
+    }
+
+    fn look_again_at(&self, deadline: Deadline) -> Instant {
+        let until = self
+            .at
+            .map_or(deadline.instant(), |at| at.min(deadline.instant()));
+        if self.may_ring {
+            until.min(Instant::now() + LONGEST_NAP)
+        } else {
+            until
+        }
+    }
+
+    fn retry_after(&self) -> Duration {
+        self.at
+            .map_or(HINT, |at| at.saturating_duration_since(Instant::now()))
+            .max(SHORTEST_WAIT)
+    }
+}
+
+/// What a caller is told where nothing better is known.
+const HINT: Duration = Duration::from_secs(1);
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// Who waits looks again at least this often: a lease that expires elsewhere
+/// rings no bell.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+/// Chunks without content that are held back before a stream commits.
+const MOST_HELD_CHUNKS: usize = 64;
+
+impl Generator {
+    /// Finds room, calls, and goes on to the next entry until one answers.
+    ///
+    /// Dropping the future cancels the call under way and gives back whatever
+    /// it holds.
+    pub(crate) async fn generate(
+        &self,
+        chain: &Chain,
+        job: Job<'_>,
+    ) -> Result<Generated, EngineError> {
+        let mut tries = Tries::new(chain.entries.len());
+        let (mut upstream, mut waited) = (Duration::ZERO, Duration::ZERO);
+        loop {
+            let asked_at = Instant::now();
+            let (index, admission) = self.find_room(chain, &job, &mut tries).await?;
+            let sent_at = Instant::now();
+            waited += sent_at - asked_at;
+            tries.count_attempt();
+            let entry = admission.entry().clone();
+            let until = self.attempt_deadline(&job, &tries, index);
+            let outcome = self.attempt(admission, job.call, until).await;
+            upstream += sent_at.elapsed();
+            match outcome {
+                Ok(reply) => {
+                    let degraded = degraded(&entry, index);
+                    let attempts = tries.attempts();
+                    return Ok(Generated {
+                        reply,
+                        entry,
+                        attempts,
+                        degraded,
+                        upstream,
+                        waited,
+                    });
+                }
+                Err(ProviderError::Rejected(body)) => return Err(EngineError::Rejected(body)),
+                Err(error) => tries.failed(index, error, &self.resilience.backoff),
+            }
+            if job.deadline.is_past() {
+                return Err(EngineError::DeadlineExceeded { budget: job.budget });
+            }
+            self.pause_before_switch(job.deadline).await;
+        }
+    }
+
+    /// Room for a call that is made elsewhere.
+    pub(crate) async fn admit_elsewhere(
+        &self,
+        chain: &Chain,
+        tokens: u64,
+        deadline: Deadline,
+    ) -> Result<Admission, EngineError> {
+        let job = Job {
+            call: Call::Elsewhere,
+            prompt_tokens: tokens,
+            most_output: Some(0),
+            deadline,
+            budget: deadline.remaining(),
+        };
+        let mut tries = Tries::new(chain.entries.len());
+        self.find_room(chain, &job, &mut tries)
+            .await
+            .map(|(_, admission)| admission)
+    }
+
+    async fn pause_before_switch(&self, deadline: Deadline) {
+        let delay = self.resilience.attempt.switch_delay;
+        if !delay.is_zero() {
+            tokio::time::sleep_until(deadline.sooner(delay).instant()).await;
+        }
+    }
+
+    /// An admission at the first entry that has room.
+    async fn find_room(
+        &self,
+        chain: &Chain,
+        job: &Job<'_>,
+        tries: &mut Tries,
+    ) -> Result<(usize, Admission), EngineError> {
+        if tries.attempts() > 0 {
+            return self.find_room_again(chain, job, tries).await;
+        }
+        if chain.line.waiting() == 0 {
+            match self.look(chain, job, tries).await {
+                Look::Room(index, admission) => return Ok((index, admission)),
+                Look::Wait(_) => {}
+                Look::Nothing => return Err(exhausted(chain, job, tries)),
+            }
+        }
+        let _turn = chain
+            .line
+            .turn(job.deadline)
+            .await
+            .map_err(|reason| no_turn(chain, reason))?;
+        loop {
+            let wish = match self.look(chain, job, tries).await {
+                Look::Room(index, admission) => return Ok((index, admission)),
+                Look::Wait(wish) => wish,
+                Look::Nothing => return Err(exhausted(chain, job, tries)),
+            };
+            if wish.is_vain(job.deadline) {
+                return Err(no_room(chain, tries, wish));
+            }
+            tokio::select! {
+                () = chain.line.bell() => {}
+                () = tokio::time::sleep_until(wish.look_again_at(job.deadline)) => {}
+            }
+        }
+    }
+
+    /// The same for a request whose call failed: beside the line.
+    async fn find_room_again(
+        &self,
+        chain: &Chain,
+        job: &Job<'_>,
+        tries: &mut Tries,
+    ) -> Result<(usize, Admission), EngineError> {
+        loop {
+            let wish = match self.look(chain, job, tries).await {
+                Look::Room(index, admission) => return Ok((index, admission)),
+                Look::Wait(wish) => wish,
+                Look::Nothing => return Err(exhausted(chain, job, tries)),
+            };
+            if wish.is_vain(job.deadline) {
+                return Err(no_room(chain, tries, wish));
+            }
+            chain.line.beside(wish.look_again_at(job.deadline)).await;
+        }
+    }
+
+    /// Asks every entry that may still be tried, in order.
+    async fn look(&self, chain: &Chain, job: &Job<'_>, tries: &mut Tries) -> Look {
+        let now = Instant::now();
+        let mut wish = Wish::default();
+        for (index, entry) in chain.entries.iter().enumerate() {
+            let next = tries.next(index, now);
+            match next {
+                Next::Spent => continue,
+                Next::PausesUntil(at) => {
+                    wish.at(at);
+                    continue;
+                }
+                Next::First | Next::Repeat => {}
+            }
+            let tokens = entry.tokens_for(job.prompt_tokens, job.most_output);
+            match entry.admit(&*self.limits, tokens).await {
+                Ok(_) if next == Next::Repeat && !entry.may_repeat() => tries.spend(index),
+                Ok(admission) => {
+                    count_turn(entry, index, next);
+                    return Look::Room(index, admission);
+                }
+                Err(NoRoom {
+                    cause: NoRoomCause::TooLarge { limit },
+                    ..
+                }) => {
+                    tries.too_large(index, limit);
+                }
+                Err(no_room) => wish.add(&no_room, now),
+            }
+        }
+        if wish.is_empty() {
+            Look::Nothing
+        } else {
+            Look::Wait(wish)
+        }
+    }
+
+    async fn attempt(
+        &self,
+        mut admission: Admission,
+        call: Call<'_>,
+        until: Deadline,
+    ) -> Result<Reply, ProviderError> {
+        admission.sent();
+        let entry = admission.entry().clone();
+        let answer = until.run(send(&entry, call)).await;
+        match answer.unwrap_or_else(|_| Err(Unavailability::TimedOut.into())) {
+            Ok(Raw::Whole(completion)) => {
+                let latency = admission.elapsed();
+                let used = completion
+                    .usage
+                    .map_or(Used::Unknown, |usage| Used::Tokens(usage.total()));
+                admission.finish(Outcome::Success { latency }, used);
+                Ok(Reply::Whole(completion))
+            }
+            Ok(Raw::Stream(ready, chunks)) => Ok(Reply::Stream(Committed {
+                ready,
+                chunks,
+                admission,
+            })),
+            Err(error) => {
+                let (outcome, used) = self.consequence(&error, admission.elapsed());
+                admission.finish(outcome, used);
+                Err(error)
+            }
+        }
+    }
+
+    /// While another entry is left, an attempt may not eat up the deadline.
+    fn attempt_deadline(&self, job: &Job<'_>, tries: &Tries, index: usize) -> Deadline {
+        if tries.others_left(index) {
+            job.deadline.sooner(self.resilience.attempt.first_content)
+        } else {
+            job.deadline
+        }
+    }
+
+    /// What a failed call means for the entry's health and for its limits.
+    fn consequence(&self, error: &ProviderError, latency: Duration) -> (Outcome, Used) {
+        let failure = Outcome::Failure { latency };
+        match error {
+            ProviderError::Throttled { retry_after } => (
+                Outcome::Throttled {
+                    retry_after: *retry_after,
+                },
+                Used::Tokens(0),
+            ),
+            ProviderError::Unavailable(Unavailability::Connect) => (failure, Used::Nothing),
+            ProviderError::Unavailable(Unavailability::Status(_)) => (failure, Used::Tokens(0)),
+            // A caller in a hurry says nothing about the upstream.
+            ProviderError::Unavailable(Unavailability::TimedOut)
+                if latency < self.resilience.attempt.first_content =>
+            {
+                (Outcome::Ignored, Used::Unknown)
+            }
+            ProviderError::Unavailable(_) => (failure, Used::Unknown),
+            ProviderError::NotServed(body) if body.status == 401 => (failure, Used::Tokens(0)),
+            ProviderError::NotServed(_) | ProviderError::Rejected(_) => {
+                (Outcome::Ignored, Used::Tokens(0))
+            }
+        }
+    }
+}
+
+enum Raw {
+    Whole(Completion),
+    Stream(VecDeque<Chunk>, ChunkStream),
+}
+
+async fn send(entry: &Entry, call: Call<'_>) -> Result<Raw, ProviderError> {
+    match call {
+        Call::Chat(request) => entry
+            .provider
+            .complete(&entry.model, request)
+            .await
+            .map(Raw::Whole),
+        Call::Embed(request) => entry
+            .provider
+            .embed(&entry.model, request)
+            .await
+            .map(Raw::Whole),
+        Call::Elsewhere => Err(Unavailability::Connect.into()),
+        Call::Stream(request) => commit(entry.provider.stream(&entry.model, request).await?).await,
+    }
+}
+
+/// Reads on until the first content: up to there another model can still take
+/// over without the caller noticing.
+async fn commit(mut chunks: ChunkStream) -> Result<Raw, ProviderError> {
+    let mut ready = VecDeque::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        let committed = chunk.facts.has_content || chunk.facts.finished > 0;
+        ready.push_back(chunk);
+        if committed || ready.len() >= MOST_HELD_CHUNKS {
+            break;
+        }
+    }
+    Ok(Raw::Stream(ready, chunks))
+}
+
+fn count_turn(entry: &Entry, index: usize, next: Next) {
+    if next == Next::Repeat {
+        Counters::add(&entry.counters.retried);
+    }
+    if index > 0 {
+        Counters::add(&entry.counters.fallback_used);
+    }
+}
+
+fn degraded(entry: &Entry, index: usize) -> Vec<String> {
+    if index == 0 {
+        Vec::new()
+    } else {
+        vec![format!("fallback:{}", entry.name)]
+    }
+}
+
+fn no_turn(chain: &Chain, reason: NoTurn) -> EngineError {
+    let model = chain.name.clone();
+    match reason {
+        NoTurn::Full { waiting } => EngineError::Overloaded {
+            model,
+            waiting,
+            retry_after: HINT,
+        },
+        NoTurn::TooLate => EngineError::Throttled {
+            model,
+            retry_after: HINT,
+        },
+    }
+}
+
+fn no_room(chain: &Chain, tries: &Tries, wish: Wish) -> EngineError {
+    let (model, retry_after) = (chain.name.clone(), wish.retry_after());
+    if wish.limited {
+        return EngineError::Throttled { model, retry_after };
+    }
+    match tries.last().map(Verdict::of) {
+        Some(Verdict::Throttled(_)) => EngineError::Throttled { model, retry_after },
+        Some(Verdict::Unavailable(reason)) => EngineError::Upstream { model, reason },
+        Some(Verdict::NotServed(body)) => EngineError::NotServed(body),
+        None => EngineError::NoHealthyModel { model, retry_after },
+    }
+}
+
+fn exhausted(chain: &Chain, job: &Job<'_>, tries: &Tries) -> EngineError {
+    let model = chain.name.clone();
+    match (tries.last().map(Verdict::of), tries.largest_limit()) {
+        (Some(Verdict::Throttled(retry_after)), _) => EngineError::Throttled { model, retry_after },
+        (Some(Verdict::Unavailable(reason)), _) => EngineError::Upstream { model, reason },
+        (Some(Verdict::NotServed(body)), _) => EngineError::NotServed(body),
+        (None, Some(limit)) => {
+            let tokens = chain
+                .entries
+                .iter()
+                .map(|entry| entry.tokens_for(job.prompt_tokens, job.most_output));
+            EngineError::TooLarge {
+                model,
+                tokens: tokens.max().unwrap_or(0),
+                limit,
+            }
+        }
+        (None, None) => EngineError::NoHealthyModel {
+            model,
+            retry_after: HINT,
+        },
+    }
+}

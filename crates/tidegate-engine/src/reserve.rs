@@ -1,0 +1,110 @@
+//! The same limits for calls that are made elsewhere.
+
+use std::time::Duration;
+
+use tidegate_resilience::Outcome;
+use tidegate_store::{UnknownReservation, Used};
+use tidegate_work::Deadline;
+use tokio::time::Instant;
+
+use crate::assemble::Engine;
+use crate::error::EngineError;
+
+/// A reservation for a call that is made elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// To be settled with [`Engine::settle`].
+    pub id: String,
+    /// The `provider/model` to call.
+    pub model: String,
+    /// The reservation ends by itself after this time.
+    pub lease: Duration,
+}
+
+/// How long a call made elsewhere may take before its lease is given back.
+const LEASE: Duration = Duration::from_secs(600);
+
+impl Engine {
+    /// Reserves one request and `tokens` at the first entry of a chain that
+    /// has room, waiting for it in line until the deadline. `name` is a model
+    /// or a `provider/model`.
+    ///
+    /// # Errors
+    /// [`EngineError::Throttled`] with the time to wait, and the others that
+    /// [`Engine::chat`] has before a call is sent.
+    pub async fn reserve(
+        &self,
+        name: &str,
+        tokens: u64,
+        deadline: Deadline,
+    ) -> Result<Held, EngineError> {
+        let chain = self.rooms.chain_or_entry(name)?;
+        let admission = self
+            .rooms
+            .generator
+            .admit_elsewhere(&chain, tokens, deadline)
+            .await?;
+        let entry = admission.entry().clone();
+        let reservation = admission.into_reservation().ok_or(EngineError::Internal)?;
+        let id = self
+            .rooms
+            .generator
+            .limits
+            .hold(&entry.name, reservation, LEASE)
+            .await;
+        Ok(Held {
+            id,
+            model: entry.name.to_string(),
+            lease: LEASE,
+        })
+    }
+
+    /// Ends a reservation with what was used and whether the call succeeded.
+    ///
+    /// # Errors
+    /// [`UnknownReservation`] when it was settled before or has expired.
+    pub async fn settle(
+        &self,
+        id: &str,
+        tokens: u64,
+        success: Success,
+    ) -> Result<(), UnknownReservation> {
+        let name = self
+            .rooms
+            .generator
+            .limits
+            .settle(id, Used::Tokens(tokens))
+            .await?;
+        let entries = self.rooms.chains.entries();
+        if let Some(entry) = entries.iter().find(|entry| *entry.name == *name) {
+            let now = Instant::now().into_std();
+            if let Ok(permit) = entry.breaker.permit(now) {
+                permit.record(success.outcome(), now);
+            }
+            entry.ring();
+        }
+        Ok(())
+    }
+}
+
+/// How a call that was made elsewhere ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Success {
+    /// It was answered.
+    Answered,
+    /// It failed upstream.
+    Failed,
+}
+
+impl Success {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Answered => Outcome::Success {
+                latency: Duration::ZERO,
+            },
+            Self::Failed => Outcome::Failure {
+                latency: Duration::ZERO,
+            },
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A streamed answer on its way to the caller.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{FutureExt, Stream};
+use tidegate_provider::{Chunk, ChunkFacts, ChunkStream, ProviderError, Unavailability, Usage};
+use tidegate_resilience::Outcome;
+use tidegate_store::Used;
+use tokio::time::{Instant, Sleep};
+
+use crate::admission::Admission;
+use crate::error::EngineError;
+
+/// Chunks of one answer. The first content has arrived, so no other model
+/// will be tried: an upstream that dies from here on ends the stream in an
+/// error.
+///
+/// Dropping the stream cancels the upstream call and gives everything back.
+pub struct AnswerStream {
+    chunks: ChunkStream,
+    ready: VecDeque<Chunk>,
+    admission: Option<Admission>,
+    tally: Tally,
+    usage_wanted: UsageWanted,
+    model: Arc<str>,
+    patience: Patience,
+}
+
+/// Whether the caller asked to see the usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UsageWanted {
+    Yes,
+    No,
+}
+
+/// What was used, as far as it is known.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    prompt_tokens: u64,
+    content_chunks: u64,
+    usage: Option<Usage>,
+}
+
+impl Tally {
+    fn note(&mut self, facts: &ChunkFacts) {
+        self.content_chunks += u64::from(facts.has_content);
+        self.usage = facts.usage.or(self.usage);
+    }
+
+    /// What was used: the upstream's word, else one token a content chunk,
+    /// which is how servers stream.
+    fn used(&self) -> Used {
+        let counted = self.prompt_tokens + self.content_chunks;
+        Used::Tokens(self.usage.map_or(counted, |usage| usage.total()))
+    }
+}
+
+/// The longest wait between two chunks.
+struct Patience {
+    longest: Duration,
+    sleep: Pin<Box<Sleep>>,
+    running: bool,
+}
+
+impl Patience {
+    fn new(longest: Duration) -> Self {
+        Self {
+            longest,
+            sleep: Box::pin(tokio::time::sleep(longest)),
+            running: true,
+        }
+    }
+
+    /// Called when a chunk arrives.
+    fn rest(&mut self) {
+        self.running = false;
+    }
+
+    fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.running {
+            self.sleep.as_mut().reset(Instant::now() + self.longest);
+            self.running = true;
+        }
+        self.sleep.poll_unpin(cx)
+    }
+}
+
+/// A stream that has committed: chunks read so far, the rest, what it holds.
+pub(crate) struct Committed {
+    pub(crate) ready: VecDeque<Chunk>,
+    pub(crate) chunks: ChunkStream,
+    pub(crate) admission: Admission,
+}
+
+impl AnswerStream {
+    pub(crate) fn new(
+        committed: Committed,
+        prompt_tokens: u64,
+        usage_wanted: UsageWanted,
+        idle: Duration,
+    ) -> Self {
+        let Committed {
+            ready,
+            chunks,
+            admission,
+        } = committed;
+        Self {
+            chunks,
+            ready,
+            model: admission.entry().name.clone(),
+            admission: Some(admission),
+            tally: Tally {
+                prompt_tokens,
+                ..Tally::default()
+            },
+            usage_wanted,
+            patience: Patience::new(idle),
+        }
+    }
+
+    /// Tokens as the upstream reported them; complete once the stream ended.
+    pub fn usage(&self) -> Option<Usage> {
+        self.tally.usage
+    }
+
+    fn take_in(&mut self, chunk: Chunk) -> Option<Chunk> {
+        self.tally.note(&chunk.facts);
+        let only_usage = chunk.facts.without_choices && chunk.facts.usage.is_some();
+        (self.usage_wanted == UsageWanted::Yes || !only_usage).then_some(chunk)
+    }
+
+    fn complete(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            let latency = admission.elapsed();
+            admission.finish(Outcome::Success { latency }, self.tally.used());
+        }
+    }
+
+    fn broken(&mut self, error: &ProviderError) -> EngineError {
+        if let Some(admission) = self.admission.take() {
+            let latency = admission.elapsed();
+            let outcome = match error {
+                ProviderError::Throttled { retry_after } => Outcome::Throttled {
+                    retry_after: *retry_after,
+                },
+                ProviderError::Unavailable(_) => Outcome::Failure { latency },
+                ProviderError::NotServed(_) | ProviderError::Rejected(_) => Outcome::Ignored,
+            };
+            admission.finish(outcome, self.tally.used());
+        }
+        self.chunks = Box::pin(futures_util::stream::empty());
+        let reason = match error {
+            ProviderError::Unavailable(reason) => reason.clone(),
+            ProviderError::Throttled { .. }
+            | ProviderError::NotServed(_)
+            | ProviderError::Rejected(_) => Unavailability::ErrorInAnswer,
+        };
+        EngineError::Upstream {
+            model: self.model.to_string(),
+            reason,
+        }
+    }
+}
+
+impl Stream for AnswerStream {
+    type Item = Result<Chunk, EngineError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            let next = match this.ready.pop_front() {
+                Some(chunk) => Poll::Ready(Some(Ok(chunk))),
+                None if this.admission.is_none() => return Poll::Ready(None),
+                None => this.chunks.as_mut().poll_next(cx),
+            };
+            match next {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    this.patience.rest();
+                    if let Some(chunk) = this.take_in(chunk) {
+                        return Poll::Ready(Some(Ok(chunk)));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(this.broken(&error))));
+                }
+                Poll::Ready(None) => {
+                    this.complete();
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => {
+                    if this.patience.poll_lost(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    let error = this.broken(&Unavailability::TimedOut.into());
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for AnswerStream {
+    fn drop(&mut self) {
+        // The caller left: what was streamed so far has been used.
+        if let Some(admission) = self.admission.take() {
+            admission.finish(Outcome::Ignored, self.tally.used());
+        }
+    }
+}
+
+impl fmt::Debug for AnswerStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnswerStream")
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,124 @@
+//! `tidegate doctor`: what works, what does not, and why.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use clap::Args;
+use tidegate_engine::Engine;
+
+use super::{ConfigSource, Exit, runtime};
+use crate::config::Config;
+use crate::wiring;
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    source: ConfigSource,
+    /// Only ask whether a gateway is alive at the configured address
+    #[arg(long)]
+    live: bool,
+}
+
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) fn run(args: &DoctorArgs) -> Exit {
+    let config = match args.source.load() {
+        Ok(loaded) => loaded.config,
+        Err(exit) => return exit,
+    };
+    if args.live {
+        return alive(config.server.bind);
+    }
+    let file = args
+        .source
+        .file()
+        .map_or("none, defaults".to_owned(), |path| {
+            path.display().to_string()
+        });
+    row("ok", &format!("tidegate {}", env!("CARGO_PKG_VERSION")));
+    row("ok", &format!("configuration file: {file}"));
+    row(
+        "ok",
+        "state: memory of this process, lost when it ends; limits hold for this process alone",
+    );
+    describe_server(config.server.bind);
+    for name in &config.unsupported_env {
+        row(
+            "warn",
+            &format!("{name} is set, and this version makes no use of it"),
+        );
+    }
+    providers(&config)
+}
+
+fn describe_server(bind: SocketAddr) {
+    match status_of(bind, "/health/live") {
+        Some(200) => row("ok", &format!("a gateway answers at http://{bind}")),
+        Some(status) => row(
+            "warn",
+            &format!("something answers at http://{bind} with {status}"),
+        ),
+        None => row("ok", &format!("http://{bind} is free to listen on")),
+    }
+}
+
+fn providers(config: &Config) -> Exit {
+    let engine = match Engine::assemble(wiring::engine_config(config)) {
+        Ok(engine) => engine,
+        Err(error) => {
+            row("fail", &error.to_string());
+            return Exit::Usage;
+        }
+    };
+    let reached = match runtime(Some(1)) {
+        Ok(runtime) => runtime.block_on(engine.reach()),
+        Err(error) => {
+            row("fail", &format!("the runtime does not start: {error}"));
+            return Exit::Usage;
+        }
+    };
+    let mut exit = Exit::Clean;
+    for (name, outcome) in reached {
+        match outcome {
+            Ok(()) => row("ok", &format!("provider {name} can be reached")),
+            Err(error) => {
+                row(
+                    "fail",
+                    &format!("provider {name} cannot be reached: {error}"),
+                );
+                exit = Exit::Unreachable;
+            }
+        }
+    }
+    exit
+}
+
+fn row(word: &str, text: &str) {
+    let _ = writeln!(std::io::stdout(), "{word:<5}{text}");
+}
+
+fn alive(bind: SocketAddr) -> Exit {
+    if status_of(bind, "/health/live") == Some(200) {
+        return Exit::Clean;
+    }
+    eprintln!("error: no gateway answers at http://{bind}");
+    Exit::Unreachable
+}
+
+/// The status of a GET, without a client: this has to work in a container
+/// that has nothing else.
+fn status_of(addr: SocketAddr, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect_timeout(&addr, PROBE_TIMEOUT).ok()?;
+    stream.set_read_timeout(Some(PROBE_TIMEOUT)).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).ok()?;
+    std::str::from_utf8(&head)
+        .ok()?
+        .strip_prefix("HTTP/1.1 ")?
+        .parse()
+        .ok()
+}

@@ -1,0 +1,106 @@
+//! The command line.
+
+mod config;
+mod doctor;
+mod mock;
+mod models;
+mod serve;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+/// The gate that an application's LLM traffic flows through.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, about, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 clean, 1 findings, 2 usage or configuration, \
+3 upstream or store unreachable, 4 partial result, 130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start the gateway
+    Serve(serve::ServeArgs),
+    /// Start a scripted upstream for tests and benchmarks
+    Mock(mock::MockArgs),
+    /// Check, show or write configuration
+    Config(config::ConfigArgs),
+    /// List the configured models
+    Models(models::ModelsArgs),
+    /// Say what works, what does not, and why
+    Doctor(doctor::DoctorArgs),
+    /// Write completions for a shell to standard output
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Args)]
+struct ConfigSource {
+    /// Configuration file; `tidegate.toml` in the current folder if it is there
+    #[arg(long, short, value_name = "FILE", env = "TIDEGATE_CONFIG")]
+    config: Option<std::path::PathBuf>,
+    /// Override one setting, `--set server.bind=127.0.0.1:9000`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = source::key_value)]
+    overrides: Vec<(String, String)>,
+}
+
+/// How a command ended; the only place that knows numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    Clean,
+    Usage,
+    Unreachable,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Clean => Self::SUCCESS,
+            Exit::Usage => Self::from(2),
+            Exit::Unreachable => Self::from(3),
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let exit = match Cli::parse().verb {
+        Verb::Serve(args) => serve::run(&args),
+        Verb::Mock(args) => mock::run(&args),
+        Verb::Config(args) => config::run(&args),
+        Verb::Models(args) => models::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
+        Verb::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "tidegate",
+                &mut std::io::stdout(),
+            );
+            Exit::Clean
+        }
+    };
+    exit.into()
+}
+
+/// A runtime with a thread per core, or all in this thread where there is one.
+fn runtime(workers: Option<usize>) -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match workers.unwrap_or(cores) {
+        1 => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build(),
+        workers => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers)
+            .enable_all()
+            .build(),
+    }
+}

@@ -1,0 +1,138 @@
+//! `tidegate serve`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Args;
+use tidegate_engine::Engine;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfigSource, Exit, runtime};
+use crate::config::Config;
+use crate::http::{AccessLog, Gate, GateSettings};
+use crate::server::{Server, Shutdown};
+use crate::{logging, wiring};
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    source: ConfigSource,
+    /// Address to listen on; the same as `--set server.bind=…`
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<SocketAddr>,
+}
+
+pub(super) fn run(args: &ServeArgs) -> Exit {
+    let mut source = args.source.clone();
+    source.overrides.extend(
+        args.bind
+            .map(|bind| ("server.bind".to_owned(), bind.to_string())),
+    );
+    let config = match source.load() {
+        Ok(loaded) => loaded.config,
+        Err(exit) => return exit,
+    };
+    logging::init(&config.log);
+    let engine = match Engine::assemble(wiring::engine_config(&config)) {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Usage;
+        }
+    };
+    match runtime(config.server.workers) {
+        Ok(runtime) => runtime.block_on(serve(config, engine)),
+        Err(error) => {
+            eprintln!("error: the runtime does not start: {error}");
+            Exit::Usage
+        }
+    }
+}
+
+async fn serve(config: Config, engine: Engine) -> Exit {
+    let settings = GateSettings {
+        deadline: config.server.deadline,
+        max_body_bytes: config.server.max_body_bytes,
+        access_log: if config.log.access {
+            AccessLog::On
+        } else {
+            AccessLog::Off
+        },
+    };
+    let gate = Arc::new(Gate::new(engine, settings));
+    let server = match Server::bind(config.server.bind, gate).await {
+        Ok(server) => server,
+        Err(error) => {
+            eprintln!(
+                "error: {} cannot be listened on: {error}",
+                config.server.bind
+            );
+            return Exit::Usage;
+        }
+    };
+    let addr = server.local_addr().unwrap_or(config.server.bind);
+    greet(&config, addr);
+    let shutdown = Shutdown::default();
+    let drain = config.server.drain;
+    let (cut, ()) = tokio::join!(server.run(shutdown.clone(), drain), async {
+        let reason = asked_to_stop().await;
+        tracing::info!(drain_ms = drain.as_millis() as u64, "{reason}: draining");
+        shutdown.begin();
+    });
+    if cut > 0 {
+        tracing::warn!(
+            connections = cut,
+            "{cut} connections were cut when the drain time ended"
+        );
+    }
+    Exit::Clean
+}
+
+/// Waits for SIGTERM or SIGINT; says which it was.
+async fn asked_to_stop() -> &'static str {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        // Without handlers the system ends the process by itself.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// The same for those who do not care which.
+pub(super) async fn until_asked_to_stop() {
+    asked_to_stop().await;
+}
+
+/// What a person wants to see first; machines read the log.
+fn greet(config: &Config, addr: SocketAddr) {
+    tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "listening on http://{addr}");
+    for name in &config.unsupported_env {
+        tracing::warn!(variable = %name, "{name} is set, and this version makes no use of it");
+    }
+    let model = config
+        .models
+        .first()
+        .map_or("extractive", |model| model.name.as_str());
+    let model = if model == "*" { "gpt-4o-mini" } else { model };
+    if config
+        .providers
+        .iter()
+        .all(|provider| provider.kind == crate::config::ProviderKind::Extractive)
+    {
+        tracing::warn!(
+            "no provider is configured: the built-in extractive model answers from the shipped \
+             documents; set OPENAI_API_KEY or OPENAI_BASE_URL, or write a tidegate.toml"
+        );
+    }
+    eprintln!(
+        "\nTry it:\n  curl http://{addr}/v1/chat/completions -H 'content-type: application/json' \\\n    \
+         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \
+         \"When does the breaker open?\"}}]}}'\n"
+    );
+}

@@ -1,0 +1,458 @@
+//! The table of all settings: the one place where a key, its kind, its default
+//! and its meaning are written down.
+
+use super::typed::{Level, LogFormat, ProviderKind};
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Such as `server.deadline_ms`, or `providers.name` in an array table.
+    pub path: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// What holds when nobody sets it.
+    pub default: Fallback,
+    /// What it does, for the default file, the schema and the reference.
+    pub doc: &'static str,
+}
+
+/// What values a key takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// An integer in `min..=max`.
+    Integer {
+        /// Smallest value.
+        min: u64,
+        /// Largest value.
+        max: u64,
+    },
+    /// A number in `min..=1`.
+    Share {
+        /// Smallest value.
+        min: f64,
+    },
+    /// An IP address with a port.
+    Address,
+    /// One of a few words.
+    Word {
+        /// The words of this version.
+        allowed: &'static [&'static str],
+        /// Words that only a later version knows.
+        later: &'static [&'static str],
+    },
+    /// Lower-case letters, digits, `_` and `-`.
+    Name,
+    /// Any text that is not empty.
+    Text,
+    /// An http or https URL without credentials, query or fragment.
+    Url,
+    /// `env:NAME` or `file:PATH`.
+    Secret,
+    /// A table of header names to text or secrets.
+    Headers,
+    /// A list of `provider/model` that is not empty.
+    Chain,
+    /// An integer of at least 1, or `unlimited`.
+    Limit,
+}
+
+/// What holds when a key is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// This value, written as in an environment variable.
+    Value(&'static str),
+    /// Nothing does: the key must be set. Holds an example in TOML.
+    Required(&'static str),
+    /// The setting is absent. Holds an example in TOML.
+    Absent(&'static str),
+}
+
+impl Key {
+    /// The table that the key stands in, such as `resilience.backoff_ms`.
+    pub fn section(&self) -> &'static str {
+        self.path
+            .rsplit_once('.')
+            .map_or("", |(section, _)| section)
+    }
+
+    /// The key without its table.
+    pub fn name(&self) -> &'static str {
+        self.path
+            .rsplit_once('.')
+            .map_or(self.path, |(_, name)| name)
+    }
+}
+
+/// The key at `path`, which may be in any table.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    let all = [KEYS, PROVIDER_KEYS, MODEL_KEYS];
+    all.into_iter().flatten().find(|key| key.path == path)
+}
+
+/// Tables in the order of the reference, with what they are about.
+pub(super) const SECTIONS: &[(&str, &str)] = &[
+    (
+        "server",
+        "Where tidegate listens and how long it works on one request.",
+    ),
+    ("log", "What is written to standard error."),
+    ("cache", "Answers that are kept and served again."),
+    (
+        "resilience",
+        "How failures of upstream models are met; holds for every chain entry.",
+    ),
+    (
+        "resilience.backoff_ms",
+        "Waiting before the same entry is tried again.",
+    ),
+    (
+        "providers",
+        "Where models run. Without any, OPENAI_API_KEY or OPENAI_BASE_URL set one up;\n\
+         without those, the built-in extractive model answers.",
+    ),
+    (
+        "models",
+        "What clients ask for, and which entries serve it, first choice first.\n\
+         May be left out when there is exactly one provider.",
+    ),
+];
+
+/// The array tables among [`SECTIONS`].
+pub(super) const ARRAY_TABLES: &[(&str, &[Key])] =
+    &[("providers", PROVIDER_KEYS), ("models", MODEL_KEYS)];
+
+/// Sections that later versions know.
+pub(super) const LATER_SECTIONS: &[&str] = &[
+    "store",
+    "sessions",
+    "guard",
+    "pipeline",
+    "embedder",
+    "retrieval",
+    "documents",
+    "tasks",
+    "fulfill",
+    "roots",
+    "schedules",
+    "keys",
+];
+
+/// Keys of present sections that later versions know.
+pub(super) const LATER_KEYS: &[&str] = &["cache.refresh_ahead", "providers.region"];
+
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+const YEAR_S: u64 = 31_536_000;
+const GIB: u64 = 1 << 30;
+
+/// Largest rate or concurrency; far above any provider's, far below overflow.
+pub(super) const MAX_LIMIT: u64 = 1_000_000_000_000;
+
+const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key {
+        path,
+        kind,
+        default: Fallback::Value(default),
+        doc,
+    }
+}
+
+const fn required(path: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+    Key {
+        path,
+        kind,
+        default: Fallback::Required(example),
+        doc,
+    }
+}
+
+const fn optional(path: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+    Key {
+        path,
+        kind,
+        default: Fallback::Absent(example),
+        doc,
+    }
+}
+
+const fn integer(min: u64, max: u64) -> Kind {
+    Kind::Integer { min, max }
+}
+
+const fn word(allowed: &'static [&'static str]) -> Kind {
+    Kind::Word {
+        allowed,
+        later: &[],
+    }
+}
+
+const SHARE: Kind = Kind::Share { min: 0.0 };
+
+/// All settings outside `[[providers]]` and `[[models]]`.
+pub const KEYS: &[Key] = &[
+    key(
+        "server.bind",
+        Kind::Address,
+        "127.0.0.1:8080",
+        "Address and port to listen on.",
+    ),
+    key(
+        "server.deadline_ms",
+        integer(1, HOUR_MS),
+        "60000",
+        "Longest time that one request may take, all attempts and waiting included.",
+    ),
+    key(
+        "server.drain_ms",
+        integer(0, 600_000),
+        "30000",
+        "Time that running requests get to finish once tidegate is told to stop.",
+    ),
+    key(
+        "server.allow_public",
+        Kind::Flag,
+        "false",
+        "Allows addresses that other machines reach; whoever does can spend your money.",
+    ),
+    key(
+        "server.max_body_bytes",
+        integer(1024, GIB),
+        "10485760",
+        "Largest request body that is accepted.",
+    ),
+    key(
+        "server.stream_idle_ms",
+        integer(1, HOUR_MS),
+        "60000",
+        "Longest silence inside a streamed answer before it is given up.",
+    ),
+    key(
+        "server.workers",
+        integer(0, 256),
+        "0",
+        "Worker threads; 0 is one per core.",
+    ),
+    key(
+        "log.level",
+        word(Level::WORDS),
+        "info",
+        "Least severe messages that are written.",
+    ),
+    key(
+        "log.format",
+        word(LogFormat::WORDS),
+        "auto",
+        "Form of the messages; auto is text on a terminal and json elsewhere.",
+    ),
+    key(
+        "log.access",
+        Kind::Flag,
+        "true",
+        "Writes one line per request.",
+    ),
+    key(
+        "cache.answers",
+        Kind::Flag,
+        "false",
+        "Keeps answers and serves equal requests from them.",
+    ),
+    key(
+        "cache.ttl_s",
+        integer(1, YEAR_S),
+        "3600",
+        "Seconds that an answer is kept.",
+    ),
+    key(
+        "cache.max_bytes",
+        integer(0, 1024 * GIB),
+        "268435456",
+        "Memory for kept answers; the least useful ones make room.",
+    ),
+    key(
+        "resilience.failure_threshold",
+        integer(1, 10_000),
+        "5",
+        "Failures in a row that open an entry's circuit.",
+    ),
+    key(
+        "resilience.success_threshold",
+        integer(1, 10_000),
+        "2",
+        "Successful probes in a row that close it again.",
+    ),
+    key(
+        "resilience.cooldown_ms",
+        integer(1, HOUR_MS),
+        "60000",
+        "Time that an open circuit waits before a probe; the n-th time in a row, n times that.",
+    ),
+    key(
+        "resilience.max_cooldown_ms",
+        integer(1, DAY_MS),
+        "600000",
+        "Longest time that a circuit stays open; at least cooldown_ms.",
+    ),
+    key(
+        "resilience.failure_rate",
+        SHARE,
+        "0.0",
+        "Share of failed calls within the window that opens the circuit; 0 is off.",
+    ),
+    key(
+        "resilience.minimum_calls",
+        integer(1, 1_000_000),
+        "20",
+        "Calls within the window before failure_rate and slow_call_rate count.",
+    ),
+    key(
+        "resilience.slow_call_ms",
+        integer(0, HOUR_MS),
+        "0",
+        "Calls that take at least this long are slow; 0 is off.",
+    ),
+    key(
+        "resilience.slow_call_rate",
+        Kind::Share { min: 0.01 },
+        "0.5",
+        "Share of slow calls within the window that opens the circuit.",
+    ),
+    key(
+        "resilience.attempt_ms",
+        integer(1, HOUR_MS),
+        "30000",
+        "Time that an attempt may take until its first content, while another entry is left.",
+    ),
+    key(
+        "resilience.switch_delay_ms",
+        integer(0, 600_000),
+        "0",
+        "Waiting before the next entry of a chain is tried.",
+    ),
+    key(
+        "resilience.retry_budget",
+        SHARE,
+        "0.2",
+        "Retries on the same entry, at most, as a share of requests.",
+    ),
+    key(
+        "resilience.adaptive",
+        Kind::Flag,
+        "false",
+        "Finds the concurrency that a provider bears; max_concurrent is then the most.",
+    ),
+    key(
+        "resilience.window_ms",
+        integer(1000, HOUR_MS),
+        "60000",
+        "Window of rates: limits are given per minute and hold in every window of this length.",
+    ),
+    key(
+        "resilience.max_waiting",
+        integer(0, 1_000_000),
+        "1024",
+        "Requests that may queue for a model's room; further ones are refused at once.",
+    ),
+    key(
+        "resilience.backoff_ms.base",
+        integer(0, HOUR_MS),
+        "2000",
+        "Longest wait before the first retry, of which a random part is waited; doubles each time.",
+    ),
+    key(
+        "resilience.backoff_ms.max",
+        integer(0, HOUR_MS),
+        "120000",
+        "Longest wait before any retry; at least base.",
+    ),
+    key(
+        "resilience.backoff_ms.retries",
+        integer(0, 100),
+        "3",
+        "Retries of one entry before the next is tried.",
+    ),
+];
+
+/// The settings of one `[[providers]]` table.
+pub const PROVIDER_KEYS: &[Key] = &[
+    required(
+        "providers.name",
+        Kind::Name,
+        "\"local\"",
+        "Name that chains use; each one once.",
+    ),
+    required(
+        "providers.kind",
+        Kind::Word {
+            allowed: ProviderKind::WORDS,
+            later: &["anthropic", "bedrock"],
+        },
+        "\"openai\"",
+        "openai is any server that speaks its API (OpenAI, Azure, Ollama, vLLM, Groq, …).",
+    ),
+    optional(
+        "providers.base_url",
+        Kind::Url,
+        "\"http://127.0.0.1:11434/v1\"",
+        "Where the API starts; kind openai needs it, the others take none.",
+    ),
+    optional(
+        "providers.api_key",
+        Kind::Secret,
+        "\"env:LOCAL_KEY\"",
+        "Key for kind openai, as env:NAME or file:PATH.",
+    ),
+    optional(
+        "providers.headers",
+        Kind::Headers,
+        "{ x-team = \"search\" }",
+        "Further headers for kind openai; values may be env:NAME or file:PATH.",
+    ),
+    key(
+        "providers.stream_usage",
+        Kind::Flag,
+        "true",
+        "Asks kind openai for token counts at the end of streamed answers.",
+    ),
+];
+
+/// The settings of one `[[models]]` table.
+pub const MODEL_KEYS: &[Key] = &[
+    required(
+        "models.name",
+        Kind::Text,
+        "\"default\"",
+        "What clients ask for; \"*\" is any name not otherwise listed.",
+    ),
+    required(
+        "models.chain",
+        Kind::Chain,
+        "[\"local/llama3.2\", \"local/qwen2.5\"]",
+        "Entries, best first; \"provider/*\", under \"*\" only, passes on the name asked for.",
+    ),
+    key(
+        "models.requests_per_minute",
+        Kind::Limit,
+        "30",
+        "For each entry of the chain; entries shared by several models share one budget.",
+    ),
+    key(
+        "models.tokens_per_minute",
+        Kind::Limit,
+        "120000",
+        "Likewise for input and output tokens.",
+    ),
+    key(
+        "models.max_concurrent",
+        Kind::Limit,
+        "5",
+        "Likewise for requests at the same time.",
+    ),
+    key(
+        "models.default_output_tokens",
+        integer(1, 10_000_000),
+        "1024",
+        "Output tokens that are set aside when a request does not limit them.",
+    ),
+];

@@ -1,0 +1,106 @@
+//! Configuration: defaults, then `tidegate.toml`, then the environment, then
+//! flags, turned into one typed [`Config`] in one step.
+//!
+//! Everything a user can learn about a setting comes from one table,
+//! [`KEYS`] and its companions for `[[providers]]` and `[[models]]`: the
+//! checks, the environment variable, the default file, the JSON Schema and the
+//! reference. The module opens no file and reads no environment itself; the
+//! caller hands in [`Sources`], so tests need neither.
+
+mod automatic;
+mod build;
+mod env;
+mod file;
+mod keys;
+mod kinds;
+mod layers;
+mod models;
+mod node;
+mod problems;
+mod providers;
+mod render;
+mod rows;
+mod schema;
+mod secret;
+mod typed;
+mod unknown;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use env::env_name;
+pub use keys::{Fallback, KEYS, Key, Kind, MODEL_KEYS, PROVIDER_KEYS};
+pub use problems::{Problem, Problems};
+pub use render::{default_toml, reference_markdown};
+pub use schema::schema_json;
+pub use secret::Secret;
+pub use typed::{
+    Backoff, Breaker, Cache, ChainEntry, Config, Header, Level, Limits, Log, LogFormat, Model,
+    OpenAi, Provider, ProviderKind, Resilience, Server,
+};
+
+use layers::Layers;
+use problems::Report;
+
+/// Where settings come from, weakest first: file, environment, flags.
+pub struct Sources<'a> {
+    /// Display name and text of the configuration file, if there is one.
+    pub file: Option<(String, String)>,
+    /// Value of an environment variable; `None` when unset or not UTF-8.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Names of all environment variables, to find misspelled ones.
+    pub env_names: Vec<String>,
+    /// Settings from the command line as `("server.bind", "[::1]:80")`; of two
+    /// for the same path the later one counts.
+    pub flags: Vec<(String, String)>,
+    /// Reads a `file:PATH` secret.
+    pub read_file: &'a dyn Fn(&str) -> std::io::Result<String>,
+}
+
+/// A configuration without problems, and where each value came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The typed settings.
+    pub config: Config,
+    /// Every setting in force, in the order of the reference.
+    pub origins: Vec<Setting>,
+}
+
+/// One setting in force, for people to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Such as `server.bind` or `providers[0].base_url`.
+    pub path: String,
+    /// The value as TOML, or `<hidden>` for anything that may hold a secret.
+    pub value: String,
+    /// `default`, `tidegate.toml:12`, `env TIDEGATE__…` or `flag --…`.
+    pub origin: String,
+}
+
+/// Merges and checks all sources.
+///
+/// # Errors
+/// Returns every problem found, not only the first, in the order of the file.
+pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
+    let mut report = Report::default();
+    let mut layers = Layers::read(sources, &mut report);
+    automatic::complete(&mut layers, sources, &mut report);
+    build::check_together(&layers.scalars, &mut report);
+    let providers = providers::build(&layers.providers, sources, &mut report);
+    let models = models::build(&layers, &mut report);
+    report.into_result()?;
+    let config = Config {
+        server: build::server(&layers.scalars),
+        log: build::log(&layers.scalars),
+        cache: build::cache(&layers.scalars),
+        resilience: build::resilience(&layers.scalars),
+        providers,
+        models,
+        unsupported_env: env::unsupported(&sources.env_names),
+    };
+    Ok(Loaded {
+        config,
+        origins: layers.settings(),
+    })
+}

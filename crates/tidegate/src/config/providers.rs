@@ -1,0 +1,164 @@
+//! Turns `[[providers]]` rows into typed providers.
+
+use std::collections::BTreeMap;
+
+use super::Sources;
+use super::kinds::secret_elsewhere;
+use super::node::Origin;
+use super::problems::{Fault, Report};
+use super::rows::Row;
+use super::secret::{Reference, Secret, SecretError, sendable};
+use super::typed::{Header, OpenAi, Provider, ProviderKind};
+use super::value::{Item, Value};
+
+/// Headers that the HTTP client sets itself.
+const RESERVED: &[&str] = &[
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+];
+
+/// Builds all providers; those with a problem are left out and reported.
+pub(super) fn build(rows: &[Row], sources: &Sources<'_>, report: &mut Report) -> Vec<Provider> {
+    check_unique(rows, report);
+    rows.iter()
+        .filter_map(|row| provider(row, sources, report))
+        .collect()
+}
+
+/// Reports every name that an earlier row already has.
+pub(super) fn check_unique(rows: &[Row], report: &mut Report) {
+    let mut seen: BTreeMap<&str, &Origin> = BTreeMap::new();
+    for row in rows {
+        let Some(name) = row.text("name") else {
+            continue;
+        };
+        let Some(found) = row.written("name") else {
+            continue;
+        };
+        if let Some(first) = seen.get(name) {
+            let fault = Fault::new(format!("\"{name}\" is already defined at {first}"));
+            row.blame("name", fault.help("give each its own name"), report);
+        } else {
+            seen.insert(name, &found.origin);
+        }
+    }
+}
+
+fn provider(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<Provider> {
+    let kind = match row.text("kind")? {
+        "openai" => ProviderKind::OpenAi(openai(row, sources, report)?),
+        "extractive" => plain(row, ProviderKind::Extractive, report),
+        "mock" => plain(row, ProviderKind::Mock, report),
+        word => unreachable!("the key takes no kind {word}"),
+    };
+    Some(Provider {
+        name: row.text("name")?.to_owned(),
+        kind,
+    })
+}
+
+/// Refuses keys that would have no effect on `kind`.
+fn plain(row: &Row, kind: ProviderKind, report: &mut Report) -> ProviderKind {
+    for name in ["base_url", "api_key", "headers", "stream_usage"] {
+        if row.written(name).is_some() {
+            let fault = Fault::new("only kind openai takes this key");
+            row.blame(
+                name,
+                fault.help("remove it, or set kind = \"openai\""),
+                report,
+            );
+        }
+    }
+    kind
+}
+
+fn openai(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<OpenAi> {
+    if row.written("base_url").is_none() && !report.concerns(&row.path_of("base_url")) {
+        let fault = Fault::new("missing; kind openai needs it");
+        let help = "add a line such as base_url = \"https://api.openai.com/v1\"";
+        row.blame("base_url", fault.help(help), report);
+    }
+    let api_key = api_key(row, sources, report);
+    let headers = headers(row, sources, report);
+    Some(OpenAi {
+        base_url: row.text("base_url")?.trim_end_matches('/').to_owned(),
+        api_key,
+        headers,
+        stream_usage: row.value("stream_usage") == Some(Value::Flag(true)),
+    })
+}
+
+fn api_key(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<Secret> {
+    let reference = Reference::parse(row.text("api_key")?)?;
+    match reference.resolve(sources) {
+        Ok(secret) => Some(secret),
+        Err(error) => {
+            row.blame("api_key", unusable(&error), report);
+            None
+        }
+    }
+}
+
+fn headers(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Vec<Header> {
+    let Some(Value::Headers(written)) = row.value("headers") else {
+        return Vec::new();
+    };
+    let mut headers: Vec<Header> = Vec::new();
+    for (name, item) in &written {
+        let lower = name.to_ascii_lowercase();
+        let checked = check_header_name(&lower, row, &headers)
+            .and_then(|()| header_value(item, sources).map(|value| Header { name: lower, value }));
+        match checked {
+            Ok(header) => headers.push(header),
+            Err(fault) => report.add(&item.origin, row.path_of(&format!("headers.{name}")), fault),
+        }
+    }
+    headers
+}
+
+fn check_header_name(name: &str, row: &Row, earlier: &[Header]) -> Result<(), Fault> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(allowed) {
+        return Err(Fault::new("this is no valid header name").help("use letters, digits and -"));
+    }
+    if RESERVED.contains(&name) {
+        return Err(Fault::new("tidegate sets this header itself").help("remove it"));
+    }
+    if name == "authorization" && row.written("api_key").is_some() {
+        return Err(Fault::new("this header is already sent because of api_key")
+            .help("keep one of the two"));
+    }
+    if earlier.iter().any(|header| header.name == name) {
+        return Err(Fault::new("this header is given twice").help("case does not matter"));
+    }
+    Ok(())
+}
+
+fn header_value(item: &Item, sources: &Sources<'_>) -> Result<Secret, Fault> {
+    if let Some(reference) = Reference::parse(&item.text) {
+        return reference.resolve(sources).map_err(|error| unusable(&error));
+    }
+    if item.text.starts_with("env:") || item.text.starts_with("file:") {
+        return Err(secret_elsewhere());
+    }
+    if !sendable(&item.text) {
+        return Err(Fault::new(
+            "the value holds characters that cannot be sent in an HTTP header",
+        ));
+    }
+    Ok(Secret::new(item.text.as_str()))
+}
+
+fn unusable(error: &SecretError) -> Fault {
+    let help = match error {
+        SecretError::Unset(name) => format!("set {name}, or remove the line that names it"),
+        SecretError::Unreadable { .. } => "check the path and who may read it".to_owned(),
+        SecretError::Empty | SecretError::Unsendable => {
+            "store only the secret itself, on one line".to_owned()
+        }
+    };
+    Fault::new(error.to_string()).help(help)
+}

@@ -1,0 +1,118 @@
+//! The default file and the reference, written from the table of keys.
+
+use std::fmt::Write as _;
+
+use super::env::env_name;
+use super::keys::{ARRAY_TABLES, Fallback, KEYS, Key, SECTIONS};
+
+/// A complete, commented file that changes nothing: every value in it is the
+/// default, and array tables are shown as comments.
+pub fn default_toml() -> String {
+    let mut file = String::from(
+        "# Configuration of tidegate. Every value below is the default; delete what you\n\
+         # do not change. Stronger than this file are environment variables such as\n\
+         # TIDEGATE__SERVER__BIND, and flags.\n",
+    );
+    for (section, doc) in SECTIONS {
+        file.push('\n');
+        for line in doc.lines() {
+            file.push_str(&comment(line));
+        }
+        file.push_str(&match rows_of(section) {
+            Some(keys) => comment(&format!("[[{section}]]\n{}", body(keys, section))),
+            None => format!("[{section}]\n{}", body(KEYS, section)),
+        });
+    }
+    file
+}
+
+/// The reference of all settings as Markdown.
+pub fn reference_markdown() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for (section, doc) in SECTIONS {
+        let rows = rows_of(section);
+        let title = if rows.is_some() {
+            format!("[[{section}]]")
+        } else {
+            format!("[{section}]")
+        };
+        let _ = write!(page, "\n## `{title}`\n\n{}\n\n", doc.replace('\n', " "));
+        page.push_str("| Key | Default | Takes | Meaning |\n|---|---|---|---|\n");
+        for key in rows
+            .unwrap_or(KEYS)
+            .iter()
+            .filter(|key| key.section() == *section)
+        {
+            let _ = writeln!(
+                page,
+                "| `{}` | {} | {} | {} |",
+                key.name(),
+                default_cell(key),
+                key.kind.described(),
+                key.doc.replace('*', "\\*")
+            );
+        }
+    }
+    page.push_str("\n## Environment variables\n\n| Variable | Sets |\n|---|---|\n");
+    for key in KEYS {
+        let _ = writeln!(page, "| `{}` | `{}` |", env_name(key.path), key.path);
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+Defaults are overridden by `tidegate.toml`, that by environment variables, and those by flags. \
+`tidegate config check` lists all problems at once, `tidegate config show --origin` says where \
+each value comes from, `tidegate config init` writes a commented file with all defaults, and \
+`tidegate config schema` prints a JSON Schema for editors. Unknown keys and unknown `TIDEGATE__` \
+variables are errors.
+
+Secrets are never written into the file: `env:NAME` names an environment variable and \
+`file:PATH` a file that holds the secret.
+
+Without any `[[providers]]`, `OPENAI_API_KEY` or `OPENAI_BASE_URL` sets up a provider named \
+`openai` that serves every model name; without both, the built-in `extractive` model answers. \
+With exactly one provider and no `[[models]]`, every model name is passed on to it.
+";
+
+fn rows_of(section: &str) -> Option<&'static [Key]> {
+    ARRAY_TABLES
+        .iter()
+        .find(|(name, _)| *name == section)
+        .map(|(_, keys)| *keys)
+}
+
+fn body(keys: &[Key], section: &str) -> String {
+    let lines = keys
+        .iter()
+        .filter(|key| key.section() == section)
+        .map(|key| {
+            let (name, takes) = (key.name(), key.kind.described());
+            format!("# {}\n{name} = {}  # {takes}\n", key.doc, sample(key))
+        });
+    lines.collect()
+}
+
+/// The default, or an example where there is none.
+fn sample(key: &Key) -> String {
+    match (key.default, key.default_found()) {
+        (_, Some(found)) => found.value.shown(),
+        (Fallback::Value(text) | Fallback::Required(text) | Fallback::Absent(text), None) => {
+            text.to_owned()
+        }
+    }
+}
+
+fn default_cell(key: &Key) -> String {
+    match key.default {
+        Fallback::Value(_) => format!("`{}`", sample(key)),
+        Fallback::Required(_) => "required".to_owned(),
+        Fallback::Absent(_) => "none".to_owned(),
+    }
+}
+
+fn comment(text: &str) -> String {
+    text.lines().map(|line| format!("# {line}\n")).collect()
+}

@@ -1,0 +1,254 @@
+//! The typed configuration that the rest of the program reads.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::secret::Secret;
+
+/// All settings, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Listening and request deadlines.
+    pub server: Server,
+    /// Log output.
+    pub log: Log,
+    /// Kept answers.
+    pub cache: Cache,
+    /// Meeting upstream failures.
+    pub resilience: Resilience,
+    /// Never empty; names are unique.
+    pub providers: Vec<Provider>,
+    /// Never empty; names are unique and every entry's provider exists.
+    pub models: Vec<Model>,
+    /// Environment variables that are set but mean nothing to this version.
+    pub unsupported_env: Vec<String>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Address to listen on.
+    pub bind: SocketAddr,
+    /// Longest time for one request.
+    pub deadline: Duration,
+    /// Time for running requests at shutdown.
+    pub drain: Duration,
+    /// Whether `bind` may be reachable from other machines.
+    pub allow_public: bool,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// Longest silence inside a streamed answer.
+    pub stream_idle: Duration,
+    /// Worker threads; `None` is one per core.
+    pub workers: Option<usize>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// Least severe messages written.
+    pub level: Level,
+    /// Form of the messages.
+    pub format: LogFormat,
+    /// Whether each request gets a line.
+    pub access: bool,
+}
+
+/// `[cache]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Whether answers are kept.
+    pub answers: bool,
+    /// How long an answer is kept.
+    pub ttl: Duration,
+    /// Memory for kept answers.
+    pub max_bytes: u64,
+}
+
+/// `[resilience]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resilience {
+    /// When circuits open and close.
+    pub breaker: Breaker,
+    /// Waiting between tries of one entry.
+    pub backoff: Backoff,
+    /// Time of one attempt until its first content, while another entry is left.
+    pub attempt: Duration,
+    /// Waiting before the next entry of a chain.
+    pub switch_delay: Duration,
+    /// Largest share of retries among all calls, 0 to 1.
+    pub retry_budget: f64,
+    /// Whether limits follow the provider's throttling.
+    pub adaptive: bool,
+    /// Length of every rate window, for limits and for the breaker's rates.
+    pub window: Duration,
+    /// Requests that may queue for one model's room.
+    pub max_waiting: usize,
+}
+
+/// When an entry's circuit opens and closes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Breaker {
+    /// Failures in a row that open it.
+    pub failure_threshold: u32,
+    /// Successful probes in a row that close it.
+    pub success_threshold: u32,
+    /// Wait before a probe; the n-th time in a row, n times that.
+    pub cooldown: Duration,
+    /// Longest wait before a probe, at least `cooldown`.
+    pub max_cooldown: Duration,
+    /// Share of failures that opens it, above 0 to 1; `None` is off.
+    pub failure_rate: Option<f64>,
+    /// Calls in the window before rates count.
+    pub minimum_calls: u32,
+    /// What counts as slow; `None` is off.
+    pub slow_call: Option<Duration>,
+    /// Share of slow calls that opens it.
+    pub slow_call_rate: f64,
+}
+
+/// Waiting between tries of one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backoff {
+    /// Before the first retry.
+    pub base: Duration,
+    /// At most, never below `base`.
+    pub max: Duration,
+    /// Retries of one entry.
+    pub retries: u32,
+}
+
+/// One `[[providers]]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provider {
+    /// Unique name that chains use.
+    pub name: String,
+    /// What runs the models, with what only that kind needs.
+    pub kind: ProviderKind,
+}
+
+/// What runs a provider's models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// A server that speaks OpenAI's API.
+    OpenAi(OpenAi),
+    /// The built-in model that answers from given text.
+    Extractive,
+    /// Scripted answers for tests.
+    Mock,
+}
+
+impl ProviderKind {
+    /// The words for the kinds in the configuration.
+    pub(super) const WORDS: &'static [&'static str] = &["openai", "extractive", "mock"];
+}
+
+/// How to reach a server that speaks OpenAI's API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenAi {
+    /// Start of the API without a trailing slash, http or https.
+    pub base_url: String,
+    /// Sent as a bearer token.
+    pub api_key: Option<Secret>,
+    /// Further headers for every request.
+    pub headers: Vec<Header>,
+    /// Whether streamed answers are asked for token counts.
+    pub stream_usage: bool,
+}
+
+/// One further header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Lower-case name.
+    pub name: String,
+    /// Value; hidden, because it often is a credential.
+    pub value: Secret,
+}
+
+/// One `[[models]]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// What clients ask for; `*` is any name not otherwise listed.
+    pub name: String,
+    /// Entries in the order they are tried; never empty.
+    pub chain: Vec<ChainEntry>,
+    /// Output tokens set aside when a request does not limit them.
+    pub default_output_tokens: u64,
+}
+
+/// One upstream model of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainEntry {
+    /// Name of the provider.
+    pub provider: String,
+    /// The provider's model; `None` passes on the name the client asked for.
+    pub model: Option<String>,
+    /// Budget of the entry; the same wherever the entry appears.
+    pub limits: Limits,
+}
+
+/// Budget of one entry; `None` is unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests per minute.
+    pub requests_per_minute: Option<u64>,
+    /// Input and output tokens per minute.
+    pub tokens_per_minute: Option<u64>,
+    /// Requests at the same time.
+    pub max_concurrent: Option<u64>,
+}
+
+/// Defines an enum and the words for it, so that the two cannot drift apart.
+macro_rules! words {
+    (
+        $(#[$doc:meta])*
+        $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// The words in the order of the variants.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word for this value.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// The value for `word`.
+            pub(super) fn from_word(word: &str) -> Option<Self> {
+                [$(Self::$variant),+].into_iter().find(|value| value.as_str() == word)
+            }
+        }
+    };
+}
+
+words! {
+    /// Least severe messages that are written.
+    Level {
+        /// Failures only.
+        Error = "error",
+        /// And what should be looked at.
+        Warn = "warn",
+        /// And what happens normally.
+        Info = "info",
+        /// And why.
+        Debug = "debug",
+        /// And every step.
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// Form of log messages.
+    LogFormat {
+        /// Text on a terminal, JSON elsewhere.
+        Auto = "auto",
+        /// For people.
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+}

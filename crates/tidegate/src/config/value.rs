@@ -1,0 +1,64 @@
+//! Checked values, between what was written and the typed configuration.
+
+use std::net::SocketAddr;
+
+use super::node::{Origin, quoted};
+use super::secret::HIDDEN;
+
+/// A value that has passed the check of its key's kind.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Flag(bool),
+    Integer(u64),
+    Share(f64),
+    Address(SocketAddr),
+    /// Words, names and URLs.
+    Text(String),
+    /// `env:NAME` or `file:PATH`, not yet read.
+    Secret(String),
+    Headers(Vec<(String, Item)>),
+    Chain(Vec<Item>),
+    /// `None` is unlimited.
+    Limit(Option<u64>),
+}
+
+/// One text of a list or table, with its own place.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) text: String,
+    pub(super) origin: Origin,
+}
+
+/// Two items are equal when they say the same, wherever they stand.
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// A checked value and where it came from.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+}
+
+impl Value {
+    /// The value as TOML; `<hidden>` where it may be or name a secret.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Flag(flag) => flag.to_string(),
+            Self::Integer(integer) => integer.to_string(),
+            Self::Share(share) => format!("{share:?}"),
+            Self::Address(address) => quoted(&address.to_string()),
+            Self::Text(text) => quoted(text),
+            Self::Secret(_) | Self::Headers(_) => HIDDEN.to_owned(),
+            Self::Chain(chain) => {
+                let entries: Vec<_> = chain.iter().map(|entry| quoted(&entry.text)).collect();
+                format!("[{}]", entries.join(", "))
+            }
+            Self::Limit(Some(limit)) => limit.to_string(),
+            Self::Limit(None) => quoted("unlimited"),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Request bodies: bounded, complete, JSON.
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Request};
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+
+use super::Gate;
+use super::error::ApiError;
+use super::maxima::check_depth;
+
+/// The whole JSON body of a request.
+pub(super) async fn json_body(gate: &Gate, request: Request<Body>) -> Result<Bytes, ApiError> {
+    check_content_type(request.headers())?;
+    let body = read(request.into_body(), gate.settings.max_body_bytes).await?;
+    if body.is_empty() {
+        return Err(ApiError::invalid(
+            "invalid_json",
+            "the body is empty; a JSON object is expected",
+        ));
+    }
+    check_depth(&body)?;
+    Ok(body)
+}
+
+/// A web page can send any body without asking, but not this content type:
+/// insisting on it keeps other sites' pages from spending the user's tokens.
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(kind) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    if kind
+        .to_str()
+        .is_ok_and(|kind| kind.starts_with("application/json"))
+    {
+        return Ok(());
+    }
+    let message = "content-type must be application/json";
+    Err(ApiError::invalid("unsupported_media_type", message).about("content-type"))
+}
+
+async fn read(mut body: Body, limit_bytes: usize) -> Result<Bytes, ApiError> {
+    // An announced length is believed at once, so that nothing is read in vain.
+    if body.size_hint().lower() > limit_bytes as u64 {
+        return Err(ApiError::too_large(limit_bytes));
+    }
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let cut = |_| ApiError::invalid("incomplete_body", "the body ended before it was complete");
+        let Ok(data) = frame.map_err(cut)?.into_data() else {
+            continue;
+        };
+        if first.len() + rest.len() + data.len() > limit_bytes {
+            return Err(ApiError::too_large(limit_bytes));
+        }
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&std::mem::take(&mut first));
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() {
+        first
+    } else {
+        rest.freeze()
+    })
+}

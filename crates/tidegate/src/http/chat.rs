@@ -1,0 +1,158 @@
+//! `POST /v1/chat/completions`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Request};
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Deserialize;
+use tidegate_engine::{Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Deadline};
+
+use super::Gate;
+use super::body::json_body;
+use super::error::ApiError;
+use super::maxima::check_chat;
+use super::sse::SseBody;
+
+/// Answers a chat request, whole or as a stream.
+pub(super) async fn chat(
+    State(gate): State<Arc<Gate>>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let started = Instant::now();
+    let deadline = Deadline::after(gate.settings.deadline);
+    let body = json_body(&gate, request).await?;
+    let mut request = ChatRequest::parse(body)?;
+    check_chat(&request)?;
+    let options = Options::take(&mut request)?;
+    let answer = gate
+        .engine
+        .chat(request, options.cache.into(), deadline)
+        .await?;
+    Ok(respond(&gate, answer, started))
+}
+
+/// The answer as a response, with what is known of it in headers.
+pub(super) fn respond(gate: &Gate, answer: Answer, started: Instant) -> Response {
+    let Answer { head, body } = answer;
+    let overhead = started
+        .elapsed()
+        .saturating_sub(head.upstream)
+        .saturating_sub(head.waited);
+    gate.metrics.answered(&head, overhead);
+    let mut response = match body {
+        AnswerBody::Whole(body) => {
+            let mut response = Response::new(Body::from(body));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+        }
+        AnswerBody::Stream(stream) => {
+            let body = SseBody::new(stream, head.clone(), overhead);
+            let end = body.end();
+            let mut response = Response::new(Body::new(body));
+            response.extensions_mut().insert(end);
+            let headers = response.headers_mut();
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("text/event-stream; charset=utf-8"),
+            );
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            response
+        }
+    };
+    describe(&mut response, &head, overhead.as_secs_f64() * 1e3);
+    response.extensions_mut().insert(head);
+    response
+}
+
+const CACHE: HeaderName = HeaderName::from_static("x-tidegate-cache");
+const MODEL: HeaderName = HeaderName::from_static("x-tidegate-model");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
+const DEGRADED: HeaderName = HeaderName::from_static("x-tidegate-degraded");
+const OVERHEAD: HeaderName = HeaderName::from_static("x-tidegate-overhead-ms");
+
+fn describe(response: &mut Response, head: &AnswerHead, overhead_ms: f64) {
+    let headers = response.headers_mut();
+    headers.insert(CACHE, HeaderValue::from_static(head.cached.as_str()));
+    headers.insert(ATTEMPTS, HeaderValue::from(head.attempts));
+    // A model's name may hold what a header may not.
+    if let Ok(model) = HeaderValue::from_str(&head.model) {
+        headers.insert(MODEL, model);
+    }
+    if !head.degraded.is_empty()
+        && let Ok(list) = HeaderValue::from_str(&head.degraded.join(","))
+    {
+        headers.insert(DEGRADED, list);
+    }
+    if let Ok(overhead) = HeaderValue::from_str(&format!("{overhead_ms:.3}")) {
+        headers.insert(OVERHEAD, overhead);
+    }
+}
+
+/// The `tidegate` object of a request body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    #[serde(default)]
+    cache: CacheWord,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum CacheWord {
+    #[default]
+    Default,
+    Use,
+    Skip,
+    Refresh,
+}
+
+impl From<CacheWord> for CacheUse {
+    fn from(word: CacheWord) -> Self {
+        match word {
+            CacheWord::Default => Self::Default,
+            CacheWord::Use => Self::Use,
+            CacheWord::Skip => Self::Skip,
+            CacheWord::Refresh => Self::Refresh,
+        }
+    }
+}
+
+/// Options of the contract that this version has no room for yet.
+const LATER: [&str; 7] = [
+    "session_id",
+    "domain",
+    "retrieve",
+    "k",
+    "mode",
+    "policy",
+    "priority",
+];
+
+impl Options {
+    fn take(request: &mut ChatRequest) -> Result<Self, ApiError> {
+        let Some(raw) = request.take("tidegate") else {
+            return Ok(Self::default());
+        };
+        serde_json::from_slice(&raw).map_err(|_| Self::explain(&raw))
+    }
+
+    fn explain(raw: &Bytes) -> ApiError {
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(raw).unwrap_or_default();
+        let later = fields.keys().find(|key| LATER.contains(&key.as_str()));
+        if let Some(key) = later {
+            let message = format!("tidegate.{key} is not supported by this version");
+            return ApiError::invalid("unsupported_parameter", message)
+                .about(&format!("tidegate.{key}"));
+        }
+        let message = "tidegate must be an object of {cache: \"use\" | \"skip\" | \"refresh\"}";
+        ApiError::invalid("invalid_parameter", message).about("tidegate")
+    }
+}

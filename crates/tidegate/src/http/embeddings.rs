@@ -1,0 +1,30 @@
+//! `POST /v1/embeddings`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Request;
+use axum::response::Response;
+use tidegate_engine::{Deadline, EmbedRequest};
+
+use super::Gate;
+use super::body::json_body;
+use super::chat::respond;
+use super::error::ApiError;
+use super::maxima::check_embed;
+
+/// Embeds texts.
+pub(super) async fn embeddings(
+    State(gate): State<Arc<Gate>>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let started = Instant::now();
+    let deadline = Deadline::after(gate.settings.deadline);
+    let body = json_body(&gate, request).await?;
+    let request = EmbedRequest::parse(body)?;
+    check_embed(&request)?;
+    let answer = gate.engine.embed(&request, deadline).await?;
+    Ok(respond(&gate, answer, started))
+}

@@ -1,0 +1,337 @@
+//! Errors on the wire: the only file that knows status codes of failures.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tidegate_engine::{EngineError, ErrorBody, RequestError, Unavailability};
+
+/// An error in OpenAI's shape.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: String,
+    kind: String,
+    message: String,
+    param: Option<String>,
+    retry_after: Option<Duration>,
+    source: Source,
+}
+
+/// Who refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Gateway,
+    Provider,
+}
+
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-tidegate-error-source");
+
+const INVALID: &str = "invalid_request_error";
+
+impl ApiError {
+    fn new(status: StatusCode, code: &str, kind: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            kind: kind.to_owned(),
+            message: message.into(),
+            param: None,
+            retry_after: None,
+            source: Source::Gateway,
+        }
+    }
+
+    /// 400.
+    pub(super) fn invalid(code: &str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, INVALID, message)
+    }
+
+    /// 404.
+    pub(super) fn absent(code: &str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, INVALID, message)
+    }
+
+    /// 413.
+    pub(super) fn too_large(limit_bytes: usize) -> Self {
+        let message = format!("the body is larger than {limit_bytes} bytes");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "request_too_large",
+            INVALID,
+            message,
+        )
+    }
+
+    /// Names the parameter that is wrong.
+    pub(super) fn about(mut self, param: &str) -> Self {
+        self.param = Some(param.to_owned());
+        self
+    }
+
+    fn after(mut self, retry_after: Duration) -> Self {
+        self.retry_after = Some(retry_after);
+        self
+    }
+
+    fn by_provider(mut self) -> Self {
+        self.source = Source::Provider;
+        self
+    }
+
+    /// The error object, for a body or an event of a stream.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        let body = Envelope {
+            error: Inner {
+                message: &self.message,
+                kind: &self.kind,
+                param: self.param.as_deref(),
+                code: &self.code,
+            },
+        };
+        serde_json::to_vec(&body).expect("an error object is always valid JSON")
+    }
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Inner<'a>,
+}
+
+#[derive(Serialize)]
+struct Inner<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The code of an error response, for logs and metrics.
+#[derive(Debug, Clone)]
+pub(super) struct ErrorCode(pub(super) String);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(axum::body::Body::from(self.to_json()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            ERROR_SOURCE,
+            HeaderValue::from_static(match self.source {
+                Source::Gateway => "gateway",
+                Source::Provider => "provider",
+            }),
+        );
+        if let Some(wait) = self.retry_after {
+            // Rounded up: who waits exactly this long finds room.
+            let ms = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+            headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
+            headers.insert(RETRY_AFTER_MS, HeaderValue::from(ms));
+        }
+        response.extensions_mut().insert(ErrorCode(self.code));
+        response
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        let code = match &error {
+            RequestError::Syntax(_) => "invalid_json",
+            RequestError::Missing { .. } => "missing_parameter",
+            RequestError::Invalid { .. } => "invalid_parameter",
+        };
+        let api = Self::invalid(code, error.to_string());
+        match error.param() {
+            Some(param) => api.about(param),
+            None => api,
+        }
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        let message = error.to_string();
+        match &error {
+            EngineError::UnknownModel { .. } => {
+                Self::absent("model_not_found", message).about("model")
+            }
+            EngineError::Throttled { retry_after, .. } => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit_exceeded",
+                "rate_limit_error",
+                message,
+            )
+            .after(*retry_after),
+            EngineError::NoHealthyModel { retry_after, .. } => {
+                unavailable("no_healthy_model", message).after(*retry_after)
+            }
+            EngineError::Overloaded { retry_after, .. } => {
+                unavailable("overloaded", message).after(*retry_after)
+            }
+            EngineError::TooLarge { .. } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                INVALID,
+                message,
+            ),
+            EngineError::Upstream { reason, .. } => upstream(reason, message),
+            EngineError::Rejected(body) => rejected(body, message),
+            EngineError::NotServed(body) => not_served(body, message),
+            EngineError::DeadlineExceeded { .. } => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "deadline_exceeded",
+                "timeout_error",
+                message,
+            ),
+            EngineError::Internal => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "api_error",
+                message,
+            ),
+        }
+    }
+}
+
+fn unavailable(code: &str, message: String) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, "api_error", message)
+}
+
+fn upstream(reason: &Unavailability, message: String) -> ApiError {
+    let status = match reason {
+        Unavailability::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        Unavailability::Connect
+        | Unavailability::Reset
+        | Unavailability::Truncated
+        | Unavailability::Status(_)
+        | Unavailability::Garbage
+        | Unavailability::TooLarge { .. }
+        | Unavailability::ErrorInAnswer => StatusCode::BAD_GATEWAY,
+    };
+    ApiError::new(
+        status,
+        &format!("upstream_{}", reason.code()),
+        "api_error",
+        message,
+    )
+    .by_provider()
+}
+
+/// The upstream's own words and status: it judged the request.
+fn rejected(body: &ErrorBody, message: String) -> ApiError {
+    let status = StatusCode::from_u16(body.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut error = ApiError::new(
+        status,
+        body.code.as_deref().unwrap_or("upstream_rejected"),
+        body.kind.as_deref().unwrap_or(INVALID),
+        message,
+    );
+    error.param = body.param.clone();
+    error.by_provider()
+}
+
+/// A key that the upstream does not accept is the operator's fault, not the
+/// caller's: a 401 would send the caller looking at its own.
+fn not_served(body: &ErrorBody, message: String) -> ApiError {
+    if body.status == StatusCode::NOT_FOUND.as_u16() {
+        return ApiError {
+            code: "model_not_found".to_owned(),
+            ..rejected(body, message)
+        };
+    }
+    let message = "the upstream does not accept the configured key";
+    ApiError::new(
+        StatusCode::BAD_GATEWAY,
+        "upstream_unauthorized",
+        "api_error",
+        message,
+    )
+    .by_provider()
+}
+
+/// For paths that do not exist.
+pub(super) async fn not_found() -> ApiError {
+    ApiError::absent(
+        "not_found",
+        "no such path; GET /openapi.json lists what there is",
+    )
+}
+
+/// For paths that exist with another method.
+pub(super) async fn method_not_allowed() -> ApiError {
+    let message = "this path does not allow the method; the allow header lists those that it does";
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        INVALID,
+        message,
+    )
+}
+
+/// The JSON for a request that never became one: hyper answers those with a
+/// bare status.
+pub(crate) fn bare_error(status: u16) -> Option<Vec<u8>> {
+    let (code, message) = match status {
+        400 => (
+            "bad_request",
+            "the request is not valid HTTP/1.1".to_owned(),
+        ),
+        414 => ("uri_too_long", "the request target is too long".to_owned()),
+        431 => (
+            "headers_too_large",
+            format!(
+                "at most {} headers and {} bytes of request line and headers are allowed",
+                super::MOST_HEADERS,
+                super::MOST_HEADER_BYTES
+            ),
+        ),
+        _ => return None,
+    };
+    Some(ApiError::invalid(code, message).to_json())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_rounded_up_in_both_headers() {
+        let error = EngineError::Throttled {
+            model: "m".to_owned(),
+            retry_after: Duration::from_micros(1_000_001),
+        };
+        let response = ApiError::from(error).into_response();
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()["retry-after"], "2");
+        assert_eq!(response.headers()["retry-after-ms"], "1001");
+    }
+
+    #[test]
+    fn an_upstream_that_refuses_our_key_is_not_the_callers_fault() {
+        let body = ErrorBody {
+            status: 401,
+            message: "Incorrect API key: sk-…".to_owned(),
+            kind: None,
+            code: None,
+            param: None,
+        };
+        let error = ApiError::from(EngineError::NotServed(body));
+        assert_eq!(
+            (error.status.as_u16(), error.code.as_str()),
+            (502, "upstream_unauthorized")
+        );
+        assert!(!error.message.contains("sk-"));
+    }
+}

@@ -1,0 +1,47 @@
+//! Liveness, readiness, metrics and reload. Never calls a model.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Gate;
+
+/// 200 as long as the process can answer at all.
+pub(super) async fn live() -> Json<serde_json::Value> {
+    Json(json!({"status": "live"}))
+}
+
+/// 200 while requests should be sent here; 503 while draining.
+pub(super) async fn ready(State(gate): State<Arc<Gate>>) -> Response {
+    let draining = gate.draining.load(Ordering::Acquire);
+    let body = json!({
+        "status": if draining { "draining" } else { "ready" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_ms": u64::try_from(gate.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "models": gate.engine.models().len(),
+        "store": "memory",
+    });
+    let status = if draining {
+        StatusCode::SERVICE_UNAVAILABLE
+    } else {
+        StatusCode::OK
+    };
+    (status, Json(body)).into_response()
+}
+
+/// The metrics in the OpenMetrics text format, which Prometheus reads.
+pub(super) async fn metrics(State(gate): State<Arc<Gate>>) -> Response {
+    let health = gate.engine.health().await;
+    let text = gate.metrics.render(&health);
+    let kind =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let mut response = text.into_response();
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

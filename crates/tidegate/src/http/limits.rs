@@ -1,0 +1,86 @@
+//! `POST /v1/limits/{name}/reserve` and `POST /v1/limits/settle`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::Request;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tidegate_engine::{Deadline, Success};
+
+use super::Gate;
+use super::body::json_body;
+use super::error::ApiError;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reserve {
+    tokens: u64,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settle {
+    reservation: String,
+    tokens: u64,
+    success: bool,
+}
+
+/// Reserves one request and tokens for a call that is made elsewhere.
+pub(super) async fn reserve(
+    State(gate): State<Arc<Gate>>,
+    Path(name): Path<String>,
+    request: Request<Body>,
+) -> Result<Json<Value>, ApiError> {
+    let wish: Reserve = read(&gate, request, "{tokens: integer, wait_ms?: integer}").await?;
+    let wait = Duration::from_millis(wish.wait_ms).min(gate.settings.deadline);
+    let held = gate
+        .engine
+        .reserve(&name, wish.tokens, Deadline::after(wait))
+        .await?;
+    let lease_ms = u64::try_from(held.lease.as_millis()).unwrap_or(u64::MAX);
+    Ok(Json(
+        json!({"reservation": held.id, "model": held.model, "lease_ms": lease_ms}),
+    ))
+}
+
+/// Ends a reservation with what was really used.
+pub(super) async fn settle(
+    State(gate): State<Arc<Gate>>,
+    request: Request<Body>,
+) -> Result<Json<Value>, ApiError> {
+    let shape = "{reservation: string, tokens: integer, success: boolean}";
+    let wish: Settle = read(&gate, request, shape).await?;
+    let success = if wish.success {
+        Success::Answered
+    } else {
+        Success::Failed
+    };
+    let settled = gate
+        .engine
+        .settle(&wish.reservation, wish.tokens, success)
+        .await;
+    settled.map_err(|error| {
+        ApiError::absent("reservation_not_found", error.to_string()).about("reservation")
+    })?;
+    Ok(Json(json!({"settled": true})))
+}
+
+async fn read<T: DeserializeOwned>(
+    gate: &Gate,
+    request: Request<Body>,
+    shape: &str,
+) -> Result<T, ApiError> {
+    let body = json_body(gate, request).await?;
+    serde_json::from_slice(&body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let message = format!("the body must be {shape}; it is not at line {line} column {column}");
+        ApiError::invalid("invalid_parameter", message)
+    })
+}

@@ -1,0 +1,97 @@
+//! The HTTP edge: parse, ask the engine, answer in the caller's dialect.
+
+mod around;
+mod body;
+mod chat;
+mod embeddings;
+mod error;
+mod health;
+mod home;
+mod limits;
+mod maxima;
+mod models;
+mod openapi;
+mod routes;
+mod sse;
+mod stats;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use tidegate_engine::Engine;
+
+use crate::metrics::Metrics;
+
+pub(crate) use error::bare_error;
+pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
+pub use openapi::openapi_json;
+
+/// What every handler shares.
+#[derive(Debug)]
+pub struct Gate {
+    pub(crate) engine: Engine,
+    pub(crate) settings: GateSettings,
+    pub(crate) metrics: Metrics,
+    pub(crate) started: Instant,
+    /// Set when the server is asked to stop: readiness says no from then on.
+    pub(crate) draining: AtomicBool,
+}
+
+/// Settings of the HTTP edge.
+#[derive(Debug, Clone)]
+pub struct GateSettings {
+    /// How long a request may take until its answer begins.
+    pub deadline: Duration,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// Whether every request is logged.
+    pub access_log: AccessLog,
+}
+
+/// Whether every request is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLog {
+    /// One line a request.
+    On,
+    /// None.
+    Off,
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(60),
+            max_body_bytes: 10 << 20,
+            access_log: AccessLog::Off,
+        }
+    }
+}
+
+impl Gate {
+    /// A gate in front of an engine.
+    pub fn new(engine: Engine, settings: GateSettings) -> Self {
+        Self {
+            engine,
+            settings,
+            metrics: Metrics::default(),
+            started: Instant::now(),
+            draining: AtomicBool::new(false),
+        }
+    }
+}
+
+/// The whole HTTP surface.
+pub fn app(gate: Arc<Gate>) -> Router {
+    let mut router = Router::new();
+    for route in routes::routes() {
+        router = router.route(route.path, route.handler);
+    }
+    router
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(from_fn_with_state(gate.clone(), around::around))
+        .with_state(gate)
+}

@@ -1,0 +1,110 @@
+//! `/openapi.json`: the table of routes as an OpenAPI 3.1 document.
+
+use axum::Json;
+use serde_json::{Map, Value, json};
+
+use super::routes::{Reply, Route, routes};
+
+/// The shapes of requests and answers, by name.
+const SCHEMAS: &str = include_str!("schemas.json");
+
+/// The description of the HTTP surface.
+pub fn openapi_json() -> Value {
+    let mut paths = Map::new();
+    for route in routes() {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method] = operation(&route);
+    }
+    let schemas: Value =
+        serde_json::from_str(SCHEMAS).expect("the embedded schemas are valid JSON");
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "tidegate",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {"schemas": schemas},
+    })
+}
+
+/// Serves the description.
+pub(super) async fn serve() -> Json<Value> {
+    Json(openapi_json())
+}
+
+fn operation(route: &Route) -> Value {
+    let mut operation = json!({
+        "summary": route.summary,
+        "operationId": operation_id(route),
+        "responses": {
+            "200": {"description": "The answer", "content": content(route.response)},
+            "default": {"description": "An error", "content": json_content("Error")},
+        },
+    });
+    if route.path.contains("{name}") {
+        operation["parameters"] = json!([{
+            "name": "name", "in": "path", "required": true, "schema": {"type": "string"},
+        }]);
+    }
+    if let Some(schema) = route.request {
+        operation["requestBody"] = json!({"required": true, "content": json_content(schema)});
+    }
+    operation
+}
+
+fn operation_id(route: &Route) -> String {
+    let words = route
+        .path
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    format!("{}_{}", route.method, words.join("_"))
+}
+
+fn content(reply: Reply) -> Value {
+    match reply {
+        Reply::Json(schema) => json_content(schema),
+        Reply::JsonOrEvents(schema) => {
+            let mut both = json_content(schema);
+            both["text/event-stream"] = json!({"schema": {"type": "string"}});
+            both
+        }
+        Reply::Text(media) => json!({ media: {"schema": {}} }),
+    }
+}
+
+fn json_content(schema: &str) -> Value {
+    json!({"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_that_a_route_names_is_there_and_none_is_left_over() {
+        let document = openapi_json();
+        let text = document.to_string();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        for name in schemas.keys() {
+            assert!(
+                text.contains(&format!("\"#/components/schemas/{name}\"")),
+                "{name} is unused"
+            );
+        }
+        for part in text.split("#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name} is missing");
+        }
+    }
+
+    #[test]
+    fn operation_ids_are_unique() {
+        let mut ids: Vec<String> = routes().iter().map(operation_id).collect();
+        let count = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+    }
+}

@@ -1,0 +1,308 @@
+//! Metrics in Prometheus' words: base units, `_seconds`, `_total`.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tidegate_engine::{AnswerHead, EngineHealth, EntryHealth, Health};
+
+type Labels = Vec<(&'static str, String)>;
+type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
+
+/// What the HTTP edge observes itself. How the engine is doing is asked at
+/// scrape time.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    overhead_seconds: Histogram,
+    upstream_seconds: Family<ModelLabels, Histogram, fn() -> Histogram>,
+    wait_seconds: Histogram,
+    cache: Family<CacheLabels, Counter>,
+    active: Gauge,
+}
+
+/// Routes come from the table of routes, so their number is bounded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
+struct ModelLabels {
+    gen_ai_request_model: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
+struct CacheLabels {
+    cache: &'static str,
+    result: &'static str,
+}
+
+/// From 50 µs, where a gateway's own time lies, to beyond a minute.
+const SECONDS: [f64; 20] = [
+    50e-6, 100e-6, 200e-6, 400e-6, 800e-6, 1.6e-3, 3.2e-3, 6.4e-3, 12.5e-3, 25e-3, 50e-3, 0.1,
+    0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 90.0,
+];
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let histogram: fn() -> Histogram = seconds;
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(histogram),
+            overhead_seconds: seconds(),
+            upstream_seconds: Family::new_with_constructor(histogram),
+            wait_seconds: seconds(),
+            cache: Family::default(),
+            active: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+/// Counts a request as active while it lives.
+pub(crate) struct Active(Gauge);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "tidegate_http_requests",
+            "Requests by route and status",
+            self.requests.clone(),
+        );
+        registry.register(
+            "tidegate_http_request_duration_seconds",
+            "Time from the head of a request to the end of its answer",
+            self.request_seconds.clone(),
+        );
+        registry.register(
+            "tidegate_overhead_seconds",
+            "Time that tidegate added: total less waiting for upstreams and for room",
+            self.overhead_seconds.clone(),
+        );
+        registry.register(
+            "gen_ai_client_operation_duration_seconds",
+            "Time spent waiting for upstreams, by the chain entry that answered",
+            self.upstream_seconds.clone(),
+        );
+        registry.register(
+            "tidegate_wait_seconds",
+            "Time spent waiting for room",
+            self.wait_seconds.clone(),
+        );
+        registry.register(
+            "tidegate_cache_requests",
+            "Answers by cache result",
+            self.cache.clone(),
+        );
+        registry.register(
+            "tidegate_active_requests",
+            "Requests under way",
+            self.active.clone(),
+        );
+    }
+
+    /// Counts a request as active until the guard is dropped.
+    pub(crate) fn active(&self) -> Active {
+        self.active.inc();
+        Active(self.active.clone())
+    }
+
+    /// Notes a finished request.
+    pub(crate) fn request(&self, route: &str, status: u16, took: Duration) {
+        self.requests
+            .get_or_create(&RequestLabels {
+                route: route.to_owned(),
+                status,
+            })
+            .inc();
+        let labels = RouteLabels {
+            route: route.to_owned(),
+        };
+        self.request_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+    }
+
+    /// Notes an answer when its head is known.
+    pub(crate) fn answered(&self, head: &AnswerHead, overhead: Duration) {
+        self.overhead_seconds.observe(overhead.as_secs_f64());
+        self.wait_seconds.observe(head.waited.as_secs_f64());
+        let result = head.cached.as_str();
+        self.cache
+            .get_or_create(&CacheLabels {
+                cache: "answers",
+                result,
+            })
+            .inc();
+        if head.attempts > 0 {
+            let labels = ModelLabels {
+                gen_ai_request_model: head.model.to_string(),
+            };
+            self.upstream_seconds
+                .get_or_create(&labels)
+                .observe(head.upstream.as_secs_f64());
+        }
+    }
+
+    /// Everything as OpenMetrics text.
+    pub(crate) fn render(&self, health: &EngineHealth) -> String {
+        let engine = engine_registry(health);
+        let mut text = String::new();
+        for registry in [&self.registry, &engine] {
+            encode_registry(&mut text, registry).expect("writing to a string cannot fail");
+        }
+        encode_eof(&mut text).expect("writing to a string cannot fail");
+        text
+    }
+}
+
+/// The engine's state as metrics of this moment.
+fn engine_registry(health: &EngineHealth) -> Registry {
+    let mut registry = Registry::default();
+    let attempts: Family<Labels, Counter> = Family::default();
+    let retries: Family<Labels, Counter> = Family::default();
+    let (states, headroom, active) = (Gauges::default(), Gauges::default(), Gauges::default());
+    for entry in &health.entries {
+        let model = || vec![("model", entry.name.clone())];
+        for (outcome, count) in outcomes(entry) {
+            attempts
+                .get_or_create(&with(model(), "outcome", outcome))
+                .inc_by(count);
+        }
+        retries.get_or_create(&model()).inc_by(entry.counts.retried);
+        for state in [Health::Healthy, Health::HalfOpen, Health::CircuitOpen] {
+            let is = if entry.breaker.state == state {
+                1.0
+            } else {
+                0.0
+            };
+            states
+                .get_or_create(&with(model(), "state", state.as_str()))
+                .set(is);
+        }
+        for (kind, ratio) in headroom_ratios(entry) {
+            let labels = with(with(model(), "kind", kind), "scope", "entry");
+            headroom.get_or_create(&labels).set(ratio);
+        }
+        active
+            .get_or_create(&model())
+            .set(f64::from(entry.active_requests));
+    }
+    registry.register(
+        "tidegate_upstream_attempts",
+        "Calls to upstreams by outcome",
+        attempts,
+    );
+    registry.register(
+        "tidegate_upstream_retries",
+        "Repeats on the same chain entry",
+        retries,
+    );
+    registry.register(
+        "tidegate_breaker_state",
+        "1 for the state that a breaker is in",
+        states,
+    );
+    registry.register(
+        "tidegate_limiter_headroom_ratio",
+        "Share of a limit that is free",
+        headroom,
+    );
+    registry.register(
+        "tidegate_upstream_active_requests",
+        "Calls under way",
+        active,
+    );
+    whole_engine(&mut registry, health);
+    registry
+}
+
+fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
+    let waiting: Gauge<f64, AtomicU64> = Gauge::default();
+    waiting.set(health.waiting as f64);
+    registry.register(
+        "tidegate_waiting_requests",
+        "Requests that wait for room",
+        waiting,
+    );
+    let bytes: Gauge<f64, AtomicU64> = Gauge::default();
+    bytes.set(health.cache.bytes as f64);
+    registry.register("tidegate_cache_bytes", "Bytes in the answer cache", bytes);
+    let overshoot: Counter = Counter::default();
+    overshoot.inc_by(
+        health
+            .entries
+            .iter()
+            .map(|entry| entry.level.overshot_tokens)
+            .sum(),
+    );
+    registry.register(
+        "tidegate_limiter_overshot_tokens",
+        "Tokens used beyond their reservations",
+        overshoot,
+    );
+    let mode = Gauges::default();
+    mode.get_or_create(&vec![("mode", "memory".to_owned())])
+        .set(1.0);
+    registry.register(
+        "tidegate_store_mode",
+        "1 for the home of shared state",
+        mode,
+    );
+}
+
+fn with(mut labels: Labels, name: &'static str, value: &str) -> Labels {
+    labels.push((name, value.to_owned()));
+    labels
+}
+
+fn outcomes(entry: &EntryHealth) -> [(&'static str, u64); 4] {
+    let counts = &entry.counts;
+    [
+        ("success", counts.successful),
+        ("failure", counts.failed),
+        ("throttled", counts.throttled),
+        ("abandoned", counts.abandoned),
+    ]
+}
+
+fn headroom_ratios(entry: &EntryHealth) -> impl Iterator<Item = (&'static str, f64)> {
+    let (quota, level) = (entry.quota, entry.level);
+    let ratio = |limit: Option<u64>, used: u64| {
+        limit.map(|limit| limit.saturating_sub(used) as f64 / limit as f64)
+    };
+    [
+        ("requests", ratio(quota.requests, level.requests)),
+        ("tokens", ratio(quota.tokens, level.tokens)),
+        ("concurrency", ratio(quota.concurrent, level.concurrent)),
+    ]
+    .into_iter()
+    .filter_map(|(kind, ratio)| ratio.map(|ratio| (kind, ratio)))
+}

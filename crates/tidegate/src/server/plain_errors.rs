@@ -1,0 +1,149 @@
+//! A body for the errors that hyper answers itself.
+//!
+//! A request that cannot be parsed reaches no handler: hyper answers 400, 414
+//! or 431 with an empty body and closes. This wrapper sees such an answer go
+//! by and puts the error object of the contract behind it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::http::bare_error;
+
+/// A TCP stream whose bodiless errors get a body.
+#[derive(Debug)]
+pub(super) struct PlainErrors {
+    stream: TcpStream,
+    /// The answer that is written instead of the one that hyper handed over.
+    instead: Option<Bytes>,
+}
+
+impl PlainErrors {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            instead: None,
+        }
+    }
+
+    /// Writes the replacement to its end, then owns up to the original's length.
+    fn poll_instead(&mut self, cx: &mut Context<'_>, original: usize) -> Poll<io::Result<usize>> {
+        while let Some(rest) = self.instead.as_mut().filter(|rest| rest.has_remaining()) {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            rest.advance(written);
+        }
+        self.instead = None;
+        Poll::Ready(Ok(original))
+    }
+}
+
+/// The same answer with a body, if `answer` is an error without one.
+fn with_body(answer: &[u8]) -> Option<Bytes> {
+    let status = answer.strip_prefix(b"HTTP/1.1 4")?;
+    let status = 400
+        + u16::from(status.first()?.wrapping_sub(b'0')) * 10
+        + u16::from(status.get(1)?.wrapping_sub(b'0'));
+    let body = bare_error(status)?;
+    let text = std::str::from_utf8(answer).ok()?;
+    let head = text.strip_suffix("\r\n\r\n")?;
+    let length = "content-length: 0";
+    if !head.contains(length) {
+        return None;
+    }
+    let with_length = format!(
+        "content-type: application/json\r\ncontent-length: {}",
+        body.len()
+    );
+    let mut whole = head.replacen(length, &with_length, 1).into_bytes();
+    whole.extend_from_slice(b"\r\n\r\n");
+    whole.extend_from_slice(&body);
+    Some(whole.into())
+}
+
+impl AsyncRead for PlainErrors {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for PlainErrors {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.instead.is_none() {
+            self.instead = with_body(buf);
+        }
+        if self.instead.is_some() {
+            return self.poll_instead(cx, buf.len());
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [only] = bufs {
+            return self.poll_write(cx, only);
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_a_body_gets_one() {
+        let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        let whole = with_body(bare).unwrap();
+        let text = std::str::from_utf8(&whole).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}", body.len())),
+            "{head}"
+        );
+        assert!(body.contains(r#""code":"headers_too_large""#), "{body}");
+    }
+
+    #[test]
+    fn every_other_answer_goes_by_untouched() {
+        for answer in [
+            &b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"[..],
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}",
+            b"HTTP/1.1 4",
+            b"data: x\n\n",
+            b"",
+        ] {
+            assert_eq!(with_body(answer), None);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! From the checked configuration to the engine's own.
+
+use tidegate_engine::{
+    Adaptivity, AttemptConfig, Backoff, BreakerConfig, CacheAnswers, CacheConfig, ChainConfig,
+    EngineConfig, EntryConfig, OpenAiConfig, ProviderConfig, ProviderKind, Quota, RateTrip,
+    ResilienceConfig, mock,
+};
+
+use crate::config::{self, Config};
+
+/// What the engine is assembled from.
+pub(crate) fn engine_config(config: &Config) -> EngineConfig {
+    EngineConfig {
+        providers: config.providers.iter().map(provider).collect(),
+        chains: config
+            .models
+            .iter()
+            .map(|model| chain(model, config))
+            .collect(),
+        resilience: resilience(config),
+        cache: CacheConfig {
+            answers: if config.cache.answers {
+                CacheAnswers::Always
+            } else {
+                CacheAnswers::OnRequest
+            },
+            ttl: config.cache.ttl,
+            max_bytes: config.cache.max_bytes,
+        },
+    }
+}
+
+fn provider(provider: &config::Provider) -> ProviderConfig {
+    let kind = match &provider.kind {
+        config::ProviderKind::OpenAi(openai) => ProviderKind::OpenAi(openai_config(openai)),
+        config::ProviderKind::Extractive => ProviderKind::Extractive,
+        config::ProviderKind::Mock => ProviderKind::Mock(mock::Script::default()),
+    };
+    ProviderConfig {
+        name: provider.name.clone(),
+        kind,
+    }
+}
+
+fn openai_config(openai: &config::OpenAi) -> OpenAiConfig {
+    let headers = openai.headers.iter();
+    OpenAiConfig {
+        base_url: openai
+            .base_url
+            .parse()
+            .expect("the configuration checks URLs"),
+        api_key: openai.api_key.as_ref().map(|key| key.expose().to_owned()),
+        headers: headers
+            .map(|header| (header.name.clone(), header.value.expose().to_owned()))
+            .collect(),
+        stream_usage: openai.stream_usage,
+    }
+}
+
+fn chain(model: &config::Model, config: &Config) -> ChainConfig {
+    let entries = model.chain.iter().map(|entry| EntryConfig {
+        provider: entry.provider.clone(),
+        model: entry.model.clone().unwrap_or_else(|| "*".to_owned()),
+        quota: Quota {
+            requests: per_window(entry.limits.requests_per_minute, config),
+            tokens: per_window(entry.limits.tokens_per_minute, config),
+            concurrent: entry.limits.max_concurrent,
+            window: config.resilience.window,
+        },
+        default_output_tokens: model.default_output_tokens,
+    });
+    ChainConfig {
+        name: model.name.clone(),
+        entries: entries.collect(),
+    }
+}
+
+/// Limits are given per minute and hold in every window of the configured
+/// length: a window of 10 s holds a sixth of them, and never less than one.
+fn per_window(per_minute: Option<u64>, config: &Config) -> Option<u64> {
+    let window_ms = config.resilience.window.as_millis();
+    per_minute.map(|limit| {
+        let scaled = u128::from(limit) * window_ms / 60_000;
+        u64::try_from(scaled).unwrap_or(u64::MAX).max(1)
+    })
+}
+
+fn resilience(config: &Config) -> ResilienceConfig {
+    let given = &config.resilience;
+    ResilienceConfig {
+        breaker: breaker(&given.breaker, given.window),
+        backoff: Backoff {
+            base: given.backoff.base,
+            max: given.backoff.max,
+            retries: given.backoff.retries,
+        },
+        retry_budget: given.retry_budget,
+        adaptive: if given.adaptive {
+            Adaptivity::Adaptive
+        } else {
+            Adaptivity::Fixed
+        },
+        attempt: AttemptConfig {
+            // An attempt never has longer than its request.
+            first_content: given.attempt.min(config.server.deadline),
+            stream_idle: config.server.stream_idle,
+            switch_delay: given.switch_delay,
+        },
+        max_waiting: given.max_waiting,
+    }
+}
+
+fn breaker(given: &config::Breaker, window: std::time::Duration) -> BreakerConfig {
+    let rated = given.failure_rate.is_some() || given.slow_call.is_some();
+    BreakerConfig {
+        failure_threshold: given.failure_threshold,
+        success_threshold: given.success_threshold,
+        cooldown: given.cooldown,
+        max_cooldown: given.max_cooldown,
+        probes: 1,
+        rate: rated.then(|| RateTrip {
+            window,
+            minimum_calls: given.minimum_calls,
+            // A share above 1 is never reached: only slow calls count.
+            failure_rate: given.failure_rate.unwrap_or(f64::INFINITY),
+            slow_call: given.slow_call,
+            slow_call_rate: given.slow_call_rate,
+        }),
+    }
+}
