@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Builds the release binary and measures it: bench/run.sh [--rounds N] [--seconds N] [--million X]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ -n "${TIDEGATE_BIN:-}" ] || cargo build --release
+exec python3 bench/run.py "$@"
