@@ -177,6 +177,7 @@ impl Admission {
             reservation,
         } = *held;
         permit.record(outcome, Instant::now().into_std());
+        self.entry.log_change(outcome);
         reservation.settle(used);
         drop(slot);
         self.entry.ring();

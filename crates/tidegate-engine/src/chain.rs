@@ -82,11 +82,27 @@ impl Chains {
             return Some(chain.clone());
         }
         if made.len() >= MOST_MADE {
+            self.forget_unserved(&mut made);
+        }
+        if made.len() >= MOST_MADE {
             return None;
         }
         let chain = self.make(name, &any.template);
         made.insert(name.to_owned(), chain.clone());
         Some(chain)
+    }
+
+    /// Gives up names that nobody has ever been answered under, so that made-up
+    /// ones do not keep out real ones.
+    fn forget_unserved(&self, made: &mut HashMap<String, Arc<Chain>>) {
+        made.retain(|_, chain| chain.entries.iter().any(|entry| entry.is_of_use()));
+        let named = |entry: &Arc<Entry>| {
+            self.named
+                .iter()
+                .any(|chain| chain.entries.iter().any(|own| Arc::ptr_eq(own, entry)))
+        };
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|_, entry| entry.is_of_use() || named(entry));
     }
 
     /// The chain of a name that was asked for before or is configured.

@@ -1,15 +1,17 @@
 //! One `provider/model` of a chain: its breaker, slots, quota and counters.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tidegate_provider::Provider;
 use tidegate_resilience::{
-    Adaptive, AdaptiveConfig, BreakerConfig, RetryBudget, Sample, SharedBreaker, Slots,
+    Adaptive, AdaptiveConfig, BreakerConfig, Health, Outcome, RetryBudget, Sample, SharedBreaker,
+    Slots,
 };
 use tidegate_store::Quota;
 use tokio::time::Instant;
+use tracing::{info, warn};
 
 use crate::config::{Adaptivity, EntryConfig, ResilienceConfig};
 use crate::line::Line;
@@ -27,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) breaker: SharedBreaker,
     pub(crate) slots: Slots,
     pub(crate) counters: Counters,
+    /// Set while the log says that this entry is left alone.
+    left_alone: AtomicBool,
     adaptive: Option<Mutex<Adaptive>>,
     budget: Mutex<RetryBudget>,
     /// Who is told when something is given back; the first is the entry's own.
@@ -80,6 +84,7 @@ impl Entry {
             breaker: SharedBreaker::new(resilience.breaker),
             slots: Slots::new(slots),
             counters: Counters::default(),
+            left_alone: AtomicBool::new(false),
             adaptive,
             budget: Mutex::new(RetryBudget::new(
                 resilience.retry_budget,
@@ -115,6 +120,11 @@ impl Entry {
         }
     }
 
+    /// Whether anybody was ever answered here, or is being served now.
+    pub(crate) fn is_of_use(&self) -> bool {
+        self.counters.successful.load(Ordering::Relaxed) > 0 || self.slots.in_use() > 0
+    }
+
     /// Counts a request that begins here.
     pub(crate) fn count_request(&self) {
         Counters::add(&self.counters.total);
@@ -124,6 +134,31 @@ impl Entry {
     /// Whether the retry budget allows one more repeat; takes it if so.
     pub(crate) fn may_repeat(&self) -> bool {
         self.budget().try_repeat(Instant::now().into_std())
+    }
+
+    /// Logs when this entry begins to be left alone and when it serves again,
+    /// and nothing in between.
+    pub(crate) fn log_change(&self, outcome: Outcome) {
+        let known = self.left_alone.load(Ordering::Relaxed);
+        if matches!(outcome, Outcome::Success { .. }) && !known {
+            return;
+        }
+        let now = Instant::now().into_std();
+        let health = self.breaker.health(now);
+        let is = health != Health::Healthy;
+        if self.left_alone.swap(is, Ordering::Relaxed) == is {
+            return;
+        }
+        let (model, state) = (&*self.name, health.as_str());
+        if is {
+            let cooldown_ms = self.breaker.cooldown_remaining(now).as_millis() as u64;
+            warn!(
+                model,
+                state, cooldown_ms, "{model} is left alone for {cooldown_ms} ms"
+            );
+        } else {
+            info!(model, state, "{model} serves again");
+        }
     }
 
     /// Lets the concurrency follow what the upstream bears.

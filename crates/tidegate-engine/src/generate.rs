@@ -234,6 +234,7 @@ impl Generator {
             if wish.is_vain(job.deadline) {
                 return Err(no_room(chain, tries, wish));
             }
+            chain.line.expect(wish.at);
             tokio::select! {
                 () = chain.line.bell() => {}
                 () = tokio::time::sleep_until(wish.look_again_at(job.deadline)) => {}
@@ -421,16 +422,18 @@ fn degraded(entry: &Entry, index: usize) -> Vec<String> {
 
 fn no_turn(chain: &Chain, reason: NoTurn) -> EngineError {
     let model = chain.name.clone();
+    let head = Wish {
+        at: chain.line.expected(),
+        ..Wish::default()
+    };
+    let retry_after = head.retry_after();
     match reason {
         NoTurn::Full { waiting } => EngineError::Overloaded {
             model,
             waiting,
-            retry_after: HINT,
+            retry_after,
         },
-        NoTurn::TooLate => EngineError::Throttled {
-            model,
-            retry_after: HINT,
-        },
+        NoTurn::TooLate => EngineError::Throttled { model, retry_after },
     }
 }
 

@@ -5,6 +5,7 @@
 //! race for one place.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex as StdMutex, PoisonError};
 
 use tidegate_work::Deadline;
 use tokio::sync::{Mutex, MutexGuard, Notify};
@@ -20,6 +21,8 @@ pub(crate) struct Line {
     /// Those who were admitted before and look for another try.
     returning: AtomicUsize,
     call: Notify,
+    /// When the head expects room.
+    expected: StdMutex<Option<Instant>>,
     capacity: usize,
 }
 
@@ -58,6 +61,7 @@ impl Line {
             bell: Notify::new(),
             returning: AtomicUsize::new(0),
             call: Notify::new(),
+            expected: StdMutex::new(None),
             capacity,
         }
     }
@@ -82,6 +86,16 @@ impl Line {
             _head: head,
             _place: place,
         })
+    }
+
+    /// Notes when the head expects room.
+    pub(crate) fn expect(&self, at: Option<Instant>) {
+        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// When the head expects room, as it said last.
+    pub(crate) fn expected(&self) -> Option<Instant> {
+        *self.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the head that something was given back.

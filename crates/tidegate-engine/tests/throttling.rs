@@ -3,6 +3,8 @@
 //! All in virtual time: five minutes take a second. The figures are printed
 //! (`cargo test -p tidegate-engine --test throttling -- --nocapture`).
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -36,8 +36,8 @@ pub struct ChunkFacts {
 struct Peek<'a> {
     #[serde(default)]
     choices: Option<Vec<Choice>>,
-    #[serde(default)]
-    usage: Option<Usage>,
+    #[serde(default, borrow)]
+    usage: Option<&'a RawValue>,
     #[serde(default, borrow)]
     error: Option<&'a RawValue>,
 }
@@ -74,7 +74,7 @@ impl Chunk {
                 .filter(|choice| choice.finish_reason.is_some())
                 .count() as u64,
             without_choices: choices.is_empty(),
-            usage: peek.usage,
+            usage: Usage::read(peek.usage),
         };
         Ok(Self { json, facts })
     }
@@ -134,6 +134,12 @@ mod tests {
             facts(r#"{"choices":[{"delta":{},"finish_reason":null}]}"#).finished,
             0
         );
+    }
+
+    #[test]
+    fn an_unreadable_usage_does_not_cost_the_answer() {
+        let odd = facts(r#"{"choices":[],"usage":{"prompt_tokens":null}}"#);
+        assert_eq!(odd.usage, None);
     }
 
     #[test]

@@ -202,8 +202,8 @@ struct Answer<'a> {
     /// Of embeddings.
     #[serde(default)]
     data: Option<Vec<IgnoredAny>>,
-    #[serde(default)]
-    usage: Option<Usage>,
+    #[serde(default, borrow)]
+    usage: Option<&'a RawValue>,
     #[serde(default, borrow)]
     error: Option<&'a RawValue>,
 }
@@ -217,7 +217,7 @@ fn check_answer(body: &Bytes) -> Result<Option<Usage>, ProviderError> {
     if answer.choices.is_none() && answer.data.is_none() {
         return Err(Unavailability::Garbage.into());
     }
-    Ok(answer.usage)
+    Ok(Usage::read(answer.usage))
 }
 
 /// How long the end of the body may lag behind `[DONE]` before the connection

@@ -1,6 +1,7 @@
 //! Token counts as an upstream reports them.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// Tokens that one call used, in OpenAI's words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -14,6 +15,13 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Reads a usage object. One that is unreadable is as good as none: an
+    /// answer is not lost for it.
+    pub(crate) fn read(raw: Option<&RawValue>) -> Option<Self> {
+        let usage: Option<Self> = serde_json::from_str(raw?.get()).ok()?;
+        usage
+    }
+
     /// Prompt and answer together; what a limit on tokens counts.
     pub fn total(&self) -> u64 {
         self.prompt_tokens.saturating_add(self.completion_tokens)

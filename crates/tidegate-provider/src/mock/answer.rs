@@ -164,7 +164,7 @@ pub(crate) fn frame(json: &str) -> Bytes {
     format!("data: {json}\n\n").into()
 }
 
-/// An error object with a code that means "no room" or "broken".
+/// An error object as OpenAI words it.
 pub(crate) fn error(message: &str, kind: &str, code: Option<&str>) -> String {
     let code = code.map_or_else(|| "null".to_owned(), quoted);
     let (message, kind) = (quoted(message), quoted(kind));

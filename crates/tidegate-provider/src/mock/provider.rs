@@ -24,6 +24,9 @@ use crate::provider::{ChunkStream, Completion, Provider};
 use crate::request::{ChatRequest, EmbedRequest};
 use crate::usage::Usage;
 
+/// Calls that are remembered: more than any test makes, so that a mock that
+/// serves a gateway for days does not fill its memory.
+const MOST_LOGGED: usize = 1 << 20;
 /// What a flood is said to have exceeded.
 const MOST_ANSWER_BYTES: usize = 32 << 20;
 /// A drip has begun once its first event, which says nothing, is there.
@@ -82,6 +85,16 @@ impl Mock {
             .clone()
     }
 
+    fn note(&self, now: Instant, model: &str) {
+        let mut log = self
+            .log
+            .lock()
+            .expect("nothing panics while the log is held");
+        if log.len() < MOST_LOGGED {
+            log.push((now, model.to_owned()));
+        }
+    }
+
     /// Takes a request and waits until the upstream speaks.
     async fn ask(
         &self,
@@ -89,11 +102,7 @@ impl Mock {
     ) -> Result<(Ask, Answer, Call), ProviderError> {
         let ask = ask.map_err(|_| not_understood())?;
         let now = Instant::now();
-        let entry = (now, ask.model.clone());
-        self.log
-            .lock()
-            .expect("nothing panics while the log is held")
-            .push(entry);
+        self.note(now, &ask.model);
         let call = self.calls.begin(&ask, None, now);
         if !call.latency().is_zero() {
             tokio::time::sleep(call.latency()).await;
@@ -230,7 +239,7 @@ struct Playing {
     gap: Duration,
     /// Answers that have not ended yet.
     open_choices: u64,
-    /// Nothing was said yet, so nothing is waited for.
+    /// Something was said, so the next event keeps the gap.
     started: bool,
     call: Option<Call>,
 }

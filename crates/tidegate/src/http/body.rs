@@ -6,15 +6,24 @@ use axum::http::{HeaderMap, Request};
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use tidegate_engine::Deadline;
 
 use super::Gate;
 use super::error::ApiError;
 use super::maxima::check_depth;
 
-/// The whole JSON body of a request.
-pub(super) async fn json_body(gate: &Gate, request: Request<Body>) -> Result<Bytes, ApiError> {
+/// The whole JSON body of a request, if it arrives before the deadline.
+pub(super) async fn json_body(
+    gate: &Gate,
+    request: Request<Body>,
+    deadline: Deadline,
+) -> Result<Bytes, ApiError> {
     check_content_type(request.headers())?;
-    let body = read(request.into_body(), gate.settings.max_body_bytes).await?;
+    let body = read(request.into_body(), gate.settings.max_body_bytes);
+    let body = deadline
+        .run(body)
+        .await
+        .map_err(|_| ApiError::body_too_slow(gate.settings.deadline))??;
     if body.is_empty() {
         return Err(ApiError::invalid(
             "invalid_json",

@@ -25,7 +25,7 @@ pub(super) async fn chat(
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
     let deadline = Deadline::after(gate.settings.deadline);
-    let body = json_body(&gate, request).await?;
+    let body = json_body(&gate, request, deadline).await?;
     let mut request = ChatRequest::parse(body)?;
     check_chat(&request)?;
     let options = Options::take(&mut request)?;

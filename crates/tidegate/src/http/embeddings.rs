@@ -22,7 +22,7 @@ pub(super) async fn embeddings(
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
     let deadline = Deadline::after(gate.settings.deadline);
-    let body = json_body(&gate, request).await?;
+    let body = json_body(&gate, request, deadline).await?;
     let request = EmbedRequest::parse(body)?;
     check_embed(&request)?;
     let answer = gate.engine.embed(&request, deadline).await?;

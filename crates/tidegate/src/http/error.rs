@@ -67,6 +67,17 @@ impl ApiError {
         )
     }
 
+    /// 408.
+    pub(super) fn body_too_slow(budget: Duration) -> Self {
+        let message = format!("the body did not arrive within {} ms", budget.as_millis());
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            INVALID,
+            message,
+        )
+    }
+
     /// Names the parameter that is wrong.
     pub(super) fn about(mut self, param: &str) -> Self {
         self.param = Some(param.to_owned());

@@ -77,7 +77,8 @@ async fn read<T: DeserializeOwned>(
     request: Request<Body>,
     shape: &str,
 ) -> Result<T, ApiError> {
-    let body = json_body(gate, request).await?;
+    let deadline = Deadline::after(gate.settings.deadline);
+    let body = json_body(gate, request, deadline).await?;
     serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let message = format!("the body must be {shape}; it is not at line {line} column {column}");
