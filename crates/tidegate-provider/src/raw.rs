@@ -50,7 +50,8 @@ impl RawObject {
         let mut fields: Vec<(Box<str>, Bytes)> = Vec::with_capacity(pairs.len());
         for (key, value) in pairs {
             if fields.iter().any(|(known, _)| **known == *key) {
-                return Err(RawObjectError::DuplicateKey(key));
+                let shown = key.chars().take(MOST_SHOWN_CHARS).collect();
+                return Err(RawObjectError::DuplicateKey(shown));
             }
             fields.push((key.into_boxed_str(), body.slice_ref(value.get().as_bytes())));
         }
@@ -154,6 +155,9 @@ fn invalid_utf8(body: &[u8], error: &std::str::Utf8Error) -> RawObjectError {
         column: good.len() - line_start + 1,
     }
 }
+
+/// How much of a key an error repeats.
+const MOST_SHOWN_CHARS: usize = 64;
 
 struct Pairs;
 

@@ -4,10 +4,11 @@
 //! the upstream's to judge.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::raw::{RawObject, RawObjectError, json_string};
@@ -79,7 +80,7 @@ impl ChatRequest {
         let raw = RawObject::parse(&body)?;
         let model = model_name(&raw)?;
         let stream = optional(&raw, "stream", "a boolean")?.unwrap_or(false);
-        let options: Option<StreamOptions> = optional(&raw, "stream_options", "an object")?;
+        let options: Option<StreamOptions> = object(&raw, "stream_options")?;
         let max_output_tokens = match positive(&raw, "max_completion_tokens")? {
             Some(tokens) => Some(tokens),
             None => positive(&raw, "max_tokens")?,
@@ -271,12 +272,39 @@ impl EmbedInput {
     }
 }
 
-#[derive(Deserialize)]
+/// Read by hand: a derived struct would take a list for an object.
 struct Message<'a> {
-    #[serde(borrow)]
     role: Cow<'a, str>,
-    #[serde(default, borrow)]
     content: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MessageVisitor)
+    }
+}
+
+struct MessageVisitor;
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = Message<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut role, mut content) = (None, None);
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match &*key {
+                "role" => role = Some(Cow::Owned(map.next_value::<String>()?)),
+                "content" => content = map.next_value::<Option<&RawValue>>()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let role = role.ok_or_else(|| A::Error::missing_field("role"))?;
+        Ok(Message { role, content })
+    }
 }
 
 #[derive(Deserialize)]
@@ -312,6 +340,22 @@ fn optional<T: DeserializeOwned>(
     serde_json::from_slice(value).map_err(|_| RequestError::Invalid { param, expected })
 }
 
+/// The same for a field that must be an object: a derived struct would take a
+/// list for one.
+fn object<T: DeserializeOwned>(
+    raw: &RawObject,
+    param: &'static str,
+) -> Result<Option<T>, RequestError> {
+    const EXPECTED: &str = "an object";
+    if raw.get(param).is_some_and(|value| value.starts_with(b"[")) {
+        return Err(RequestError::Invalid {
+            param,
+            expected: EXPECTED,
+        });
+    }
+    optional(raw, param, EXPECTED)
+}
+
 fn positive(raw: &RawObject, param: &'static str) -> Result<Option<u64>, RequestError> {
     const EXPECTED: &str = "an integer of at least 1";
     match optional::<u64>(raw, param, EXPECTED)? {
@@ -335,7 +379,7 @@ fn count_content(raw: &RawObject) -> Result<ContentCounts, RequestError> {
     if messages.is_empty() {
         return Err(wrong());
     }
-    let tools = optional::<Vec<serde::de::IgnoredAny>>(raw, "tools", "a list")?;
+    let tools = optional::<Vec<IgnoredAny>>(raw, "tools", "a list")?;
     Ok(ContentCounts {
         messages: messages.len(),
         images: messages.iter().map(images).sum(),

@@ -9,12 +9,13 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::Frame;
 use tidegate_engine::AnswerHead;
 
 use super::error::ErrorCode;
+use super::maxima::check_head;
 use super::sse::{Ending, StreamEnd};
 use super::{AccessLog, Gate};
 
@@ -32,7 +33,10 @@ pub(super) async fn around(
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let _active = gate.metrics.active();
-    let mut response = next.run(request).await;
+    let mut response = match check_head(&request) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
     response.headers_mut().insert(REQUEST_ID, id.clone());
     let exchange = Exchange {
         status: response.status().as_u16(),

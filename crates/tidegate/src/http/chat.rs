@@ -140,7 +140,11 @@ impl Options {
         let Some(raw) = request.take("tidegate") else {
             return Ok(Self::default());
         };
-        serde_json::from_slice(&raw).map_err(|_| Self::explain(&raw))
+        // A derived struct would take a list for an object.
+        let object = Some(&raw).filter(|raw| raw.starts_with(b"{"));
+        object
+            .and_then(|raw| serde_json::from_slice(raw).ok())
+            .ok_or_else(|| Self::explain(&raw))
     }
 
     fn explain(raw: &Bytes) -> ApiError {

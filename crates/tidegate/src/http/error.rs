@@ -67,6 +67,12 @@ impl ApiError {
         )
     }
 
+    /// 431.
+    pub(super) fn head_too_large() -> Self {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::new(status, "headers_too_large", INVALID, head_limits())
+    }
+
     /// 408.
     pub(super) fn body_too_slow(budget: Duration) -> Self {
         let message = format!("the body did not arrive within {} ms", budget.as_millis());
@@ -291,6 +297,11 @@ pub(super) async fn method_not_allowed() -> ApiError {
     )
 }
 
+fn head_limits() -> String {
+    let (headers, bytes) = (super::MOST_HEADERS, super::MOST_HEADER_BYTES);
+    format!("at most {headers} headers and {bytes} bytes of request line and headers are allowed")
+}
+
 /// The JSON for a request that never became one: hyper answers those with a
 /// bare status.
 pub(crate) fn bare_error(status: u16) -> Option<Vec<u8>> {
@@ -300,14 +311,7 @@ pub(crate) fn bare_error(status: u16) -> Option<Vec<u8>> {
             "the request is not valid HTTP/1.1".to_owned(),
         ),
         414 => ("uri_too_long", "the request target is too long".to_owned()),
-        431 => (
-            "headers_too_large",
-            format!(
-                "at most {} headers and {} bytes of request line and headers are allowed",
-                super::MOST_HEADERS,
-                super::MOST_HEADER_BYTES
-            ),
-        ),
+        431 => ("headers_too_large", head_limits()),
         _ => return None,
     };
     Some(ApiError::invalid(code, message).to_json())

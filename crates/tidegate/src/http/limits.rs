@@ -79,6 +79,13 @@ async fn read<T: DeserializeOwned>(
 ) -> Result<T, ApiError> {
     let deadline = Deadline::after(gate.settings.deadline);
     let body = json_body(gate, request, deadline).await?;
+    // A derived struct would take a list for an object.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::invalid(
+            "invalid_parameter",
+            format!("the body must be {shape}"),
+        ));
+    }
     serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let message = format!("the body must be {shape}; it is not at line {line} column {column}");

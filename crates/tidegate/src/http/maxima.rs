@@ -1,6 +1,8 @@
 //! Every maximum of the HTTP surface, in one table, and the parameters that no
 //! request may carry.
 
+use axum::extract::Request;
+
 use super::error::ApiError;
 use tidegate_engine::{ChatRequest, EmbedRequest, RawObject};
 
@@ -105,6 +107,18 @@ fn refuse(raw: &RawObject) -> Result<(), ApiError> {
             Err(ApiError::invalid("unsupported_parameter", message).about(key))
         }
     }
+}
+
+/// Checks the head of a request. The server's own bound is a buffer's and
+/// lets a little more through.
+pub(super) fn check_head(head: &Request) -> Result<(), ApiError> {
+    let headers = head.headers().iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let bytes = headers.sum::<usize>() + head.uri().path().len();
+    if bytes <= MOST_HEADER_BYTES {
+        return Ok(());
+    }
+    Err(ApiError::head_too_large())
 }
 
 /// Refuses JSON that nests too deeply, before anything recursive reads it.
