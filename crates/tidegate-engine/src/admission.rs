@@ -153,7 +153,7 @@ impl Admission {
                     .fetch_add(micros, Ordering::Relaxed);
             }
             Outcome::Failure { .. } => Counters::add(&counters.failed),
-            Outcome::Throttled { .. } => Counters::add(&counters.throttled),
+            Outcome::Throttled { .. } => counters.throttle(),
             Outcome::Ignored => Counters::add(&counters.abandoned),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_provider::Provider;
 use tidegate_resilience::{
     Adaptive, AdaptiveConfig, BreakerConfig, Health, Outcome, RetryBudget, Sample, SharedBreaker,
-    Slots,
+    Slots, Window,
 };
 use tidegate_store::Quota;
 use tokio::time::Instant;
@@ -38,7 +38,7 @@ pub(crate) struct Entry {
 }
 
 /// What happened here since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) total: AtomicU64,
     pub(crate) successful: AtomicU64,
@@ -48,9 +48,49 @@ pub(crate) struct Counters {
     pub(crate) retried: AtomicU64,
     pub(crate) fallback_used: AtomicU64,
     pub(crate) response_micros: AtomicU64,
+    recent_throttles: Mutex<Window>,
+}
+
+/// Over which throttles count as recent.
+const RECENT: Duration = Duration::from_secs(60);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            total: AtomicU64::new(0),
+            successful: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            fallback_used: AtomicU64::new(0),
+            response_micros: AtomicU64::new(0),
+            recent_throttles: Mutex::new(Window::new(u64::MAX / 2, RECENT)),
+        }
+    }
 }
 
 impl Counters {
+    /// Counts a throttle.
+    pub(crate) fn throttle(&self) {
+        Self::add(&self.throttled);
+        let mut recent = self
+            .recent_throttles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // A window of this size is never full.
+        let _ = recent.reserve(1, Instant::now().into_std());
+    }
+
+    /// Throttles within the last minute.
+    pub(crate) fn recent_throttles(&self) -> u64 {
+        let mut recent = self
+            .recent_throttles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        recent.used(Instant::now().into_std())
+    }
+
     pub(crate) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }

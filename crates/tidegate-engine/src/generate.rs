@@ -216,6 +216,9 @@ impl Generator {
         if chain.line.waiting() == 0 {
             match self.look(chain, job, tries).await {
                 Look::Room(index, admission) => return Ok((index, admission)),
+                Look::Wait(wish) if wish.is_vain(job.deadline) => {
+                    return Err(no_room(chain, tries, wish));
+                }
                 Look::Wait(_) => {}
                 Look::Nothing => return Err(exhausted(chain, job, tries)),
             }

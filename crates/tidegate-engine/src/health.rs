@@ -64,6 +64,8 @@ pub struct Counts {
     pub failed: u64,
     /// Throttled upstream.
     pub throttled: u64,
+    /// Of those, within the last minute.
+    pub recent_throttles: u64,
     /// Left by their caller, or refused for a fault of the request.
     pub abandoned: u64,
     /// Repeats after a failure here.
@@ -131,6 +133,7 @@ impl Entry {
                 successful,
                 failed: read(&counters.failed),
                 throttled: read(&counters.throttled),
+                recent_throttles: counters.recent_throttles(),
                 abandoned: read(&counters.abandoned),
                 retried: read(&counters.retried),
                 fallback_used: read(&counters.fallback_used),

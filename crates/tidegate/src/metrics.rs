@@ -42,6 +42,8 @@ struct RouteLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
 struct ModelLabels {
+    gen_ai_operation_name: &'static str,
+    gen_ai_provider_name: String,
     gen_ai_request_model: String,
 }
 
@@ -49,6 +51,22 @@ struct ModelLabels {
 struct CacheLabels {
     cache: &'static str,
     result: &'static str,
+}
+
+/// What is asked of a model, in OpenTelemetry's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Chat,
+    Embeddings,
+}
+
+impl Operation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+        }
+    }
 }
 
 /// From 50 µs, where a gateway's own time lies, to beyond a minute.
@@ -151,7 +169,7 @@ impl Metrics {
     }
 
     /// Notes an answer when its head is known.
-    pub(crate) fn answered(&self, head: &AnswerHead, overhead: Duration) {
+    pub(crate) fn answered(&self, operation: Operation, head: &AnswerHead, overhead: Duration) {
         self.overhead_seconds.observe(overhead.as_secs_f64());
         self.wait_seconds.observe(head.waited.as_secs_f64());
         let result = head.cached.as_str();
@@ -162,8 +180,11 @@ impl Metrics {
             })
             .inc();
         if head.attempts > 0 {
+            let (provider, model) = head.model.split_once('/').unwrap_or_default();
             let labels = ModelLabels {
-                gen_ai_request_model: head.model.to_string(),
+                gen_ai_operation_name: operation.as_str(),
+                gen_ai_provider_name: provider.to_owned(),
+                gen_ai_request_model: model.to_owned(),
             };
             self.upstream_seconds
                 .get_or_create(&labels)

@@ -17,6 +17,7 @@ use super::body::json_body;
 use super::error::ApiError;
 use super::maxima::check_chat;
 use super::sse::SseBody;
+use crate::metrics::Operation;
 
 /// Answers a chat request, whole or as a stream.
 pub(super) async fn chat(
@@ -33,17 +34,22 @@ pub(super) async fn chat(
         .engine
         .chat(request, options.cache.into(), deadline)
         .await?;
-    Ok(respond(&gate, answer, started))
+    Ok(respond(&gate, Operation::Chat, answer, started))
 }
 
 /// The answer as a response, with what is known of it in headers.
-pub(super) fn respond(gate: &Gate, answer: Answer, started: Instant) -> Response {
+pub(super) fn respond(
+    gate: &Gate,
+    operation: Operation,
+    answer: Answer,
+    started: Instant,
+) -> Response {
     let Answer { head, body } = answer;
     let overhead = started
         .elapsed()
         .saturating_sub(head.upstream)
         .saturating_sub(head.waited);
-    gate.metrics.answered(&head, overhead);
+    gate.metrics.answered(operation, &head, overhead);
     let mut response = match body {
         AnswerBody::Whole(body) => {
             let mut response = Response::new(Body::from(body));

@@ -14,6 +14,7 @@ use super::body::json_body;
 use super::chat::respond;
 use super::error::ApiError;
 use super::maxima::check_embed;
+use crate::metrics::Operation;
 
 /// Embeds texts.
 pub(super) async fn embeddings(
@@ -26,5 +27,5 @@ pub(super) async fn embeddings(
     let request = EmbedRequest::parse(body)?;
     check_embed(&request)?;
     let answer = gate.engine.embed(&request, deadline).await?;
-    Ok(respond(&gate, answer, started))
+    Ok(respond(&gate, Operation::Embeddings, answer, started))
 }

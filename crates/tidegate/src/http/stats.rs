@@ -143,6 +143,7 @@ fn prism((index, entry): (usize, &EntryHealth)) -> Value {
         "total_attempts": counts.total,
         "successful_requests": counts.successful,
         "success_rate": (rate * 1e4).round() / 1e2,
+        "recent_throttles_60s": counts.recent_throttles,
         "total_throttles": counts.throttled,
         "cooldown_remaining": entry.breaker.cooldown_remaining.as_secs_f64(),
     })
