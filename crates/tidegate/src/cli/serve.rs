@@ -33,7 +33,13 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
         Ok(loaded) => loaded.config,
         Err(exit) => return exit,
     };
-    logging::init(&config.log);
+    let _log = match logging::init(&config.log) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("error: the log does not start: {error}");
+            return Exit::Usage;
+        }
+    };
     let engine = match Engine::assemble(wiring::engine_config(&config)) {
         Ok(engine) => engine,
         Err(error) => {
