@@ -105,8 +105,13 @@ impl Entry {
                 retry_after,
             } => NoRoom {
                 retry_after: *retry_after,
-                // Requests are never given back once sent; tokens may be.
-                may_ring: *dimension != Dimension::Requests && self.slots.in_use() > 1,
+                may_ring: match dimension {
+                    // Never given back once sent.
+                    Dimension::Requests => false,
+                    // Given back when a call used less than it reserved.
+                    Dimension::Tokens => self.slots.in_use() > 1,
+                    Dimension::Concurrency => true,
+                },
                 cause: NoRoomCause::Limited,
             },
         }
@@ -121,7 +126,7 @@ impl Admission {
     /// From here on the upstream may have begun to work.
     pub(crate) fn sent(&mut self) {
         self.sent_at = Some(Instant::now());
-        self.entry.count_request();
+        Counters::add(&self.entry.counters.total);
     }
 
     /// Ends the call with what became of it and what it used.

@@ -165,9 +165,9 @@ impl Entry {
         self.counters.successful.load(Ordering::Relaxed) > 0 || self.slots.in_use() > 0
     }
 
-    /// Counts a request that begins here.
+    /// Counts a request that comes here for the first time; a share of those
+    /// may be repeated.
     pub(crate) fn count_request(&self) {
-        Counters::add(&self.counters.total);
         self.budget().request(Instant::now().into_std());
     }
 

@@ -66,7 +66,7 @@ pub enum EngineError {
     #[error("{}", upstream_words(.0))]
     NotServed(ErrorBody),
     /// The deadline passed.
-    #[error("no answer within {} ms", budget.as_millis())]
+    #[error("no answer within {:.1} s", budget.as_secs_f64())]
     DeadlineExceeded {
         /// How long the request had.
         budget: Duration,

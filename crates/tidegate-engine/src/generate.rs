@@ -128,6 +128,8 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 /// Who waits looks again at least this often: a lease that expires elsewhere
 /// rings no bell.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
+/// A time-out after less than this share of an attempt's time was the caller's.
+const HURRY: f64 = 0.9;
 /// Chunks without content that are held back before a stream commits.
 const MOST_HELD_CHUNKS: usize = 64;
 
@@ -356,7 +358,7 @@ impl Generator {
             ProviderError::Unavailable(Unavailability::Status(_)) => (failure, Used::Tokens(0)),
             // A caller in a hurry says nothing about the upstream.
             ProviderError::Unavailable(Unavailability::TimedOut)
-                if latency < self.resilience.attempt.first_content =>
+                if latency < self.resilience.attempt.first_content.mul_f64(HURRY) =>
             {
                 (Outcome::Ignored, Used::Unknown)
             }
@@ -409,6 +411,8 @@ async fn commit(mut chunks: ChunkStream) -> Result<Raw, ProviderError> {
 fn count_turn(entry: &Entry, index: usize, next: Next) {
     if next == Next::Repeat {
         Counters::add(&entry.counters.retried);
+    } else {
+        entry.count_request();
     }
     if index > 0 {
         Counters::add(&entry.counters.fallback_used);

@@ -27,7 +27,7 @@ use crate::usage::Usage;
 
 /// Largest answer and largest single event that we accept.
 const MOST_ANSWER_BYTES: usize = 32 << 20;
-const MOST_EVENT_BYTES: usize = 8 << 20;
+const MOST_EVENT_BYTES: usize = 2 << 20;
 const MOST_ERROR_BYTES: usize = 64 << 10;
 
 /// Where an upstream is and how to speak to it.

@@ -110,8 +110,21 @@ impl Window {
     /// when they can never be granted together.
     pub fn reserve(&mut self, cost: u64, now: Instant) -> Result<Stamp, Refused> {
         self.check(cost, now)?;
+        Ok(self.charge(cost, now))
+    }
+
+    /// Takes `cost` units whatever the limit: for what was admitted elsewhere,
+    /// or is counted and not limited.
+    pub fn charge(&mut self, cost: u64, now: Instant) -> Stamp {
         let segment = self.costs.add(u128::from(cost), now);
-        Ok(Stamp { segment, cost })
+        Stamp { segment, cost }
+    }
+
+    /// Changes the limit and keeps what was granted.
+    ///
+    /// Under a lower limit nothing is granted until enough of it has left.
+    pub fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
     }
 
     /// Replaces a reserved cost by the real one, at the time of the reservation.

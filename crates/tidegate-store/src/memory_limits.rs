@@ -30,8 +30,10 @@ struct Held {
 #[derive(Debug)]
 struct Account {
     quota: Quota,
-    requests: Option<Window>,
-    tokens: Option<Window>,
+    /// Grows when the windows start anew, so that an older stamp is known.
+    generation: u64,
+    requests: Window,
+    tokens: Window,
     concurrent: u64,
     overshot_tokens: u64,
 }
@@ -43,34 +45,49 @@ fn guarded(window: Duration) -> Duration {
     window + window / 100
 }
 
+/// What is not limited is counted all the same; nobody asks this window for
+/// room.
+fn window(limit: Option<u64>, length: Duration) -> Window {
+    Window::new(limit.unwrap_or(u64::MAX), guarded(length))
+}
+
 impl Account {
     fn new(quota: Quota) -> Self {
-        let window =
-            |limit: Option<u64>| limit.map(|limit| Window::new(limit, guarded(quota.window)));
         Self {
             quota,
-            requests: window(quota.requests),
-            tokens: window(quota.tokens),
+            generation: 0,
+            requests: window(quota.requests, quota.window),
+            tokens: window(quota.tokens, quota.window),
             concurrent: 0,
             overshot_tokens: 0,
         }
     }
 
-    /// A changed quota starts with empty windows and keeps the leases.
+    /// A changed quota counts what was granted under the old one, unless its
+    /// windows have another length: those start empty.
     fn adopt(&mut self, quota: &Quota) {
-        if self.quota != *quota {
-            *self = Self {
-                concurrent: self.concurrent,
-                overshot_tokens: self.overshot_tokens,
-                ..Self::new(*quota)
-            };
+        if self.quota == *quota {
+            return;
         }
+        if self.quota.window == quota.window {
+            self.requests.set_limit(quota.requests.unwrap_or(u64::MAX));
+            self.tokens.set_limit(quota.tokens.unwrap_or(u64::MAX));
+        } else {
+            self.generation += 1;
+            self.requests = window(quota.requests, quota.window);
+            self.tokens = window(quota.tokens, quota.window);
+        }
+        self.quota = *quota;
     }
 
     fn reserve(&mut self, tokens: u64, now: Instant) -> Result<Stamps, Refused> {
         let now = now.into_std();
-        check(&mut self.tokens, Dimension::Tokens, tokens, now)?;
-        check(&mut self.requests, Dimension::Requests, 1, now)?;
+        if self.quota.tokens.is_some() {
+            check(&mut self.tokens, Dimension::Tokens, tokens, now)?;
+        }
+        if self.quota.requests.is_some() {
+            check(&mut self.requests, Dimension::Requests, 1, now)?;
+        }
         if self
             .quota
             .concurrent
@@ -83,26 +100,30 @@ impl Account {
         }
         self.concurrent += 1;
         Ok(Stamps {
-            requests: take(&mut self.requests, 1, now),
-            tokens: take(&mut self.tokens, tokens, now),
+            generation: self.generation,
+            requests: self.requests.charge(1, now),
+            tokens: self.tokens.charge(tokens, now),
         })
     }
 
     fn settle(&mut self, stamps: Stamps, reserved: u64, used: Used) {
         self.concurrent = self.concurrent.saturating_sub(1);
+        if let Used::Tokens(used) = used {
+            let over = used.saturating_sub(reserved);
+            self.overshot_tokens = self.overshot_tokens.saturating_add(over);
+        }
+        // Stamps of windows that are gone would correct somebody else's.
+        if stamps.generation != self.generation {
+            return;
+        }
         let now = Instant::now().into_std();
         match used {
             Used::Unknown => {}
             Used::Nothing => {
-                cancel(&mut self.requests, stamps.requests, now);
-                cancel(&mut self.tokens, stamps.tokens, now);
+                self.requests.cancel(stamps.requests, now);
+                self.tokens.cancel(stamps.tokens, now);
             }
-            Used::Tokens(used) => {
-                self.overshot_tokens += used.saturating_sub(reserved);
-                if let (Some(window), Some(stamp)) = (&mut self.tokens, stamps.tokens) {
-                    window.settle(stamp, used, now);
-                }
-            }
+            Used::Tokens(used) => self.tokens.settle(stamps.tokens, used, now),
         }
     }
 }
@@ -110,17 +131,17 @@ impl Account {
 /// Where a reservation stands in each window.
 #[derive(Debug, Clone, Copy)]
 struct Stamps {
-    requests: Option<Stamp>,
-    tokens: Option<Stamp>,
+    generation: u64,
+    requests: Stamp,
+    tokens: Stamp,
 }
 
 fn check(
-    window: &mut Option<Window>,
+    window: &mut Window,
     dimension: Dimension,
     cost: u64,
     now: std::time::Instant,
 ) -> Result<(), Refused> {
-    let Some(window) = window else { return Ok(()) };
     window.check(cost, now).map_err(|refused| match refused {
         WindowRefused::Throttled { retry_after } => Refused::Throttled {
             dimension,
@@ -133,35 +154,15 @@ fn check(
     })
 }
 
-fn take(window: &mut Option<Window>, cost: u64, now: std::time::Instant) -> Option<Stamp> {
-    window
-        .as_mut()
-        .and_then(|window| window.reserve(cost, now).ok())
-}
-
-fn cancel(window: &mut Option<Window>, stamp: Option<Stamp>, now: std::time::Instant) {
-    if let (Some(window), Some(stamp)) = (window, stamp) {
-        window.cancel(stamp, now);
-    }
-}
-
 struct MemoryTicket {
     account: Arc<Mutex<Account>>,
     stamps: Stamps,
-    quota: Quota,
     tokens: u64,
 }
 
 impl Settle for MemoryTicket {
     fn settle(self: Box<Self>, used: Used) {
-        let mut account = lock(&self.account);
-        // Stamps of a quota that has changed meanwhile name nothing any more.
-        let used = if account.quota == self.quota {
-            used
-        } else {
-            Used::Unknown
-        };
-        account.settle(self.stamps, self.tokens, used);
+        lock(&self.account).settle(self.stamps, self.tokens, used);
     }
 }
 
@@ -206,7 +207,6 @@ impl Limits for MemoryLimits {
         let ticket = MemoryTicket {
             account,
             stamps,
-            quota: *quota,
             tokens,
         };
         Ok(Reservation::new(tokens, Box::new(ticket)))
@@ -238,11 +238,8 @@ impl Limits for MemoryLimits {
         let mut account = lock(&account);
         let now = Instant::now().into_std();
         Level {
-            requests: account
-                .requests
-                .as_mut()
-                .map_or(0, |window| window.used(now)),
-            tokens: account.tokens.as_mut().map_or(0, |window| window.used(now)),
+            requests: account.requests.used(now),
+            tokens: account.tokens.used(now),
             concurrent: account.concurrent,
             overshot_tokens: account.overshot_tokens,
         }

@@ -121,6 +121,28 @@ fn the_largest_costs_do_not_overflow() {
 }
 
 #[test]
+fn a_charge_counts_beyond_the_limit_and_can_be_settled() {
+    let now = Instant::now();
+    let mut window = Window::new(10, MINUTE);
+    let stamp = window.charge(15, now);
+    assert_eq!(window.used(now), 15);
+    assert_eq!(window.check(1, now), Err(throttled(MINUTE)));
+    window.settle(stamp, 9, now);
+    window.reserve(1, now).unwrap();
+}
+
+#[test]
+fn a_changed_limit_counts_what_was_granted_before() {
+    let now = Instant::now();
+    let mut window = Window::new(10, MINUTE);
+    window.reserve(8, now).unwrap();
+    window.set_limit(5);
+    assert_eq!(window.check(1, now), Err(throttled(MINUTE)));
+    window.set_limit(20);
+    window.reserve(12, now).unwrap();
+}
+
+#[test]
 fn an_older_clock_counts_as_the_newest_one_seen() {
     let newest = Instant::now() + MINUTE;
     let older = newest - Duration::from_secs(1);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use tidegate_engine::mock::{Limit, Script, parse_faults, serve};
 
+use super::signals::Signals;
 use super::{Exit, runtime};
 
 /// Arguments of `mock`.
@@ -57,14 +58,12 @@ pub(super) fn run(args: &MockArgs) -> Exit {
     let served = runtime(Some(1)).and_then(|runtime| {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind(args.bind).await?;
+            let mut signals = Signals::catch()?;
             eprintln!("mock upstream on http://{}/v1", listener.local_addr()?);
-            serve(
-                listener,
-                script,
-                args.journal.clone(),
-                super::serve::until_asked_to_stop(),
-            )
-            .await
+            let stopped = async {
+                signals.next().await;
+            };
+            serve(listener, script, args.journal.clone(), stopped).await
         })
     });
     match served {

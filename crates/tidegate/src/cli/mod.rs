@@ -5,6 +5,7 @@ mod doctor;
 mod mock;
 mod models;
 mod serve;
+mod signals;
 mod source;
 
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ enum Exit {
     Clean,
     Usage,
     Unreachable,
+    Interrupted,
 }
 
 impl From<Exit> for ExitCode {
@@ -66,6 +68,7 @@ impl From<Exit> for ExitCode {
             Exit::Clean => Self::SUCCESS,
             Exit::Usage => Self::from(2),
             Exit::Unreachable => Self::from(3),
+            Exit::Interrupted => Self::from(130),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tidegate_engine::Engine;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::signals::Signals;
 use super::{ConfigSource, Exit, runtime};
 use crate::config::Config;
 use crate::http::{AccessLog, Gate, GateSettings};
@@ -77,42 +78,39 @@ async fn serve(config: Config, engine: Engine) -> Exit {
             return Exit::Usage;
         }
     };
-    let addr = server.local_addr().unwrap_or(config.server.bind);
-    greet(&config, addr);
-    let shutdown = Shutdown::default();
-    let drain = config.server.drain;
-    let (cut, ()) = tokio::join!(server.run(shutdown.clone(), drain), async {
-        let reason = asked_to_stop().await;
-        tracing::info!(drain_ms = drain.as_millis() as u64, "{reason}: draining");
-        shutdown.begin();
-    });
-    if cut > 0 {
-        tracing::warn!(
-            connections = cut,
-            "{cut} connections were cut when the drain time ended"
-        );
-    }
-    Exit::Clean
+    let mut signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("error: signals cannot be caught: {error}");
+            return Exit::Usage;
+        }
+    };
+    greet(&config, server.local_addr().unwrap_or(config.server.bind));
+    run_until_stopped(server, &mut signals, config.server.drain).await
 }
 
-/// Waits for SIGTERM or SIGINT; says which it was.
-async fn asked_to_stop() -> &'static str {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        // Without handlers the system ends the process by itself.
-        return std::future::pending().await;
+/// Serves until the first signal, drains, and gives up at the second one.
+async fn run_until_stopped(server: Server, signals: &mut Signals, drain: Duration) -> Exit {
+    let shutdown = Shutdown::default();
+    let stop = async {
+        let reason = signals.next().await;
+        let drain_ms = drain.as_millis() as u64;
+        tracing::info!(drain_ms, "{reason}: draining");
+        shutdown.begin();
+        signals.next().await
     };
     tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+        cut = server.run(shutdown.clone(), drain) => {
+            if cut > 0 {
+                tracing::warn!(connections = cut, "{cut} connections were cut when the drain time ended");
+            }
+            Exit::Clean
+        }
+        reason = stop => {
+            tracing::warn!("{reason} again: stopping at once");
+            Exit::Interrupted
+        }
     }
-}
-
-/// The same for those who do not care which.
-pub(super) async fn until_asked_to_stop() {
-    asked_to_stop().await;
 }
 
 /// What a person wants to see first; machines read the log.

@@ -202,7 +202,7 @@ pub const KEYS: &[Key] = &[
         "server.deadline_ms",
         integer(1, HOUR_MS),
         "60000",
-        "Longest time that one request may take, all attempts and waiting included.",
+        "Longest time until an answer begins, all attempts and waiting included; a whole answer is complete by then, a stream goes on as long as stream_idle_ms allows.",
     ),
     key(
         "server.drain_ms",

@@ -69,9 +69,13 @@ fn request_id(inbound: Option<&HeaderValue>) -> HeaderValue {
         (1..=MOST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     };
     inbound.filter(usable).cloned().unwrap_or_else(|| {
-        let id = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        HeaderValue::from_str(&id).expect("hexadecimal digits are valid in a header")
+        HeaderValue::from_str(&new_request_id()).expect("hexadecimal digits are valid in a header")
     })
+}
+
+/// 128 random bits.
+pub(crate) fn new_request_id() -> String {
+    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 
 /// One request and its response, for metrics and log.

@@ -1,5 +1,7 @@
 //! Request bodies: bounded, complete, JSON.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Request};
@@ -51,8 +53,9 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 async fn read(mut body: Body, limit_bytes: usize) -> Result<Bytes, ApiError> {
-    // An announced length is believed at once, so that nothing is read in vain.
+    // An announced length is believed at once, so that nothing is kept in vain.
     if body.size_hint().lower() > limit_bytes as u64 {
+        discard(body).await;
         return Err(ApiError::too_large(limit_bytes));
     }
     let mut first = Bytes::new();
@@ -63,6 +66,7 @@ async fn read(mut body: Body, limit_bytes: usize) -> Result<Bytes, ApiError> {
             continue;
         };
         if first.len() + rest.len() + data.len() > limit_bytes {
+            discard(body).await;
             return Err(ApiError::too_large(limit_bytes));
         }
         if first.is_empty() && rest.is_empty() {
@@ -77,4 +81,24 @@ async fn read(mut body: Body, limit_bytes: usize) -> Result<Bytes, ApiError> {
     } else {
         rest.freeze()
     })
+}
+
+/// How much of a refused body is read away, and for how long.
+const MOST_DISCARDED_BYTES: usize = 64 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
+/// Reads on without keeping anything: a client that is still sending when the
+/// connection closes sees a broken pipe instead of the refusal.
+async fn discard(mut body: Body) {
+    let rest = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > MOST_DISCARDED_BYTES {
+                return;
+            }
+        }
+    };
+    // Who sends more, or more slowly, is cut off.
+    let _ = Deadline::after(DISCARD_TIME).run(rest).await;
 }

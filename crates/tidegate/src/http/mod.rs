@@ -25,6 +25,7 @@ use tidegate_engine::Engine;
 
 use crate::metrics::Metrics;
 
+pub(crate) use around::new_request_id;
 pub(crate) use error::bare_error;
 pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;

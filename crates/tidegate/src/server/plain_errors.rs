@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::http::bare_error;
+use crate::http::{bare_error, new_request_id};
 
 /// A TCP stream whose bodiless errors get a body.
 #[derive(Debug)]
@@ -57,10 +57,9 @@ fn with_body(answer: &[u8]) -> Option<Bytes> {
     if !head.contains(length) {
         return None;
     }
-    let with_length = format!(
-        "content-type: application/json\r\ncontent-length: {}",
-        body.len()
-    );
+    let (id, bytes) = (new_request_id(), body.len());
+    let with_length =
+        format!("x-request-id: {id}\r\ncontent-type: application/json\r\ncontent-length: {bytes}");
     let mut whole = head.replacen(length, &with_length, 1).into_bytes();
     whole.extend_from_slice(b"\r\n\r\n");
     whole.extend_from_slice(&body);

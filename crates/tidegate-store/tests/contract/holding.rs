@@ -1,0 +1,124 @@
+//! Reservations kept under an id, and leases.
+
+use std::time::Duration;
+
+use tidegate_store::{Limits, Refused, UnknownReservation, Used};
+use tokio::task::JoinSet;
+
+use crate::granting::Random;
+use crate::home::{Home, KEY, each_limits, granted, in_use};
+
+#[test]
+fn a_held_reservation_is_settled_once_and_never_refunds_twice() {
+    each_limits(async |home, limits| {
+        let quota = home.tokens(100);
+        let _other = granted(limits.reserve(KEY, &quota, 20).await);
+        let reservation = granted(limits.reserve(KEY, &quota, 50).await);
+        let id = limits.hold(KEY, reservation, home.window).await;
+        assert_eq!(in_use(&*limits).await, (2, 70, 2));
+        let settled = limits.settle(&id, Used::Tokens(10)).await;
+        assert_eq!(settled.as_deref(), Ok(KEY));
+        assert_eq!(in_use(&*limits).await, (2, 30, 1));
+        for used in [Used::Tokens(0), Used::Nothing, Used::Unknown] {
+            assert_eq!(limits.settle(&id, used).await, Err(UnknownReservation));
+            assert_eq!(in_use(&*limits).await, (2, 30, 1));
+        }
+    });
+}
+
+#[test]
+fn a_held_reservation_ends_by_itself_after_its_lease_and_not_before() {
+    each_limits(async |home, limits| {
+        let mut quota = home.tokens(100);
+        quota.concurrent = Some(1);
+        let reservation = granted(limits.reserve(KEY, &quota, 60).await);
+        let lease = home.window / 4;
+        let id = limits.hold(KEY, reservation, lease).await;
+        home.pass(lease * 3 / 4).await;
+        assert_eq!(in_use(&*limits).await, (1, 60, 1));
+        assert!(limits.reserve(KEY, &quota, 1).await.is_err());
+        home.pass(lease / 4).await;
+        drop(granted(limits.reserve(KEY, &quota, 1).await));
+        assert_eq!(in_use(&*limits).await, (2, 61, 0));
+        let late = limits.settle(&id, Used::Nothing).await;
+        assert_eq!(late, Err(UnknownReservation));
+        assert_eq!(in_use(&*limits).await, (2, 61, 0));
+    });
+}
+
+#[test]
+fn an_id_that_was_never_given_out_settles_nothing() {
+    each_limits(async |_, limits| {
+        for id in ["", "0", "ffffffffffffffffffffffffffffffff", "\u{1f512}"] {
+            let settled = limits.settle(id, Used::Nothing).await;
+            assert_eq!(settled, Err(UnknownReservation), "{id}");
+        }
+    });
+}
+
+#[test]
+fn ten_thousand_random_ends_leak_no_lease() {
+    each_limits(async |home, limits| {
+        let most = 8;
+        let mut quota = home.concurrent(most);
+        quota.tokens = Some(u64::MAX / 2);
+        let (mut random, mut full) = (Random(13), 0);
+        let (mut open, mut crashing) = (Vec::new(), JoinSet::new());
+        for _ in 0..10_000 {
+            match limits.reserve(KEY, &quota, random.below(100)).await {
+                Ok(reservation) => open.push(reservation),
+                Err(Refused::Throttled { .. }) => full += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+            let level = limits.level(KEY).await;
+            assert!(level.concurrent <= most, "{level:?}");
+            if open.is_empty() || random.below(8) == 0 {
+                crashing.abort_all();
+                while crashing.join_next().await.is_some() {}
+                home.pass(home.window / 1_000).await;
+                continue;
+            }
+            let which = random.below(open.len() as u64) as usize;
+            match random.below(8) {
+                0 => open.swap_remove(which).settle(Used::Nothing),
+                1 => open.swap_remove(which).settle(Used::Unknown),
+                2 => open
+                    .swap_remove(which)
+                    .settle(Used::Tokens(random.below(200))),
+                3 => drop(open.swap_remove(which)),
+                4 => forget(home, &*limits, open.swap_remove(which)).await,
+                5 => {
+                    let reservation = open.swap_remove(which);
+                    crashing.spawn(async move {
+                        std::future::pending::<()>().await;
+                        drop(reservation);
+                    });
+                }
+                _ => {}
+            }
+        }
+        assert!(full > 1_000, "only {full} calls met a full house");
+        drop((open, crashing));
+        // Aborted tasks are dropped when the runtime comes round to them.
+        tokio::task::yield_now().await;
+        home.pass(home.window).await;
+        assert_eq!(limits.level(KEY).await.concurrent, 0);
+        for _ in 0..most {
+            let reservation = granted(limits.reserve(KEY, &quota, 1).await);
+            limits.hold(KEY, reservation, home.window).await;
+        }
+        assert!(limits.reserve(KEY, &quota, 1).await.is_err());
+    });
+}
+
+/// Holds a reservation for somebody who never comes back.
+async fn forget(
+    home: &Home<dyn Limits>,
+    limits: &dyn Limits,
+    reservation: tidegate_store::Reservation,
+) {
+    let lease = home.window / 500;
+    limits
+        .hold(KEY, reservation, lease.max(Duration::from_millis(1)))
+        .await;
+}

@@ -1,0 +1,164 @@
+//! The homes under test, each with the time that it lives in.
+
+use std::ops::AsyncFn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tidegate_store::{
+    Cache, Dimension, Level, Limits, MemoryCache, MemoryLimits, Quota, Refused, Reservation,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// The key that most tests use.
+pub(crate) const KEY: &str = "provider/model";
+
+/// A home and its time.
+pub(crate) struct Home<T: ?Sized> {
+    pub(crate) name: &'static str,
+    /// A new one, with nothing in it.
+    pub(crate) make: fn() -> Arc<T>,
+    /// Where the tests run.
+    pub(crate) runtime: fn() -> Runtime,
+    /// Lets this much of the home's time pass.
+    pub(crate) pass: fn(Duration) -> BoxFuture<'static, ()>,
+    /// The window of the quotas: long where time costs nothing.
+    pub(crate) window: Duration,
+    /// How far two durations may differ that ought to be the same.
+    pub(crate) slack: Duration,
+    /// How many random cases a property gets.
+    pub(crate) cases: u32,
+}
+
+/// Every home of limits.
+pub(crate) fn limits() -> Vec<Home<dyn Limits>> {
+    vec![in_memory("memory", || Arc::new(MemoryLimits::default()))]
+}
+
+/// Every home of cached values, bounded to [`CACHE_BYTES`].
+pub(crate) fn caches() -> Vec<Home<dyn Cache>> {
+    vec![in_memory("memory", || {
+        Arc::new(MemoryCache::new(CACHE_BYTES))
+    })]
+}
+
+pub(crate) const CACHE_BYTES: u64 = 100_000;
+
+fn in_memory<T: ?Sized>(name: &'static str, make: fn() -> Arc<T>) -> Home<T> {
+    Home {
+        name,
+        make,
+        runtime: paused,
+        pass: |time| tokio::time::advance(time).boxed(),
+        window: Duration::from_secs(60),
+        slack: Duration::ZERO,
+        cases: 256,
+    }
+}
+
+fn paused() -> Runtime {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_time().start_paused(true);
+    builder.build().expect("a runtime starts")
+}
+
+impl<T: ?Sized> Home<T> {
+    /// Runs a test in this home's time.
+    pub(crate) fn run<R>(&self, test: impl Future<Output = R>) -> R {
+        (self.runtime)().block_on(test)
+    }
+
+    pub(crate) async fn pass(&self, time: Duration) {
+        (self.pass)(time).await;
+    }
+
+    /// True for durations that ought to be the same.
+    pub(crate) fn alike(&self, one: Duration, other: Duration) -> bool {
+        one.abs_diff(other) <= self.slack
+    }
+}
+
+impl Home<dyn Limits> {
+    /// No limits over this home's window.
+    pub(crate) fn unlimited(&self) -> Quota {
+        Quota {
+            window: self.window,
+            ..Quota::unlimited()
+        }
+    }
+
+    pub(crate) fn tokens(&self, tokens: u64) -> Quota {
+        Quota {
+            tokens: Some(tokens),
+            ..self.unlimited()
+        }
+    }
+
+    pub(crate) fn requests(&self, requests: u64) -> Quota {
+        Quota {
+            requests: Some(requests),
+            ..self.unlimited()
+        }
+    }
+
+    pub(crate) fn concurrent(&self, concurrent: u64) -> Quota {
+        Quota {
+            concurrent: Some(concurrent),
+            ..self.unlimited()
+        }
+    }
+
+    /// Longer than anything counts, whatever guards a home puts around a window.
+    pub(crate) fn long(&self) -> Duration {
+        self.window * 11 / 10
+    }
+}
+
+/// Runs a test against every home of limits.
+pub(crate) fn each_limits(test: impl AsyncFn(&Home<dyn Limits>, Arc<dyn Limits>)) {
+    for home in limits() {
+        println!("home: {}", home.name);
+        home.run(async { test(&home, (home.make)()).await });
+    }
+}
+
+/// Runs a test against every cache.
+pub(crate) fn each_cache(test: impl AsyncFn(&Home<dyn Cache>, Arc<dyn Cache>)) {
+    for home in caches() {
+        println!("home: {}", home.name);
+        home.run(async { test(&home, (home.make)()).await });
+    }
+}
+
+/// Reserves what must fit.
+#[track_caller]
+pub(crate) fn granted(answer: Result<Reservation, Refused>) -> Reservation {
+    answer.expect("this fits the quota")
+}
+
+/// The wait of a refusal that knows one.
+#[track_caller]
+pub(crate) fn refused(answer: Result<Reservation, Refused>, expected: Dimension) -> Duration {
+    match answer {
+        Err(Refused::Throttled {
+            dimension,
+            retry_after: Some(retry_after),
+        }) if dimension == expected => retry_after,
+        other => panic!(
+            "{other:?} is no refusal for {} with a wait",
+            expected.as_str()
+        ),
+    }
+}
+
+/// What is in use, without the count since the start.
+pub(crate) async fn in_use(limits: &dyn Limits) -> (u64, u64, u64) {
+    let Level {
+        requests,
+        tokens,
+        concurrent,
+        overshot_tokens: _,
+    } = limits.level(KEY).await;
+    (requests, tokens, concurrent)
+}

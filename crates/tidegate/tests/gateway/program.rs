@@ -1,0 +1,152 @@
+//! The real program, with a folder and an environment of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+
+/// A folder that is removed with its owner.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("story-{}-{number}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// Writes `tidegate.toml`, which the program finds by itself.
+    pub(crate) fn with_config(text: &str) -> Self {
+        let folder = Self::new();
+        std::fs::write(folder.path().join("tidegate.toml"), text).unwrap();
+        folder
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn command(folder: &Folder, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command
+        .args(args)
+        .current_dir(folder.path())
+        .env_clear()
+        .kill_on_drop(true)
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(folder: &Folder, args: &[&str]) -> Output {
+    let output = timeout(PATIENCE, command(folder, args).output());
+    output.await.expect("the command ends").unwrap()
+}
+
+/// `tidegate serve`, listening. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) addr: SocketAddr,
+    child: Child,
+    said: Arc<Mutex<String>>,
+    heard: JoinSet<()>,
+    _folder: Folder,
+}
+
+impl Program {
+    /// Starts the gateway and waits until it listens; an error is what it said
+    /// instead, with its exit status.
+    pub(crate) async fn serve(
+        config: &str,
+        env: &[(&str, &str)],
+    ) -> Result<Self, (ExitStatus, String)> {
+        let folder = Folder::with_config(config);
+        let mut child = command(&folder, &["serve"])
+            .envs(env.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (said, mut heard) = (Arc::new(Mutex::new(String::new())), JoinSet::new());
+        let (found, mut addr) = watch::channel(None);
+        let (lines, log) = (child.stderr.take().unwrap(), said.clone());
+        heard.spawn(async move {
+            let mut lines = BufReader::new(lines).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Some(addr) = address(&line) {
+                    found.send_replace(Some(addr));
+                }
+                let mut log = log.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let listens = timeout(PATIENCE, addr.wait_for(Option::is_some));
+        let listens = listens.await.expect("it listens or ends");
+        match listens.ok().and_then(|addr| *addr) {
+            Some(addr) => Ok(Self {
+                addr,
+                child,
+                said,
+                heard,
+                _folder: folder,
+            }),
+            None => {
+                let status = child.wait().await.unwrap();
+                let text = said.lock().unwrap().clone();
+                Err((status, text))
+            }
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) async fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.id());
+        let sent = Command::new("sh").args(["-c", &kill]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the end; gives the status and all that was said.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+        let status = timeout(PATIENCE, self.child.wait());
+        let status = status.await.expect("it ends").unwrap();
+        while self.heard.join_next().await.is_some() {}
+        let said = self.said.lock().unwrap().clone();
+        (status, said)
+    }
+
+    /// What was said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+}
+
+/// The address in the hint that is shown at every log level.
+fn address(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("curl http://")?;
+    rest.split_once('/')?.0.parse().ok()
+}

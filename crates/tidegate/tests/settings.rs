@@ -1,0 +1,69 @@
+//! Every setting does something: the real program is started with two values of
+//! it, and what can be seen from outside differs as the table says.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod gateway;
+#[path = "settings/observe.rs"]
+mod observe;
+#[path = "settings/resilience_rows.rs"]
+mod resilience_rows;
+#[path = "settings/rows.rs"]
+mod rows;
+#[path = "settings/trial.rs"]
+mod trial;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tidegate::config::{KEYS, MODEL_KEYS, PROVIDER_KEYS};
+
+use resilience_rows::resilience_rows;
+use rows::rows;
+use trial::{Row, Trial};
+
+fn all() -> impl Iterator<Item = Row> {
+    rows().into_iter().chain(resilience_rows())
+}
+
+#[test]
+fn every_setting_has_a_row_and_every_row_a_setting() {
+    let settings = [KEYS, PROVIDER_KEYS, MODEL_KEYS].into_iter().flatten();
+    let settings: BTreeSet<&str> = settings.map(|key| key.path).collect();
+    let rows: BTreeSet<&str> = all().map(|row| row.key).collect();
+    assert_eq!(rows, settings);
+}
+
+#[test]
+fn every_row_expects_two_things_of_two_values() {
+    for row in all() {
+        let [(value, seen), (other_value, other_seen)] = row.cases;
+        assert!(value != other_value && seen != other_seen, "{}", row.key);
+    }
+}
+
+/// Trials at once: most of their time is waiting.
+const AT_ONCE: usize = 4;
+
+#[tokio::test]
+async fn changing_a_setting_changes_what_the_program_does() {
+    let wrong = Mutex::new(Vec::new());
+    let trials = all().flat_map(|row| [0, 1].map(|case| (row.clone(), case)));
+    stream::iter(trials)
+        .for_each_concurrent(AT_ONCE, |(row, case)| {
+            let wrong = &wrong;
+            async move {
+                let (value, expected) = row.cases[case];
+                let seen = (row.observe)(Trial::begin(&row, value).await).await;
+                if seen != expected {
+                    let line = format!("{} = {value}: {seen:?}, not {expected:?}", row.key);
+                    wrong.lock().unwrap().push(line);
+                }
+            }
+        })
+        .await;
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,161 @@
+//! One start of the program with one value of one setting.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tidegate_engine::mock::Script;
+use tokio::task::JoinSet;
+
+use crate::gateway::{Program, Reply, Scene, Stage, ask, chat, complete, get, start_mock};
+
+/// One setting, what else is set, and what is seen for two of its values.
+#[derive(Clone)]
+pub(crate) struct Row {
+    pub(crate) key: &'static str,
+    /// Values in TOML with what is seen.
+    pub(crate) cases: [(&'static str, &'static str); 2],
+    /// Other settings, as keys with values in TOML; [`UNSET`] takes one out.
+    pub(crate) given: &'static [(&'static str, &'static str)],
+    pub(crate) upstream: Upstream,
+    pub(crate) observe: fn(Trial) -> BoxFuture<'static, String>,
+}
+
+/// Who plays the provider `up`.
+#[derive(Debug, Clone)]
+pub(crate) enum Upstream {
+    /// The mock.
+    Mock,
+    /// The mock, with a pause between the events of a stream.
+    Paced,
+    /// One scene per request.
+    Stage(Vec<Scene>),
+}
+
+/// The value of a setting that is left out.
+pub(crate) const UNSET: &str = "";
+
+/// What holds unless a row says otherwise. `UPSTREAM` is the provider's address.
+const DEFAULTS: [(&str, &str); 11] = [
+    ("server.bind", "\"127.0.0.1:0\""),
+    ("log.format", "\"json\""),
+    ("resilience.backoff_ms.retries", "0"),
+    ("providers.name", "\"up\""),
+    ("providers.kind", "\"openai\""),
+    ("providers.base_url", "\"http://UPSTREAM/v1\""),
+    ("models.name", "\"m\""),
+    ("models.chain", "[\"up/answer\"]"),
+    ("models.requests_per_minute", "\"unlimited\""),
+    ("models.tokens_per_minute", "\"unlimited\""),
+    ("models.max_concurrent", "\"unlimited\""),
+];
+
+/// Secrets that rows name.
+const ENVIRONMENT: [(&str, &str); 2] = [("FIRST_KEY", "first"), ("SECOND_KEY", "second")];
+
+/// The program under one value, or how it refused to start.
+pub(crate) struct Trial {
+    started: Result<Program, (ExitStatus, String)>,
+    pub(crate) upstream: SocketAddr,
+    stage: Option<Stage>,
+    _tasks: JoinSet<()>,
+}
+
+impl Trial {
+    pub(crate) async fn begin(row: &Row, value: &str) -> Self {
+        let mut tasks = JoinSet::new();
+        let (upstream, stage) = match &row.upstream {
+            Upstream::Mock => (start_mock(Script::default(), &mut tasks).await, None),
+            Upstream::Paced => (start_mock(paced(), &mut tasks).await, None),
+            Upstream::Stage(scenes) => {
+                let stage = Stage::open(scenes.clone()).await;
+                (stage.addr, Some(stage))
+            }
+        };
+        let config = config(row, value).replace("UPSTREAM", &upstream.to_string());
+        Self {
+            started: Program::serve(&config, &ENVIRONMENT).await,
+            upstream,
+            stage,
+            _tasks: tasks,
+        }
+    }
+
+    /// How the program refused to start, if it did.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let (status, _) = self.started.as_ref().err()?;
+        Some(format!("exit {}", status.code().unwrap_or(-1)))
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        match &self.started {
+            Ok(program) => program,
+            Err((status, said)) => panic!("it ended with {status}: {said}"),
+        }
+    }
+
+    /// Ends the program and gives all that it said.
+    pub(crate) async fn end(self) -> String {
+        // Who answers is up and running, signal handlers included.
+        ask(self.addr(), &get("/health/live")).await;
+        self.program().terminate().await;
+        let Ok(program) = self.started else {
+            unreachable!("it was told to end")
+        };
+        program.ended().await.1
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        self.stage.as_ref().expect("the row has scenes")
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.program().addr
+    }
+
+    /// Sends one request and reads its whole answer.
+    pub(crate) async fn chat(&self) -> Reply {
+        self.complete(&chat("m")).await
+    }
+
+    pub(crate) async fn complete(&self, request: &Value) -> Reply {
+        complete(self.addr(), request).await
+    }
+}
+
+fn paced() -> Script {
+    Script {
+        event_gap: Duration::from_millis(150),
+        events: 3,
+        ..Script::default()
+    }
+}
+
+/// The configuration file of one trial.
+fn config(row: &Row, value: &str) -> String {
+    let mut settings: BTreeMap<&str, &str> = DEFAULTS.into_iter().collect();
+    settings.extend(row.given.iter().copied());
+    settings.insert(row.key, value);
+    settings.retain(|_, value| *value != UNSET);
+    let of = |table: &str| {
+        let lines = settings.iter().filter_map(|(key, value)| {
+            let name = key.strip_prefix(table)?.strip_prefix('.')?;
+            Some(format!("{name} = {value}\n"))
+        });
+        let lines: String = lines.collect();
+        if lines.is_empty() {
+            lines
+        } else {
+            format!("[[{table}]]\n{lines}")
+        }
+    };
+    let in_tables = |key: &str| key.starts_with("providers.") || key.starts_with("models.");
+    let top = settings.iter().filter(|(key, _)| !in_tables(key));
+    let top: String = top
+        .map(|(key, value)| format!("{key} = {value}\n"))
+        .collect();
+    top + &of("providers") + &of("models")
+}
