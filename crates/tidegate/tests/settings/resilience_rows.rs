@@ -105,7 +105,7 @@ fn rate_rows() -> Vec<Row> {
 
 fn attempt_rows() -> Vec<Row> {
     let attempt = [("50", "up/answer"), ("5000", "up/slow-300")];
-    let budget = [("0.0", "11 calls"), ("1.0", "21 calls")];
+    let budget = [("0.0", "11 calls"), ("1.0", "12 calls")];
     let adaptive = [("true", "1 at once"), ("false", "2 at once")];
     let window = [("1000", "429 rate_limit_exceeded"), ("60000", "200")];
     let waiting = [("0", "200, 503 overloaded"), ("1", "200, 200")];
@@ -150,7 +150,7 @@ fn backoff_rows() -> Vec<Row> {
     let often: Given = &[
         MANY_FAILURES,
         ("resilience.backoff_ms.base", "10"),
-        ("resilience.backoff_ms.retries", "12"),
+        ("resilience.backoff_ms.retries", "11"),
         ("resilience.retry_budget", "1.0"),
         SOON,
     ];
@@ -174,7 +174,7 @@ fn backoff_rows() -> Vec<Row> {
             see::success,
         )
         .given(often)
-        .played(failing(12)),
+        .played(failing(11)),
         row("resilience.backoff_ms.retries", retries, see::outcome)
             .given(&[("resilience.backoff_ms.base", "0")])
             .played(failing(1)),
