@@ -327,3 +327,78 @@ fn headroom_ratios(entry: &EntryHealth) -> impl Iterator<Item = (&'static str, f
     .into_iter()
     .filter_map(|(kind, ratio)| ratio.map(|ratio| (kind, ratio)))
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_engine::{BreakerHealth, CacheStats, Cached, Counts, Level, Quota};
+
+    use super::*;
+
+    /// Renaming one breaks somebody's dashboard.
+    const NAMES: [&str; 16] = [
+        "gen_ai_client_operation_duration_seconds",
+        "tidegate_active_requests",
+        "tidegate_breaker_state",
+        "tidegate_cache_bytes",
+        "tidegate_cache_requests",
+        "tidegate_http_request_duration_seconds",
+        "tidegate_http_requests",
+        "tidegate_limiter_headroom_ratio",
+        "tidegate_limiter_overshot_tokens",
+        "tidegate_overhead_seconds",
+        "tidegate_store_mode",
+        "tidegate_upstream_active_requests",
+        "tidegate_upstream_attempts",
+        "tidegate_upstream_retries",
+        "tidegate_wait_seconds",
+        "tidegate_waiting_requests",
+    ];
+
+    fn head() -> AnswerHead {
+        AnswerHead {
+            model: "p/m".into(),
+            attempts: 1,
+            degraded: Vec::new(),
+            cached: Cached::Bypass,
+            upstream: Duration::ZERO,
+            waited: Duration::ZERO,
+        }
+    }
+
+    fn entry() -> EntryHealth {
+        EntryHealth {
+            name: "p/m".to_owned(),
+            breaker: BreakerHealth {
+                state: Health::Healthy,
+                cooldown_remaining: Duration::ZERO,
+                trips: 0,
+                recoveries: 0,
+            },
+            counts: Counts::default(),
+            active_requests: 0,
+            avg_response: Duration::ZERO,
+            level: Level::default(),
+            quota: Quota {
+                requests: Some(1),
+                ..Quota::unlimited()
+            },
+        }
+    }
+
+    #[test]
+    fn the_names_of_metrics_are_a_contract() {
+        let health = EngineHealth {
+            entries: vec![entry()],
+            waiting: 0,
+            cache: CacheStats::default(),
+        };
+        let metrics = Metrics::default();
+        metrics.request("/v1/models", 200, Duration::ZERO);
+        metrics.answered(Operation::Chat, &head(), Duration::ZERO);
+        let text = metrics.render(&health);
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let mut names: Vec<_> = types.filter_map(|line| line.split(' ').next()).collect();
+        names.sort_unstable();
+        assert_eq!(names, NAMES);
+    }
+}
