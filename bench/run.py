@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures what tidegate adds to a call, beside nginx as a plain hop.
 
-Everything runs on loopback in one session, interleaved: the mock and the load
+Everything runs on loopback in one go, interleaved: the mock and the load
 generator on one core, the hop under test on the other. Figures are medians
 over rounds; CPU time is what the kernel accounts to the hop's processes. Every
 answer is checked before anything is timed.

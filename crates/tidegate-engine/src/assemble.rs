@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_provider::mock::Mock;
-use tidegate_provider::{OpenAi, OpenAiConfigError, Provider, ProviderError};
+use tidegate_provider::{OpenAi, OpenAiConfigError, Provider, ProviderError, Unavailability};
 use tidegate_store::{Cache, Limits, MemoryCache, MemoryLimits, SingleFlight};
-use tidegate_work::Pool;
+use tidegate_work::{Deadline, Pool};
 
 use crate::answer::WholeAnswer;
 use crate::chain::{ANY, Chain, Chains};
@@ -96,7 +97,9 @@ impl Engine {
     pub async fn reach(&self) -> Vec<(String, Result<(), ProviderError>)> {
         let mut reached = Vec::new();
         for (name, provider) in &self.rooms.providers {
-            reached.push((name.clone(), provider.reach().await));
+            let answer = Deadline::after(REACH_TIME).run(provider.reach()).await;
+            let answer = answer.unwrap_or_else(|_| Err(Unavailability::TimedOut.into()));
+            reached.push((name.clone(), answer));
         }
         reached
     }
@@ -120,6 +123,8 @@ impl Rooms {
     }
 }
 
+/// How long a provider may take to say that it is there.
+const REACH_TIME: Duration = Duration::from_secs(5);
 /// Queue in front of the CPU pool: a few times what it works on at once.
 const POOL_QUEUE: usize = 256;
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tidegate_provider::Provider;
 
@@ -15,6 +16,22 @@ pub(crate) struct Chain {
     pub(crate) name: String,
     pub(crate) entries: Vec<Arc<Entry>>,
     pub(crate) line: Arc<Line>,
+}
+
+impl Chain {
+    /// Whether somebody waits here or is being served.
+    fn is_busy(&self) -> bool {
+        self.line.waiting() > 0 || self.entries.iter().any(|entry| entry.slots.in_use() > 0)
+    }
+
+    /// The mean time of a successful call, at the entry that answers fastest.
+    pub(crate) fn typical_latency(&self) -> Duration {
+        let known = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.counters.mean_response());
+        known.min().unwrap_or_default()
+    }
 }
 
 /// All chains, and the entries that they share.
@@ -77,12 +94,18 @@ impl Chains {
             return self.named.get(*position).cloned();
         }
         let any = self.any.as_ref()?;
+        // Entries that do not depend on the name need one chain for all names.
+        let passes_on = any.template.iter().any(|entry| entry.model == ANY);
+        let name = if passes_on { name } else { ANY };
         let mut made = any.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(chain) = made.get(name) {
             return Some(chain.clone());
         }
         if made.len() >= MOST_MADE {
             self.forget_unserved(&mut made);
+        }
+        if made.len() >= MOST_MADE {
+            made.retain(|_, chain| chain.is_busy());
         }
         if made.len() >= MOST_MADE {
             return None;
@@ -124,14 +147,28 @@ impl Chains {
 
     /// One known entry as a chain of its own.
     pub(crate) fn entry_alone(&self, name: &str) -> Option<Arc<Chain>> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.get(name)?.clone();
+        let known = self
+            .entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned();
+        let entry = known.or_else(|| self.entry_passed_on(name))?;
         let line = entry.own_line();
         Some(Arc::new(Chain {
             name: name.to_owned(),
             entries: vec![entry],
             line,
         }))
+    }
+
+    /// An entry that the wildcard stands for, before anybody asked for it.
+    fn entry_passed_on(&self, name: &str) -> Option<Arc<Entry>> {
+        let (provider, model) = name.split_once('/')?;
+        let chain = self.find(model)?;
+        let own = |entry: &&Arc<Entry>| *entry.name == *name && entry.model == model;
+        let known = self.providers.contains_key(provider);
+        chain.entries.iter().find(own).filter(|_| known).cloned()
     }
 
     /// The names of the configuration, without the wildcard.

@@ -82,6 +82,13 @@ impl Counters {
         let _ = recent.reserve(1, Instant::now().into_std());
     }
 
+    /// Mean time of successful calls, once there are any.
+    pub(crate) fn mean_response(&self) -> Option<Duration> {
+        let micros = self.response_micros.load(Ordering::Relaxed);
+        let mean = micros.checked_div(self.successful.load(Ordering::Relaxed))?;
+        Some(Duration::from_micros(mean))
+    }
+
     /// Throttles within the last minute.
     pub(crate) fn recent_throttles(&self) -> u64 {
         let mut recent = self

@@ -46,6 +46,12 @@ impl Extractive {
     }
 
     async fn answer(&self, request: &ChatRequest) -> Result<Vec<String>, ProviderError> {
+        if request.choices() > 1 {
+            return Err(unsupported(
+                "n",
+                "the built-in extractive model gives one answer; n must be 1",
+            ));
+        }
         let question = request.last_user_text().unwrap_or_default();
         let index = self.index.clone();
         let found = self.pool.run(move || quote(&index, &question)).await;
@@ -87,15 +93,19 @@ impl Provider for Extractive {
         _model: &str,
         _request: &EmbedRequest,
     ) -> Result<Completion, ProviderError> {
-        Err(ProviderError::Rejected(ErrorBody {
-            status: 400,
-            message: "the built-in extractive model has no embeddings; configure a provider"
-                .to_owned(),
-            kind: Some("invalid_request_error".to_owned()),
-            code: Some("unsupported".to_owned()),
-            param: Some("model".to_owned()),
-        }))
+        let message = "the built-in extractive model has no embeddings; configure a provider";
+        Err(unsupported("model", message))
     }
+}
+
+fn unsupported(param: &str, message: &str) -> ProviderError {
+    ProviderError::Rejected(ErrorBody {
+        status: 400,
+        message: message.to_owned(),
+        kind: Some("invalid_request_error".to_owned()),
+        code: Some("unsupported_parameter".to_owned()),
+        param: Some(param.to_owned()),
+    })
 }
 
 /// The answer in parts: a sentence each with its mark, then the sources.

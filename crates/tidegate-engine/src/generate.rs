@@ -12,6 +12,7 @@ use tidegate_resilience::Outcome;
 use tidegate_store::{Limits, Used};
 use tidegate_work::Deadline;
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::admission::{Admission, NoRoom, NoRoomCause};
 use crate::chain::Chain;
@@ -169,7 +170,10 @@ impl Generator {
                     });
                 }
                 Err(ProviderError::Rejected(body)) => return Err(EngineError::Rejected(body)),
-                Err(error) => tries.failed(index, error, &self.resilience.backoff),
+                Err(error) => {
+                    debug!(model = %entry.name, code = error.code(), "a call failed: {error}");
+                    tries.failed(index, error, &self.resilience.backoff);
+                }
             }
             if job.deadline.is_past() {
                 return Err(EngineError::DeadlineExceeded { budget: job.budget });
@@ -225,24 +229,26 @@ impl Generator {
                 Look::Nothing => return Err(exhausted(chain, job, tries)),
             }
         }
-        let _turn = chain
-            .line
-            .turn(job.deadline)
-            .await
-            .map_err(|reason| no_turn(chain, reason))?;
+        // Room is of no use without the time for the call itself: who is too
+        // late for that leaves it to those who are not.
+        let latest = job
+            .deadline
+            .earlier(chain.typical_latency().min(job.budget / 2));
+        let turn = chain.line.turn(latest).await;
+        let _turn = turn.map_err(|reason| no_turn(chain, reason))?;
         loop {
             let wish = match self.look(chain, job, tries).await {
                 Look::Room(index, admission) => return Ok((index, admission)),
                 Look::Wait(wish) => wish,
                 Look::Nothing => return Err(exhausted(chain, job, tries)),
             };
-            if wish.is_vain(job.deadline) {
+            if wish.is_vain(latest) {
                 return Err(no_room(chain, tries, wish));
             }
             chain.line.expect(wish.at);
             tokio::select! {
                 () = chain.line.bell() => {}
-                () = tokio::time::sleep_until(wish.look_again_at(job.deadline)) => {}
+                () = tokio::time::sleep_until(wish.look_again_at(latest)) => {}
             }
         }
     }
@@ -433,7 +439,8 @@ fn no_turn(chain: &Chain, reason: NoTurn) -> EngineError {
         at: chain.line.expected(),
         ..Wish::default()
     };
-    let retry_after = head.retry_after();
+    // Others stand before this one as well: a lower bound.
+    let retry_after = head.retry_after().max(HINT);
     match reason {
         NoTurn::Full { waiting } => EngineError::Overloaded {
             model,

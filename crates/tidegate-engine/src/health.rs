@@ -117,9 +117,6 @@ impl Entry {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
         let successful = read(&counters.successful);
-        let micros = read(&counters.response_micros)
-            .checked_div(successful)
-            .unwrap_or(0);
         EntryHealth {
             name: self.name.to_string(),
             breaker: BreakerHealth {
@@ -139,7 +136,7 @@ impl Entry {
                 fallback_used: read(&counters.fallback_used),
             },
             active_requests: self.slots.in_use(),
-            avg_response: Duration::from_micros(micros),
+            avg_response: counters.mean_response().unwrap_or_default(),
             level,
             quota: self.quota,
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{FutureExt, Stream};
-use tidegate_provider::{Chunk, ChunkFacts, ChunkStream, ProviderError, Unavailability, Usage};
+use futures_util::{FutureExt, Stream, StreamExt};
+use tidegate_provider::{Chunk, ChunkStream, ProviderError, Unavailability, Usage};
 use tidegate_resilience::Outcome;
 use tidegate_store::Used;
 use tokio::time::{Instant, Sleep};
@@ -26,6 +26,7 @@ pub struct AnswerStream {
     ready: VecDeque<Chunk>,
     admission: Option<Admission>,
     tally: Tally,
+    usage: Option<Usage>,
     usage_wanted: UsageWanted,
     model: Arc<str>,
     patience: Patience,
@@ -38,25 +39,32 @@ pub(crate) enum UsageWanted {
     No,
 }
 
-/// What was used, as far as it is known.
+/// What a caller who leaves has used, as far as it can be told.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     prompt_tokens: u64,
-    content_chunks: u64,
-    usage: Option<Usage>,
+    answer_tokens: u64,
+    /// Bytes of the shortest chunk with content: about what one token takes.
+    shortest_chunk: Option<usize>,
 }
 
 impl Tally {
-    fn note(&mut self, facts: &ChunkFacts) {
-        self.content_chunks += u64::from(facts.has_content);
-        self.usage = facts.usage.or(self.usage);
+    /// A token a chunk, and one for every four bytes that a chunk is longer
+    /// than the shortest: some servers put many tokens into one.
+    fn note(&mut self, chunk: &Chunk) {
+        if !chunk.facts.has_content {
+            return;
+        }
+        let bytes = chunk.json.len();
+        let shortest = self
+            .shortest_chunk
+            .map_or(bytes, |shortest| shortest.min(bytes));
+        self.shortest_chunk = Some(shortest);
+        self.answer_tokens += 1 + (bytes - shortest) as u64 / 4;
     }
 
-    /// What was used: the upstream's word, else one token a content chunk,
-    /// which is how servers stream.
     fn used(&self) -> Used {
-        let counted = self.prompt_tokens + self.content_chunks;
-        Used::Tokens(self.usage.map_or(counted, |usage| usage.total()))
+        Used::Tokens(self.prompt_tokens + self.answer_tokens)
     }
 }
 
@@ -110,7 +118,7 @@ impl AnswerStream {
             admission,
         } = committed;
         Self {
-            chunks,
+            chunks: chunks.fuse().boxed(),
             ready,
             model: admission.entry().name.clone(),
             admission: Some(admission),
@@ -118,6 +126,7 @@ impl AnswerStream {
                 prompt_tokens,
                 ..Tally::default()
             },
+            usage: None,
             usage_wanted,
             patience: Patience::new(idle),
         }
@@ -125,19 +134,28 @@ impl AnswerStream {
 
     /// Tokens as the upstream reported them; complete once the stream ended.
     pub fn usage(&self) -> Option<Usage> {
-        self.tally.usage
+        self.usage
     }
 
     fn take_in(&mut self, chunk: Chunk) -> Option<Chunk> {
-        self.tally.note(&chunk.facts);
+        self.usage = chunk.facts.usage.or(self.usage);
+        self.tally.note(&chunk);
         let only_usage = chunk.facts.without_choices && chunk.facts.usage.is_some();
         (self.usage_wanted == UsageWanted::Yes || !only_usage).then_some(chunk)
+    }
+
+    /// What was used: the upstream's word. Without it the reservation stands:
+    /// chunks cannot be counted as tokens, since servers put many into one and
+    /// do not stream all of them.
+    fn used(&self) -> Used {
+        self.usage
+            .map_or(Used::Unknown, |usage| Used::Tokens(usage.total()))
     }
 
     fn complete(&mut self) {
         if let Some(admission) = self.admission.take() {
             let latency = admission.elapsed();
-            admission.finish(Outcome::Success { latency }, self.tally.used());
+            admission.finish(Outcome::Success { latency }, self.used());
         }
     }
 
@@ -151,7 +169,7 @@ impl AnswerStream {
                 ProviderError::Unavailable(_) => Outcome::Failure { latency },
                 ProviderError::NotServed(_) | ProviderError::Rejected(_) => Outcome::Ignored,
             };
-            admission.finish(outcome, self.tally.used());
+            admission.finish(outcome, self.used());
         }
         self.chunks = Box::pin(futures_util::stream::empty());
         let reason = match error {
@@ -206,9 +224,13 @@ impl Stream for AnswerStream {
 
 impl Drop for AnswerStream {
     fn drop(&mut self) {
-        // The caller left: what was streamed so far has been used.
+        // The caller left, and the upstream stops: what was streamed was used.
         if let Some(admission) = self.admission.take() {
-            admission.finish(Outcome::Ignored, self.tally.used());
+            admission.finish(
+                Outcome::Ignored,
+                self.usage
+                    .map_or(self.tally.used(), |usage| Used::Tokens(usage.total())),
+            );
         }
     }
 }

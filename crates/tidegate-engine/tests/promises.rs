@@ -370,3 +370,33 @@ async fn a_failing_model_is_left_alone_and_probed_by_one_call_after_the_cooldown
     assert!(answers.iter().all(Result::is_ok));
     assert_eq!(gate.first_entry().await.breaker.state, Health::Healthy);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_names_do_not_keep_out_the_next_one() {
+    for upstream_model in ["*", "fixed"] {
+        let config = EngineConfig {
+            providers: vec![ProviderConfig {
+                name: "p".to_owned(),
+                kind: ProviderKind::Mock(Script::default()),
+            }],
+            chains: vec![ChainConfig {
+                name: "*".to_owned(),
+                entries: vec![EntryConfig {
+                    quota: Quota::unlimited(),
+                    ..EntryConfig::new("p", upstream_model)
+                }],
+            }],
+            ..EngineConfig::default()
+        };
+        let engine = Engine::assemble(config).unwrap();
+        for number in 0..1_000 {
+            let body = format!(r#"{{"model":"n{number}","messages":[{{"role":"user"}}]}}"#);
+            let request = ChatRequest::parse(Bytes::from(body)).unwrap();
+            let deadline = Deadline::after(SECOND);
+            engine
+                .chat(request, CacheUse::Default, deadline)
+                .await
+                .unwrap();
+        }
+    }
+}

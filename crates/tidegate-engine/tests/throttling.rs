@@ -180,6 +180,39 @@ async fn at_the_seeds_own_load_waiting_is_rare() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn twice_the_demand_that_can_be_met_still_gets_what_can_be_met() {
+    let slow = |seed| Script {
+        latency: Duration::from_secs(2),
+        seed,
+        ..Script::default()
+    };
+    let mocks = mocks(1, slow);
+    let quota = Quota {
+        concurrent: Some(5),
+        ..Quota::unlimited()
+    };
+    let engine = engine(&mocks, quota);
+    // Five slots and two seconds a call: two and a half a second, asked for five.
+    let arrivals = (0..1_500).map(|number| {
+        let engine = &engine;
+        async move {
+            sleep(Duration::from_millis(200) * number).await;
+            ask(engine, Duration::from_secs(20)).await
+        }
+    });
+    let answers = join_all(arrivals).await;
+    let good = answers.iter().filter(|answer| answer.is_ok()).count();
+    println!("of 750 that can be answered, {good} were");
+    assert!(good >= 735, "{good}");
+    let cut = |answer: &&Result<_, _>| matches!(answer, Err(EngineError::DeadlineExceeded { .. }));
+    assert_eq!(
+        answers.iter().filter(cut).count(),
+        0,
+        "no call is begun in vain"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_waits_exactly_the_retry_after_is_admitted() {
     let mocks = mocks(2, |seed| Script {
         latency: Duration::from_millis(100),

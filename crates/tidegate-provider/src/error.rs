@@ -158,8 +158,8 @@ impl ErrorBody {
         }
         match self.status {
             429 | 503 | 529 => ProviderError::Throttled { retry_after },
-            401 | 404 => ProviderError::NotServed(self),
-            408 => Unavailability::TimedOut.into(),
+            401 | 402 | 404 => ProviderError::NotServed(self),
+            408 => Unavailability::Status(408).into(),
             400..=499 => ProviderError::Rejected(self),
             200 => Unavailability::ErrorInAnswer.into(),
             status => Unavailability::Status(status).into(),

@@ -384,8 +384,30 @@ fn count_content(raw: &RawObject) -> Result<ContentCounts, RequestError> {
         messages: messages.len(),
         images: messages.iter().map(images).sum(),
         tools: tools.map_or(0, |tools| tools.len()),
-        prompt_bytes: json.len() + raw.get("tools").map_or(0, Bytes::len),
+        prompt_bytes: messages.iter().map(prompt_bytes).sum::<usize>()
+            + raw.get("tools").map_or(0, Bytes::len),
     })
+}
+
+/// What a part that is no text counts for: about a thousand tokens, as image
+/// models do, whatever the length of its encoding.
+const MEDIA_PART_BYTES: usize = 4_000;
+/// Role and punctuation of a message.
+const MESSAGE_BYTES: usize = 16;
+
+/// How much of a message the model has to read.
+fn prompt_bytes(message: &Message<'_>) -> usize {
+    let content = message.content.map_or("", RawValue::get);
+    let parts: Vec<Part<'_>> = serde_json::from_str(content).unwrap_or_default();
+    if parts.is_empty() {
+        return MESSAGE_BYTES + content.len();
+    }
+    let part = |part: &Part<'_>| {
+        part.text
+            .as_ref()
+            .map_or(MEDIA_PART_BYTES, |text| text.len())
+    };
+    MESSAGE_BYTES + parts.iter().map(part).sum::<usize>()
 }
 
 fn images(message: &Message<'_>) -> usize {
@@ -462,6 +484,22 @@ mod tests {
         );
         let content = request.unwrap().content();
         assert_eq!((content.messages, content.images, content.tools), (2, 2, 2));
+    }
+
+    #[test]
+    fn an_image_counts_for_its_tokens_and_not_for_its_bytes() {
+        let image = format!(
+            r#"{{"type":"image_url","image_url":{{"url":"{}"}}}}"#,
+            "x".repeat(900_000)
+        );
+        let text = r#"{"type":"text","text":"what is this?"}"#;
+        let body =
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{text},{image}]}}]}}"#);
+        let counted = chat(&body).unwrap().content().prompt_bytes;
+        assert_eq!(
+            counted,
+            MESSAGE_BYTES + "what is this?".len() + MEDIA_PART_BYTES
+        );
     }
 
     #[test]

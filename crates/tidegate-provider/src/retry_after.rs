@@ -4,17 +4,20 @@ use std::time::{Duration, SystemTime};
 
 use ::http::HeaderMap;
 
+/// What a header may ask for at most: more is no throttle, and would run past
+/// the end of the clock.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// Reads `retry-after-ms`, then `retry-after` in seconds or as an HTTP date
-/// (RFC 9110 §10.2.3). A date in the past is zero; nonsense is `None`.
+/// (RFC 9110 §10.2.3). A date in the past is zero, more than a day is a day,
+/// nonsense is `None`.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    if let Some(delay) = number(headers, "retry-after-ms") {
-        return Duration::try_from_secs_f64(delay / 1e3).ok();
-    }
-    if let Some(delay) = number(headers, "retry-after") {
-        return Duration::try_from_secs_f64(delay).ok();
+    let ms = number(headers, "retry-after-ms").map(|ms| ms / 1e3);
+    if let Some(seconds) = ms.or_else(|| number(headers, "retry-after")) {
+        return Some(Duration::from_secs_f64(seconds.min(LONGEST.as_secs_f64())));
     }
     let date = httpdate::parse_http_date(headers.get("retry-after")?.to_str().ok()?).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
+    Some(date.duration_since(now).unwrap_or_default().min(LONGEST))
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
@@ -51,9 +54,16 @@ mod tests {
     }
 
     #[test]
+    fn no_header_asks_for_more_than_a_day() {
+        for value in ["1e19", "1e300", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+            check(&[("retry-after", value)], Some(86_400_000));
+        }
+    }
+
+    #[test]
     fn a_date_in_the_past_is_now_and_nonsense_is_nothing() {
         check(&[("retry-after", "Sat, 21 Nov 2026 09:00:00 GMT")], Some(0));
-        for value in ["soon", "-1", "NaN", "inf", "1e300", ""] {
+        for value in ["soon", "-1", "NaN", "inf", ""] {
             check(&[("retry-after", value)], None);
         }
         check(&[], None);

@@ -51,7 +51,16 @@ fn window(limit: Option<u64>, length: Duration) -> Window {
     Window::new(limit.unwrap_or(u64::MAX), guarded(length))
 }
 
+/// Beyond this many, accounts that count nothing any more are forgotten when
+/// another is opened: keys may come from callers.
+const MOST_IDLE_ACCOUNTS: usize = 1_024;
+
 impl Account {
+    /// Whether forgetting it would forget a grant.
+    fn is_in_use(&mut self, now: std::time::Instant) -> bool {
+        self.concurrent > 0 || self.requests.used(now) > 0 || self.tokens.used(now) > 0
+    }
+
     fn new(quota: Quota) -> Self {
         Self {
             quota,
@@ -178,6 +187,10 @@ impl MemoryLimits {
         if let Some(account) = accounts.get(key) {
             return account.clone();
         }
+        if accounts.len() >= MOST_IDLE_ACCOUNTS {
+            let now = Instant::now().into_std();
+            accounts.retain(|_, account| lock(account).is_in_use(now));
+        }
         let account = Arc::new(Mutex::new(Account::new(*quota)));
         accounts.insert(key.into(), account.clone());
         account
@@ -249,7 +262,7 @@ impl Limits for MemoryLimits {
 /// Ids are capabilities: who knows one may settle it, so they cannot be guessed.
 fn rand_id() -> u128 {
     use std::hash::{BuildHasher, RandomState};
-    // Each `RandomState` is keyed by the operating system's entropy.
+    // The keys of `RandomState` come from the operating system, once a thread.
     let half = || u128::from(RandomState::new().hash_one(Instant::now()));
     (half() << 64) | half()
 }

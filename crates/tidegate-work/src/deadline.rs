@@ -47,6 +47,11 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
+    /// This deadline brought forward by `lead`.
+    pub fn earlier(self, lead: Duration) -> Self {
+        Self(self.0.checked_sub(lead).unwrap_or(self.0))
+    }
+
     /// Returns the earlier of this deadline and `wait` from now.
     #[must_use]
     pub fn sooner(self, wait: Duration) -> Self {

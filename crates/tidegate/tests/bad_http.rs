@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 const CHAT: &str = "/v1/chat/completions";
 const EMBEDDINGS: &str = "/v1/embeddings";
 
+/// What every head below begins with.
+const HEAD: &str = "host: gate\r\ncontent-type: application/json\r\n";
+
 async fn house() -> House {
     House::open(Plan::serving(&[("m", &["up/answer"])])).await
 }
@@ -31,8 +34,7 @@ fn prompt() -> Value {
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_as_soon_as_it_is_announced() {
     let house = house().await;
-    let announced =
-        format!("POST {CHAT} HTTP/1.1\r\nhost: gate\r\ncontent-length: 10485761\r\n\r\n");
+    let announced = format!("POST {CHAT} HTTP/1.1\r\n{HEAD}content-length: 10485761\r\n\r\n");
     let mut call = Call::open(house.addr, announced.as_bytes()).await;
     call.until("}}").await;
     let message = check(&call.reply().await, 413, "request_too_large", None);
@@ -43,8 +45,7 @@ async fn a_body_over_the_limit_is_refused_as_soon_as_it_is_announced() {
 async fn a_body_that_grows_over_the_limit_is_refused() {
     let house = house().await;
     let mut sent =
-        format!("POST {CHAT} HTTP/1.1\r\nhost: gate\r\ntransfer-encoding: chunked\r\n\r\n")
-            .into_bytes();
+        format!("POST {CHAT} HTTP/1.1\r\n{HEAD}transfer-encoding: chunked\r\n\r\n").into_bytes();
     let mebibyte = vec![b' '; 1 << 20];
     for _ in 0..11 {
         sent.extend_from_slice(b"100000\r\n");
@@ -58,7 +59,7 @@ async fn a_body_that_grows_over_the_limit_is_refused() {
 #[tokio::test]
 async fn a_body_that_breaks_off_is_refused() {
     let house = house().await;
-    let head = format!("POST {CHAT} HTTP/1.1\r\nhost: gate\r\ntransfer-encoding: chunked\r\n\r\n");
+    let head = format!("POST {CHAT} HTTP/1.1\r\n{HEAD}transfer-encoding: chunked\r\n\r\n");
     let reply = house
         .ask(format!("{head}5\r\n{{\"mod\r\nkingfisher\r\n").as_bytes())
         .await;
@@ -173,4 +174,26 @@ async fn a_request_id_is_kept_where_it_is_usable() {
     assert_eq!(id("order-66".to_owned()).await, "order-66");
     assert_ne!(id("two words".to_owned()).await, "two words");
     assert_eq!(id("x".repeat(129)).await.len(), 32);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_changes_nothing_here() {
+    let house = house().await;
+    for (origin, status) in [
+        ("http://elsewhere", 403),
+        ("null", 403),
+        ("http://gate", 404),
+    ] {
+        let headers = format!("origin: {origin}\r\n");
+        let reply = house
+            .ask(&request("POST /v1/models/none/reset", &headers, b""))
+            .await;
+        let code = if status == 403 {
+            "foreign_origin"
+        } else {
+            "model_not_found"
+        };
+        let param = if status == 403 { "origin" } else { "name" };
+        check(&reply, status, code, Some(param));
+    }
 }

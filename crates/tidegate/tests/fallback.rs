@@ -53,11 +53,7 @@ const FATES: [(&str, Fate, Fate); 22] = [
         Refused(404, "model_not_found"),
         Refused(404, "model_not_found"),
     ),
-    (
-        "status-408",
-        Refused(504, "upstream_timed_out"),
-        Refused(504, "upstream_timed_out"),
-    ),
+    ("status-408", STATUS, STATUS),
     ("html", STATUS, STATUS),
     ("hang", TOO_LATE, TOO_LATE),
     ("drip", TOO_LATE, TOO_LATE),

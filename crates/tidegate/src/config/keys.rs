@@ -334,7 +334,7 @@ pub const KEYS: &[Key] = &[
         "resilience.retry_budget",
         SHARE,
         "0.2",
-        "Retries on the same entry, at most, as a share of requests.",
+        "Retries on the same entry, at most, as a share of requests; ten in any 10 s are free.",
     ),
     key(
         "resilience.adaptive",
@@ -370,7 +370,7 @@ pub const KEYS: &[Key] = &[
         "resilience.backoff_ms.retries",
         integer(0, 100),
         "3",
-        "Retries of one entry before the next is tried.",
+        "Retries of one entry for one request; the next entry is tried first.",
     ),
 ];
 

@@ -18,6 +18,7 @@ use super::error::ErrorCode;
 use super::maxima::check_head;
 use super::sse::{Ending, StreamEnd};
 use super::{AccessLog, Gate};
+use crate::metrics::Active;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MOST_ID_BYTES: usize = 128;
@@ -28,40 +29,42 @@ pub(super) async fn around(
     request: Request,
     next: Next,
 ) -> Response {
-    let started = Instant::now();
     let id = request_id(request.headers().get(&REQUEST_ID));
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let method = request.method().clone();
-    let _active = gate.metrics.active();
+    let mut exchange = Exchange {
+        _active: gate.metrics.active(),
+        gate,
+        started: Instant::now(),
+        route: request.extensions().get::<MatchedPath>().cloned(),
+        method: request.method().clone(),
+        id: id.clone(),
+        status: CLIENT_LEFT,
+        head: None,
+        code: None,
+        end: None,
+    };
     let mut response = match check_head(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
-    response.headers_mut().insert(REQUEST_ID, id.clone());
-    let exchange = Exchange {
-        status: response.status().as_u16(),
-        head: response.extensions_mut().remove::<AnswerHead>(),
-        code: response.extensions_mut().remove::<ErrorCode>(),
-        gate,
-        started,
-        route,
-        method,
-        id,
-    };
-    match response.extensions_mut().remove::<StreamEnd>() {
-        None => {
-            exchange.note(Ending::Complete);
-            response
-        }
-        Some(end) => response.map(|body| {
-            Body::new(Watched {
-                body,
-                end,
-                exchange: Some(exchange),
-            })
-        }),
+    response.headers_mut().insert(REQUEST_ID, id);
+    exchange.status = response.status().as_u16();
+    exchange.head = response.extensions_mut().remove::<AnswerHead>();
+    exchange.code = response.extensions_mut().remove::<ErrorCode>();
+    exchange.end = response.extensions_mut().remove::<StreamEnd>();
+    if exchange.end.is_none() {
+        return response;
     }
+    response.map(|body| {
+        Body::new(Watched {
+            body,
+            _exchange: exchange,
+        })
+    })
 }
+
+/// What is noted for a request whose client left before the answer began; the
+/// number is nginx's.
+const CLIENT_LEFT: u16 = 499;
 
 /// The caller's id where it is usable, else a new one.
 fn request_id(inbound: Option<&HeaderValue>) -> HeaderValue {
@@ -78,8 +81,10 @@ pub(crate) fn new_request_id() -> String {
     format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 
-/// One request and its response, for metrics and log.
+/// One request and its response, for metrics and log; noted when it ends, in
+/// whatever way.
 struct Exchange {
+    _active: Active,
     gate: Arc<Gate>,
     started: Instant,
     route: Option<MatchedPath>,
@@ -88,19 +93,28 @@ struct Exchange {
     status: u16,
     head: Option<AnswerHead>,
     code: Option<ErrorCode>,
+    /// How the stream ended, where the answer is one.
+    end: Option<StreamEnd>,
 }
 
-impl Exchange {
-    fn note(&self, ending: Ending) {
+impl Drop for Exchange {
+    fn drop(&mut self) {
         let took = self.started.elapsed();
         // Paths that do not exist share a label, or anybody could make series.
         let route = self.route.as_ref().map_or("unknown", MatchedPath::as_str);
         self.gate.metrics.request(route, self.status, took);
         if self.gate.settings.access_log == AccessLog::On {
-            self.log(route, took, ending);
+            let whole = if self.status == CLIENT_LEFT {
+                Ending::ClientLeft
+            } else {
+                Ending::Complete
+            };
+            self.log(route, took, self.end.as_ref().map_or(whole, StreamEnd::get));
         }
     }
+}
 
+impl Exchange {
     fn log(&self, route: &str, took: Duration, ending: Ending) {
         let head = self.head.as_ref();
         tracing::info!(
@@ -125,11 +139,10 @@ impl Exchange {
     }
 }
 
-/// A streamed body that notes its exchange when it ends or is dropped.
+/// A streamed body that keeps its exchange until it ends or is dropped.
 struct Watched {
     body: Body,
-    end: StreamEnd,
-    exchange: Option<Exchange>,
+    _exchange: Exchange,
 }
 
 impl http_body::Body for Watched {
@@ -145,13 +158,5 @@ impl http_body::Body for Watched {
 
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.note(self.end.get());
-        }
     }
 }

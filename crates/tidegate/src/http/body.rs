@@ -39,13 +39,10 @@ pub(super) async fn json_body(
 /// A web page can send any body without asking, but not this content type:
 /// insisting on it keeps other sites' pages from spending the user's tokens.
 fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(kind) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
-    };
-    if kind
-        .to_str()
-        .is_ok_and(|kind| kind.starts_with("application/json"))
-    {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    if kind.is_some_and(|kind| kind.starts_with("application/json")) {
         return Ok(());
     }
     let message = "content-type must be application/json";

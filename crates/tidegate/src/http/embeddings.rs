@@ -24,7 +24,9 @@ pub(super) async fn embeddings(
     let started = Instant::now();
     let deadline = Deadline::after(gate.settings.deadline);
     let body = json_body(&gate, request, deadline).await?;
-    let request = EmbedRequest::parse(body)?;
+    let mut request = EmbedRequest::parse(body)?;
+    // Ours, not the upstream's to see; nothing in it concerns embeddings.
+    request.take("tidegate");
     check_embed(&request)?;
     let answer = gate.engine.embed(&request, deadline).await?;
     Ok(respond(&gate, Operation::Embeddings, answer, started))

@@ -67,6 +67,13 @@ impl ApiError {
         )
     }
 
+    /// 403.
+    pub(super) fn foreign_origin() -> Self {
+        let message =
+            "the origin header names another site; pages may only call the gate that served them";
+        Self::new(StatusCode::FORBIDDEN, "foreign_origin", INVALID, message).about("origin")
+    }
+
     /// 431.
     pub(super) fn head_too_large() -> Self {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;

@@ -1,4 +1,4 @@
-//! Liveness, readiness, metrics and reload. Never calls a model.
+//! Liveness, readiness and metrics. Never calls a model.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

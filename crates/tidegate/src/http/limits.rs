@@ -15,6 +15,7 @@ use tidegate_engine::{Deadline, Success};
 use super::Gate;
 use super::body::json_body;
 use super::error::ApiError;
+use super::maxima::check_tokens;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +40,7 @@ pub(super) async fn reserve(
     request: Request<Body>,
 ) -> Result<Json<Value>, ApiError> {
     let wish: Reserve = read(&gate, request, "{tokens: integer, wait_ms?: integer}").await?;
+    check_tokens(wish.tokens)?;
     let wait = Duration::from_millis(wish.wait_ms).min(gate.settings.deadline);
     let held = gate
         .engine
@@ -57,6 +59,7 @@ pub(super) async fn settle(
 ) -> Result<Json<Value>, ApiError> {
     let shape = "{reservation: string, tokens: integer, success: boolean}";
     let wish: Settle = read(&gate, request, shape).await?;
+    check_tokens(wish.tokens)?;
     let success = if wish.success {
         Success::Answered
     } else {

@@ -2,6 +2,8 @@
 //! request may carry.
 
 use axum::extract::Request;
+use axum::http::Method;
+use axum::http::header::{HOST, ORIGIN};
 
 use super::error::ApiError;
 use tidegate_engine::{ChatRequest, EmbedRequest, RawObject};
@@ -51,6 +53,12 @@ const EMBED_ITEMS: Maximum = Maximum {
     unit: "items",
 };
 
+const SETTLED: Maximum = Maximum {
+    param: "tokens",
+    most: 1 << 24,
+    unit: "tokens",
+};
+
 /// Where a request may never point us: upstreams come from configuration only.
 const REFUSED: [&str; 14] = [
     "api_base",
@@ -97,6 +105,11 @@ pub(super) fn check_embed(request: &EmbedRequest) -> Result<(), ApiError> {
     EMBED_ITEMS.check(request.items() as u64)
 }
 
+/// Checks a count of tokens that a caller reserves or reports.
+pub(super) fn check_tokens(tokens: u64) -> Result<(), ApiError> {
+    SETTLED.check(tokens)
+}
+
 fn refuse(raw: &RawObject) -> Result<(), ApiError> {
     match raw.iter().find(|(key, _)| REFUSED.contains(key)) {
         None => Ok(()),
@@ -115,10 +128,28 @@ pub(super) fn check_head(head: &Request) -> Result<(), ApiError> {
     let headers = head.headers().iter();
     let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + 4);
     let bytes = headers.sum::<usize>() + head.uri().path().len();
-    if bytes <= MOST_HEADER_BYTES {
+    if bytes > MOST_HEADER_BYTES {
+        return Err(ApiError::head_too_large());
+    }
+    check_origin(head)
+}
+
+/// A page of another site may not change anything here, not even by a request
+/// without a body.
+fn check_origin(head: &Request) -> Result<(), ApiError> {
+    let text = |name| {
+        head.headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let Some(origin) = text(ORIGIN).filter(|_| head.method() != Method::GET) else {
+        return Ok(());
+    };
+    let site = origin.split_once("://").map(|(_, site)| site);
+    if site.is_some() && site == text(HOST) {
         return Ok(());
     }
-    Err(ApiError::head_too_large())
+    Err(ApiError::foreign_origin())
 }
 
 /// Refuses JSON that nests too deeply, before anything recursive reads it.

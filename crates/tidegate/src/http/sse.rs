@@ -105,7 +105,8 @@ impl SseBody {
         }
         // Only an end or a usage report can be the last chunk; all others go
         // out at once.
-        if chunk.facts.finished > 0 || chunk.facts.usage.is_some() {
+        let only_usage = chunk.facts.without_choices && chunk.facts.usage.is_some();
+        if chunk.facts.finished > 0 || only_usage {
             self.held = Some(chunk);
         } else {
             put_event(out, &chunk.json);

@@ -1,4 +1,5 @@
-//! A body for the errors that hyper answers itself.
+//! What stands between hyper and the socket: a body for the errors that hyper
+//! answers itself, and an end for clients that do not read.
 //!
 //! A request that cannot be parsed reaches no handler: hyper answers 400, 414
 //! or 431 with an empty body and closes. This wrapper sees such an answer go
@@ -7,27 +8,53 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 use crate::http::{bare_error, new_request_id};
 
-/// A TCP stream whose bodiless errors get a body.
+/// How long a client may leave an answer unread. A slot, a lease and perhaps
+/// the only probe of a breaker wait for it meanwhile.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// A stream whose bodiless errors get a body, and which breaks when nobody
+/// reads from its other end.
 #[derive(Debug)]
-pub(super) struct PlainErrors {
-    stream: TcpStream,
+pub(super) struct PlainErrors<S> {
+    stream: S,
+    /// Runs while a write waits for the client.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// The answer that is written instead of the one that hyper handed over.
     instead: Option<Bytes>,
 }
 
-impl PlainErrors {
-    pub(super) fn new(stream: TcpStream) -> Self {
+impl<S: AsyncWrite + Unpin> PlainErrors<S> {
+    pub(super) fn new(stream: S) -> Self {
         Self {
             stream,
+            stalled: None,
             instead: None,
         }
+    }
+
+    /// Passes on what a write came to, and breaks off one that waits too long.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep(WRITE_STALL)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Writes the replacement to its end, then owns up to the original's length.
@@ -66,7 +93,7 @@ fn with_body(answer: &[u8]) -> Option<Bytes> {
     Some(whole.into())
 }
 
-impl AsyncRead for PlainErrors {
+impl<S: AsyncRead + Unpin> AsyncRead for PlainErrors<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -76,7 +103,7 @@ impl AsyncRead for PlainErrors {
     }
 }
 
-impl AsyncWrite for PlainErrors {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PlainErrors<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -88,7 +115,8 @@ impl AsyncWrite for PlainErrors {
         if self.instead.is_some() {
             return self.poll_instead(cx, buf.len());
         }
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch(cx, written)
     }
 
     fn poll_write_vectored(
@@ -99,7 +127,8 @@ impl AsyncWrite for PlainErrors {
         if let [only] = bufs {
             return self.poll_write(cx, only);
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -117,7 +146,34 @@ impl AsyncWrite for PlainErrors {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_given_up() {
+        let (ours, _theirs) = tokio::io::duplex(16);
+        let mut stream = PlainErrors::new(ours);
+        let start = tokio::time::Instant::now();
+        let error = stream.write_all(&[0; 1_000]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed(), WRITE_STALL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_slowly_is_not() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let mut stream = PlainErrors::new(ours);
+        let slow = async {
+            let mut byte = [0; 10];
+            for _ in 0..100 {
+                sleep(WRITE_STALL - Duration::from_secs(1)).await;
+                theirs.read_exact(&mut byte).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(stream.write_all(&[0; 1_000]), slow);
+        written.unwrap();
+    }
 
     #[test]
     fn an_error_without_a_body_gets_one() {
