@@ -231,9 +231,8 @@ impl Generator {
         }
         // Room is of no use without the time for the call itself: who is too
         // late for that leaves it to those who are not.
-        let latest = job
-            .deadline
-            .earlier(chain.typical_latency().min(job.budget / 2));
+        let lead = chain.typical_latency().min(job.budget / 2);
+        let latest = job.deadline.earlier(lead);
         let turn = chain.line.turn(latest).await;
         let _turn = turn.map_err(|reason| no_turn(chain, reason))?;
         loop {

@@ -226,11 +226,8 @@ impl Drop for AnswerStream {
     fn drop(&mut self) {
         // The caller left, and the upstream stops: what was streamed was used.
         if let Some(admission) = self.admission.take() {
-            admission.finish(
-                Outcome::Ignored,
-                self.usage
-                    .map_or(self.tally.used(), |usage| Used::Tokens(usage.total())),
-            );
+            let reported = self.usage.map(|usage| Used::Tokens(usage.total()));
+            admission.finish(Outcome::Ignored, reported.unwrap_or(self.tally.used()));
         }
     }
 }
