@@ -1,5 +1,6 @@
 //! One event of a streamed answer, and what tidegate has to know of it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -7,12 +8,17 @@ use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::dialect::Dialect;
 use crate::error::{ErrorBody, ProviderError, Unavailability};
+use crate::spoken::{self, Spoken};
 use crate::usage::Usage;
 
-/// One `chat.completion.chunk`, kept as the JSON it came as.
+/// One event of a streamed answer, kept as the JSON it came as: in OpenAI's
+/// dialects a chunk, in Anthropic's an event with a name.
 #[derive(Debug, Clone)]
 pub struct Chunk {
+    /// The name of the event, in dialects whose events have one.
+    pub event: Option<Cow<'static, str>>,
     /// The JSON of the event, one line.
     pub json: Bytes,
     /// What was read from it.
@@ -24,7 +30,7 @@ pub struct Chunk {
 pub struct ChunkFacts {
     /// It carries part of an answer: text, a tool call, a refusal, reasoning.
     pub has_content: bool,
-    /// How many of the answers end with it (`finish_reason`).
+    /// How many of the answers end with it (`finish_reason`, `message_stop`).
     pub finished: u64,
     /// It carries no answer at all, as the chunk that only reports usage.
     pub without_choices: bool,
@@ -46,8 +52,18 @@ struct Peek<'a> {
 struct Choice {
     #[serde(default)]
     delta: Option<Delta>,
+    /// Of a legacy completion.
+    #[serde(default)]
+    text: Option<Delta>,
     #[serde(default)]
     finish_reason: Option<IgnoredAny>,
+}
+
+impl Choice {
+    fn has_content(&self) -> bool {
+        let says = |part: &Option<Delta>| matches!(part, Some(Delta(true)));
+        says(&self.delta) || says(&self.text)
+    }
 }
 
 /// True when any key but `role` holds something.
@@ -66,9 +82,7 @@ impl Chunk {
         }
         let choices = peek.choices.as_deref().ok_or(Unavailability::Garbage)?;
         let facts = ChunkFacts {
-            has_content: choices
-                .iter()
-                .any(|choice| matches!(choice.delta, Some(Delta(true)))),
+            has_content: choices.iter().any(Choice::has_content),
             finished: choices
                 .iter()
                 .filter(|choice| choice.finish_reason.is_some())
@@ -76,13 +90,26 @@ impl Chunk {
             without_choices: choices.is_empty(),
             usage: Usage::read(peek.usage),
         };
-        Ok(Self { json, facts })
+        Ok(Self {
+            event: None,
+            json,
+            facts,
+        })
+    }
+
+    /// What the model says in it.
+    pub fn spoken(&self, dialect: Dialect) -> Vec<Spoken> {
+        if self.facts.has_content {
+            spoken::of_chunk(dialect, &self.json)
+        } else {
+            Vec::new()
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Delta {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(DeltaVisitor)
+        deserializer.deserialize_any(DeltaVisitor)
     }
 }
 
@@ -92,12 +119,16 @@ impl<'de> Visitor<'de> for DeltaVisitor {
     type Value = Delta;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a delta object")
+        f.write_str("a delta object or a text")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Delta, E> {
+        Ok(Delta(!text.is_empty()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Delta, A::Error> {
         let mut has_content = false;
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             let value = map.next_value::<&RawValue>()?.get();
             has_content |= key != "role" && !matches!(value, "null" | "\"\"" | "[]" | "{}");
         }

@@ -58,6 +58,7 @@ impl Composer {
             ..Default::default()
         };
         chunks.push(Chunk {
+            event: None,
             json: bytes(&end),
             facts,
         });
@@ -75,6 +76,7 @@ impl Composer {
             ..ChunkFacts::default()
         };
         Chunk {
+            event: None,
             json: bytes(&self.envelope(json!([choice]))),
             facts,
         }

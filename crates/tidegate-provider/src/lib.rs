@@ -2,6 +2,9 @@
 
 mod chunk;
 mod compose;
+mod content;
+mod dialect;
+mod embed_request;
 mod error;
 mod http;
 pub mod mock;
@@ -10,16 +13,21 @@ mod provider;
 mod raw;
 mod request;
 mod retry_after;
+mod spoken;
 mod sse;
 mod usage;
 
 pub use chunk::{Chunk, ChunkFacts};
 pub use compose::Composer;
+pub use content::ContentCounts;
+pub use dialect::Dialect;
+pub use embed_request::EmbedRequest;
 pub use error::{ErrorBody, ProviderError, Unavailability};
 pub use openai::{OpenAi, OpenAiConfig, OpenAiConfigError};
 pub use provider::{ChunkStream, Completion, Provider};
 pub use raw::{RawObject, RawObjectError};
-pub use request::{ChatRequest, ContentCounts, EmbedRequest, RequestError};
+pub use request::{ChatRequest, RequestError};
 pub use retry_after::retry_after;
+pub use spoken::{Speaker, Spoken, spoken_answer};
 pub use sse::{SseDecoder, SseError};
 pub use usage::Usage;

@@ -17,10 +17,12 @@ use serde_json::value::RawValue;
 use tokio::time::Sleep;
 
 use crate::chunk::Chunk;
+use crate::dialect::{Dialect, Refusal};
+use crate::embed_request::EmbedRequest;
 use crate::error::{ErrorBody, ProviderError, Unavailability};
 use crate::http::{HttpClient, read_all};
 use crate::provider::{ChunkStream, Completion, Provider};
-use crate::request::{ChatRequest, EmbedRequest};
+use crate::request::ChatRequest;
 use crate::retry_after::retry_after;
 use crate::sse::SseDecoder;
 use crate::usage::Usage;
@@ -29,6 +31,9 @@ use crate::usage::Usage;
 const MOST_ANSWER_BYTES: usize = 32 << 20;
 const MOST_EVENT_BYTES: usize = 2 << 20;
 const MOST_ERROR_BYTES: usize = 64 << 10;
+
+/// What refusals call such an upstream.
+const OPENAI: &str = "a server in OpenAI's dialect";
 
 /// Where an upstream is and how to speak to it.
 #[derive(Clone)]
@@ -59,6 +64,7 @@ pub enum OpenAiConfigError {
 pub struct OpenAi {
     client: HttpClient,
     chat: Uri,
+    completions: Uri,
     embeddings: Uri,
     headers: HeaderMap,
     stream_usage: bool,
@@ -74,10 +80,20 @@ impl OpenAi {
         Ok(Self {
             client: HttpClient::new(&config.base_url),
             chat: endpoint(&config.base_url, "/chat/completions")?,
+            completions: endpoint(&config.base_url, "/completions")?,
             embeddings: endpoint(&config.base_url, "/embeddings")?,
             headers: headers(config)?,
             stream_usage: config.stream_usage,
         })
+    }
+
+    /// Where requests in this dialect go.
+    fn place(&self, dialect: Dialect) -> Result<&Uri, ProviderError> {
+        match dialect {
+            Dialect::Chat => Ok(&self.chat),
+            Dialect::Completion => Ok(&self.completions),
+            Dialect::Messages => Err(Refusal::unsupported("messages", OPENAI).into()),
+        }
     }
 
     async fn send(&self, uri: &Uri, body: Bytes) -> Result<Response<Incoming>, ProviderError> {
@@ -112,7 +128,8 @@ impl Provider for OpenAi {
         model: &str,
         request: &ChatRequest,
     ) -> Result<Completion, ProviderError> {
-        self.whole(&self.chat, request.to_upstream(model)).await
+        let place = self.place(request.dialect())?;
+        self.whole(place, request.to_upstream(model)).await
     }
 
     async fn stream(
@@ -125,7 +142,8 @@ impl Provider for OpenAi {
         } else {
             request.to_upstream(model)
         };
-        let response = self.send(&self.chat, body).await?;
+        let place = self.place(request.dialect())?;
+        let response = self.send(place, body).await?;
         if !is_event_stream(response.headers()) {
             // Some servers answer a stream request with a JSON error and 200.
             let body = read_all(response.into_body(), MOST_ERROR_BYTES).await?;

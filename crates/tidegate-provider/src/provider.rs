@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use crate::chunk::Chunk;
+use crate::embed_request::EmbedRequest;
 use crate::error::ProviderError;
-use crate::request::{ChatRequest, EmbedRequest};
+use crate::request::ChatRequest;
 use crate::usage::Usage;
 
 /// A complete answer, as the JSON it came as.

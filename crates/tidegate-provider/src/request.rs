@@ -1,17 +1,16 @@
-//! What a caller asks of a model, in OpenAI's dialect.
+//! What a caller asks of a model, in the caller's dialect.
 //!
 //! Only what tidegate itself needs is typed and checked; everything else is
 //! the upstream's to judge.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::DeserializeOwned;
 
+use crate::content::{ContentCounts, count_messages, count_prompt};
+use crate::dialect::Dialect;
 use crate::raw::{RawObject, RawObjectError, json_string};
+use crate::spoken::{self, Spoken};
 
 /// Why a request cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +47,7 @@ impl RequestError {
 /// A chat request: what is typed has been checked, the rest is kept as it came.
 #[derive(Debug, Clone)]
 pub struct ChatRequest {
+    dialect: Dialect,
     raw: RawObject,
     model: String,
     stream: bool,
@@ -57,43 +57,43 @@ pub struct ChatRequest {
     content: ContentCounts,
 }
 
-/// How much a request carries; what maxima are checked against.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ContentCounts {
-    /// Messages in the conversation.
-    pub messages: usize,
-    /// Image parts over all messages.
-    pub images: usize,
-    /// Tools offered to the model.
-    pub tools: usize,
-    /// Bytes of JSON that the model has to read: messages and tools.
-    pub prompt_bytes: usize,
-}
-
 impl ChatRequest {
+    /// Reads and checks a request body in OpenAI's chat dialect.
+    ///
+    /// # Errors
+    /// As [`Self::parse_as`].
+    pub fn parse(body: Bytes) -> Result<Self, RequestError> {
+        Self::parse_as(Dialect::Chat, body)
+    }
+
     /// Reads and checks a request body.
     ///
     /// # Errors
     /// [`RequestError`] names the field and what it must be, and never holds
     /// any of its content.
-    pub fn parse(body: Bytes) -> Result<Self, RequestError> {
+    pub fn parse_as(dialect: Dialect, body: Bytes) -> Result<Self, RequestError> {
         let raw = RawObject::parse(&body)?;
         let model = model_name(&raw)?;
         let stream = optional(&raw, "stream", "a boolean")?.unwrap_or(false);
-        let options: Option<StreamOptions> = object(&raw, "stream_options")?;
-        let max_output_tokens = match positive(&raw, "max_completion_tokens")? {
-            Some(tokens) => Some(tokens),
-            None => positive(&raw, "max_tokens")?,
+        let content = match dialect {
+            Dialect::Chat | Dialect::Messages => count_messages(&raw)?,
+            Dialect::Completion => count_prompt(&raw)?,
         };
         Ok(Self {
             model,
             stream,
-            include_usage: options.is_some_and(|options| options.include_usage),
-            max_output_tokens,
-            choices: positive(&raw, "n")?.unwrap_or(1),
-            content: count_content(&raw)?,
+            include_usage: include_usage(dialect, &raw)?,
+            max_output_tokens: max_output_tokens(dialect, &raw)?,
+            choices: choices(dialect, &raw, content)?,
+            content,
+            dialect,
             raw,
         })
+    }
+
+    /// In what words the caller asks and wants to be answered.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The model that the caller asked for.
@@ -116,7 +116,7 @@ impl ChatRequest {
         self.max_output_tokens
     }
 
-    /// How many answers the caller wants (`n`), 1 unless said.
+    /// How many answers the caller wants, 1 unless said.
     pub fn choices(&self) -> u64 {
         self.choices
     }
@@ -129,18 +129,13 @@ impl ChatRequest {
     /// The text of the last message that the user wrote; text parts are joined
     /// by a line feed.
     pub fn last_user_text(&self) -> Option<String> {
-        let messages: Vec<Message<'_>> = serde_json::from_slice(self.raw.get("messages")?).ok()?;
-        let last = messages.iter().rfind(|message| message.role == "user")?;
-        let content = last.content?.get();
-        if content.starts_with('"') {
-            return serde_json::from_str(content).ok();
-        }
-        let parts: Vec<Part<'_>> = serde_json::from_str(content).ok()?;
-        let texts: Vec<&str> = parts
-            .iter()
-            .filter_map(|part| part.text.as_deref())
-            .collect();
-        (!texts.is_empty()).then(|| texts.join("\n"))
+        spoken::last_user_text(&self.raw)
+    }
+
+    /// What users and tools say in this request, in order: the text that was
+    /// not written by whoever runs the application.
+    pub fn spoken(&self) -> Vec<Spoken> {
+        spoken::of_request(self.dialect, &self.raw)
     }
 
     /// Every field as it came.
@@ -172,150 +167,50 @@ impl ChatRequest {
     }
 }
 
-/// A request for embeddings.
-#[derive(Debug, Clone)]
-pub struct EmbedRequest {
-    raw: RawObject,
-    model: String,
-    items: usize,
-    input_bytes: usize,
-}
-
-impl EmbedRequest {
-    /// Reads and checks a request body. `input` may be a string, a list of
-    /// strings, a list of token ids, or a list of such lists.
-    ///
-    /// # Errors
-    /// [`RequestError`], as for [`ChatRequest::parse`].
-    pub fn parse(body: Bytes) -> Result<Self, RequestError> {
-        let raw = RawObject::parse(&body)?;
-        let model = model_name(&raw)?;
-        let input = raw
-            .get("input")
-            .ok_or(RequestError::Missing { param: "input" })?;
-        let wrong = RequestError::Invalid {
-            param: "input",
-            expected: INPUT,
-        };
-        let shape: EmbedInput = serde_json::from_slice(input).map_err(|_| wrong.clone())?;
-        let items = shape.items();
-        let input_bytes = input.len();
-        if items == 0 {
-            return Err(wrong);
-        }
-        Ok(Self {
-            model,
-            items,
-            input_bytes,
-            raw,
-        })
-    }
-
-    /// The model that the caller asked for.
-    pub fn model(&self) -> &str {
-        &self.model
-    }
-
-    /// How many texts are to be embedded.
-    pub fn items(&self) -> usize {
-        self.items
-    }
-
-    /// Bytes of JSON under `input`.
-    pub fn input_bytes(&self) -> usize {
-        self.input_bytes
-    }
-
-    /// Every field as it came.
-    pub fn raw(&self) -> &RawObject {
-        &self.raw
-    }
-
-    /// Takes out a field that is not the upstream's to see.
-    pub fn take(&mut self, key: &str) -> Option<Bytes> {
-        self.raw.remove(key)
-    }
-
-    /// The body for an upstream that calls this model `model`.
-    pub fn to_upstream(&self, model: &str) -> Bytes {
-        self.raw.to_json_with(&[("model", &json_string(model))])
-    }
-}
-
-const INPUT: &str =
-    "a string, a list of strings, a list of token ids or a list of such lists, not empty";
-const MESSAGES: &str = "a list of objects with a string `role`, not empty";
-
 #[derive(Deserialize)]
 struct StreamOptions {
     #[serde(default)]
     include_usage: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum EmbedInput {
-    Text(String),
-    Texts(Vec<String>),
-    Tokens(Vec<u32>),
-    TokenLists(Vec<Vec<u32>>),
+/// Anthropic's streams always report their usage.
+fn include_usage(dialect: Dialect, raw: &RawObject) -> Result<bool, RequestError> {
+    if dialect == Dialect::Messages {
+        return Ok(true);
+    }
+    let options: Option<StreamOptions> = object(raw, "stream_options")?;
+    Ok(options.is_some_and(|options| options.include_usage))
 }
 
-impl EmbedInput {
-    fn items(&self) -> usize {
-        match self {
-            Self::Text(text) => usize::from(!text.is_empty()),
-            Self::Texts(texts) => texts.len(),
-            Self::Tokens(ids) => usize::from(!ids.is_empty()),
-            Self::TokenLists(lists) => lists.len(),
+fn max_output_tokens(dialect: Dialect, raw: &RawObject) -> Result<Option<u64>, RequestError> {
+    const PARAM: &str = "max_tokens";
+    match dialect {
+        Dialect::Chat => match positive(raw, "max_completion_tokens")? {
+            Some(tokens) => Ok(Some(tokens)),
+            None => positive(raw, PARAM),
+        },
+        Dialect::Completion => positive(raw, PARAM),
+        Dialect::Messages => match positive(raw, PARAM)? {
+            Some(tokens) => Ok(Some(tokens)),
+            None => Err(RequestError::Missing { param: PARAM }),
+        },
+    }
+}
+
+/// Answers that have to be made: `n` of them, for legacy completions for each
+/// prompt and `best_of` if that is more.
+fn choices(dialect: Dialect, raw: &RawObject, content: ContentCounts) -> Result<u64, RequestError> {
+    match dialect {
+        Dialect::Chat => Ok(positive(raw, "n")?.unwrap_or(1)),
+        Dialect::Completion => {
+            let each = positive(raw, "n")?.max(positive(raw, "best_of")?);
+            Ok(each.unwrap_or(1).saturating_mul(content.messages as u64))
         }
+        Dialect::Messages => Ok(1),
     }
 }
 
-/// Read by hand: a derived struct would take a list for an object.
-struct Message<'a> {
-    role: Cow<'a, str>,
-    content: Option<&'a RawValue>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MessageVisitor)
-    }
-}
-
-struct MessageVisitor;
-
-impl<'de> Visitor<'de> for MessageVisitor {
-    type Value = Message<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a message object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (mut role, mut content) = (None, None);
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            match &*key {
-                "role" => role = Some(Cow::Owned(map.next_value::<String>()?)),
-                "content" => content = map.next_value::<Option<&RawValue>>()?,
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        let role = role.ok_or_else(|| A::Error::missing_field("role"))?;
-        Ok(Message { role, content })
-    }
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(default, rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default, borrow)]
-    text: Option<Cow<'a, str>>,
-}
-
-fn model_name(raw: &RawObject) -> Result<String, RequestError> {
+pub(crate) fn model_name(raw: &RawObject) -> Result<String, RequestError> {
     const EXPECTED: &str = "a string of 1 to 256 characters";
     let model: String =
         optional(raw, "model", EXPECTED)?.ok_or(RequestError::Missing { param: "model" })?;
@@ -329,7 +224,7 @@ fn model_name(raw: &RawObject) -> Result<String, RequestError> {
 }
 
 /// A field that may be absent or null.
-fn optional<T: DeserializeOwned>(
+pub(crate) fn optional<T: DeserializeOwned>(
     raw: &RawObject,
     param: &'static str,
     expected: &'static str,
@@ -367,67 +262,10 @@ fn positive(raw: &RawObject, param: &'static str) -> Result<Option<u64>, Request
     }
 }
 
-fn count_content(raw: &RawObject) -> Result<ContentCounts, RequestError> {
-    let wrong = || RequestError::Invalid {
-        param: "messages",
-        expected: MESSAGES,
-    };
-    let json = raw
-        .get("messages")
-        .ok_or(RequestError::Missing { param: "messages" })?;
-    let messages: Vec<Message<'_>> = serde_json::from_slice(json).map_err(|_| wrong())?;
-    if messages.is_empty() {
-        return Err(wrong());
-    }
-    let tools = optional::<Vec<IgnoredAny>>(raw, "tools", "a list")?;
-    Ok(ContentCounts {
-        messages: messages.len(),
-        images: messages.iter().map(images).sum(),
-        tools: tools.map_or(0, |tools| tools.len()),
-        prompt_bytes: messages.iter().map(prompt_bytes).sum::<usize>()
-            + raw.get("tools").map_or(0, Bytes::len),
-    })
-}
-
-/// What a part that is no text counts for: about a thousand tokens, as image
-/// models do, whatever the length of its encoding.
-const MEDIA_PART_BYTES: usize = 4_000;
-/// Role and punctuation of a message.
-const MESSAGE_BYTES: usize = 16;
-
-/// How much of a message the model has to read.
-fn prompt_bytes(message: &Message<'_>) -> usize {
-    let content = message.content.map_or("", RawValue::get);
-    let parts: Vec<Part<'_>> = serde_json::from_str(content).unwrap_or_default();
-    if parts.is_empty() {
-        return MESSAGE_BYTES + content.len();
-    }
-    let part = |part: &Part<'_>| {
-        part.text
-            .as_ref()
-            .map_or(MEDIA_PART_BYTES, |text| text.len())
-    };
-    MESSAGE_BYTES + parts.iter().map(part).sum::<usize>()
-}
-
-fn images(message: &Message<'_>) -> usize {
-    let Some(content) = message
-        .content
-        .filter(|content| content.get().starts_with('['))
-    else {
-        return 0;
-    };
-    // Parts that are no objects are the upstream's to refuse.
-    let parts: Vec<Part<'_>> = serde_json::from_str(content.get()).unwrap_or_default();
-    parts
-        .iter()
-        .filter(|part| part.kind.contains("image"))
-        .count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::{MEDIA_PART_BYTES, MESSAGE_BYTES};
 
     fn chat(text: &str) -> Result<ChatRequest, RequestError> {
         ChatRequest::parse(Bytes::copy_from_slice(text.as_bytes()))
@@ -503,6 +341,25 @@ mod tests {
     }
 
     #[test]
+    fn each_dialect_checks_what_it_requires() {
+        let parse = |dialect, text: &'static str| {
+            ChatRequest::parse_as(dialect, Bytes::from_static(text.as_bytes()))
+        };
+        let error = parse(
+            Dialect::Messages,
+            r#"{"model":"m","messages":[{"role":"user"}]}"#,
+        );
+        assert_eq!(error.unwrap_err().to_string(), "max_tokens is missing");
+        let error = parse(Dialect::Completion, r#"{"model":"m","messages":[]}"#);
+        assert_eq!(error.unwrap_err().to_string(), "prompt is missing");
+        let request = parse(
+            Dialect::Completion,
+            r#"{"model":"m","prompt":["a","b"],"n":2,"best_of":3}"#,
+        );
+        assert_eq!(request.unwrap().choices(), 6);
+    }
+
+    #[test]
     fn a_stream_asks_for_usage_and_keeps_the_other_options() {
         let request = chat(
             r#"{"model":"m","stream":true,"stream_options":{"x":1},"messages":[{"role":"user"}]}"#,
@@ -512,20 +369,5 @@ mod tests {
             body,
             r#"{"model":"up","stream":true,"stream_options":{"x":1,"include_usage":true},"messages":[{"role":"user"}]}"#
         );
-    }
-
-    #[test]
-    fn every_shape_of_embedding_input_is_counted() {
-        let items = |input: &str| {
-            EmbedRequest::parse(Bytes::from(format!(r#"{{"model":"m","input":{input}}}"#)))
-                .map(|request| request.items())
-        };
-        assert_eq!(items(r#""a""#), Ok(1));
-        assert_eq!(items(r#"["a","b"]"#), Ok(2));
-        assert_eq!(items("[64,65]"), Ok(1));
-        assert_eq!(items("[[64],[65]]"), Ok(2));
-        for input in ["[]", "\"\"", "7", "{}", "[{}]"] {
-            assert!(items(input).is_err(), "{input}");
-        }
     }
 }

@@ -19,9 +19,10 @@ use super::calls::{Call, Calls};
 use super::play::{Answer, Kind, Play, Tail, play};
 use super::script::Script;
 use crate::chunk::Chunk;
+use crate::embed_request::EmbedRequest;
 use crate::error::{ErrorBody, ProviderError, Unavailability};
 use crate::provider::{ChunkStream, Completion, Provider};
-use crate::request::{ChatRequest, EmbedRequest};
+use crate::request::ChatRequest;
 use crate::usage::Usage;
 
 /// Calls that are remembered: more than any test makes, so that a mock that

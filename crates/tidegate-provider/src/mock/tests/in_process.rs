@@ -5,10 +5,10 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout};
 
 use super::chat;
+use crate::embed_request::EmbedRequest;
 use crate::error::{ProviderError, Unavailability};
 use crate::mock::{Behavior, Limit, Mock, Outage, Script, parse_faults};
 use crate::provider::{Completion, Provider};
-use crate::request::EmbedRequest;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,11 +3,12 @@ use futures_util::StreamExt;
 
 use super::over_http::Server;
 use super::{chat, chat_json};
+use crate::embed_request::EmbedRequest;
 use crate::error::ProviderError;
 use crate::mock::{Behavior, Mock, Script};
 use crate::openai::{OpenAi, OpenAiConfig};
 use crate::provider::Provider;
-use crate::request::{ChatRequest, EmbedRequest};
+use crate::request::ChatRequest;
 
 type Outcome = Result<usize, (usize, &'static str)>;
 
