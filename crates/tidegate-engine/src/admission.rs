@@ -79,7 +79,9 @@ impl Entry {
             may_ring: true,
             cause: NoRoomCause::Limited,
         })?;
-        let reservation = limits.reserve(&self.name, &self.quota, tokens).await;
+        let reservation = limits
+            .reserve(&self.limit.key, &self.limit.quota, tokens)
+            .await;
         let reservation = reservation.map_err(|refused| self.no_room(&refused))?;
         let held = Some(Box::new(Hold {
             permit,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use tidegate_provider::Usage;
+
 use crate::stream::AnswerStream;
 
 /// An answer and how it came about.
@@ -47,6 +49,8 @@ pub struct AnswerHead {
     pub upstream: Duration,
     /// Time spent waiting for room.
     pub waited: Duration,
+    /// Tokens, where the answer is whole and the upstream reports them.
+    pub usage: Option<Usage>,
 }
 
 /// Whether an answer came from the cache.

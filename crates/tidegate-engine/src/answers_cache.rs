@@ -7,6 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tidegate_provider::ChatRequest;
 
 use crate::answer::{Answer, AnswerBody, AnswerHead, Cached};
+use crate::store_key;
 
 /// An answer that was kept.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl CachedAnswer {
     /// The name under which answers to this request are kept: a digest over
     /// every field, each with its length before it, so that no two different
     /// requests run together.
-    pub(crate) fn key(request: &ChatRequest) -> String {
+    pub(crate) fn key(tenant: &str, request: &ChatRequest) -> String {
         let mut fields: Vec<_> = request
             .raw()
             .iter()
@@ -30,14 +31,15 @@ impl CachedAnswer {
             .collect();
         fields.sort_unstable_by_key(|(key, _)| *key);
         let mut hasher = blake3::Hasher::new();
-        hasher.update(b"tidegate answer 1");
+        hasher.update(b"tidegate answer 2");
+        hasher.update(request.dialect().as_str().as_bytes());
         for (key, value) in fields {
             for part in [key.as_bytes(), value] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
                 hasher.update(part);
             }
         }
-        format!("answer:{}", hasher.finalize().to_hex())
+        store_key::answer(tenant, &hasher.finalize().to_hex())
     }
 
     /// The version, the length of the model's name, the name, the body.
@@ -72,6 +74,7 @@ impl CachedAnswer {
             cached: Cached::Hit,
             upstream: Duration::ZERO,
             waited: Duration::ZERO,
+            usage: None,
         };
         Answer {
             head,
@@ -91,7 +94,7 @@ mod tests {
 
     fn key(text: &str) -> String {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}]{text}}}"#);
-        CachedAnswer::key(&ChatRequest::parse(Bytes::from(body)).unwrap())
+        CachedAnswer::key("t", &ChatRequest::parse(Bytes::from(body)).unwrap())
     }
 
     #[test]

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_provider::ChatRequest;
+use tidegate_store::Used;
 use tidegate_text::estimate_tokens_of_bytes;
-use tidegate_work::Deadline;
 
 use crate::answer::{Answer, AnswerBody, AnswerHead, CacheUse, Cached, WholeAnswer};
 use crate::answers_cache::CachedAnswer;
 use crate::assemble::{Engine, Rooms};
+use crate::caller::Allowance;
 use crate::chain::Chain;
 use crate::config::CacheAnswers;
+use crate::context::Context;
 use crate::error::EngineError;
 use crate::generate::{Call, Generated, Job, Reply};
 use crate::stream::{AnswerStream, UsageWanted};
@@ -27,19 +29,24 @@ impl Engine {
     pub async fn chat(
         &self,
         request: ChatRequest,
-        cache: CacheUse,
-        deadline: Deadline,
+        context: &Context,
     ) -> Result<Answer, EngineError> {
         guard_prompt(&request)?;
         open_session(&request);
         let chain = self.rooms.chain(request.model())?;
         let request = gather_context(request);
         let request = compose_prompt(request);
-        let answer = match self.rooms.cache_plan(&request, cache) {
-            CachePlan::Bypass => self.rooms.answer(&chain, &request, deadline).await?,
+        let tokens = Estimate::of(&request, &chain).tokens();
+        let allowance = self.rooms.allow(&context.caller, tokens).await?;
+        let answer = match self.rooms.cache_plan(&request, context.cache) {
+            CachePlan::Bypass => {
+                self.rooms
+                    .answer(&chain, &request, context, allowance)
+                    .await?
+            }
             plan => {
                 self.rooms
-                    .answer_cached(&chain, request, plan, deadline)
+                    .answer_cached(&chain, request, (plan, context), allowance)
                     .await?
             }
         };
@@ -99,10 +106,11 @@ impl Rooms {
         self: &Arc<Self>,
         chain: &Arc<Chain>,
         request: ChatRequest,
-        plan: CachePlan,
-        deadline: Deadline,
+        (plan, context): (CachePlan, &Context),
+        allowance: Allowance,
     ) -> Result<Answer, EngineError> {
-        let key = CachedAnswer::key(&request);
+        let deadline = context.deadline;
+        let key = CachedAnswer::key(context.caller.tenant(), &request);
         if plan == CachePlan::LookFirst
             && let Some(cached) = self
                 .cache
@@ -110,15 +118,18 @@ impl Rooms {
                 .await
                 .and_then(|bytes| CachedAnswer::decode(&bytes))
         {
+            allowance.settle(Used::Tokens(0));
             return Ok(cached.into_answer());
         }
         let budget = deadline.remaining();
         let request = Arc::new(request);
         let load = || {
             let (rooms, chain, request) = (self.clone(), chain.clone(), request.clone());
-            let key = key.clone();
+            let (key, context) = (key.clone(), context.clone());
             async move {
-                let answer = rooms.answer(&chain, &request, deadline).await?;
+                // The allowance is the caller's, and several may share this call.
+                let allowance = Allowance::default();
+                let answer = rooms.answer(&chain, &request, &context, allowance).await?;
                 let AnswerBody::Whole(body) = answer.body else {
                     return Err(EngineError::Internal);
                 };
@@ -135,6 +146,7 @@ impl Rooms {
             let loaded = loaded.map_err(|_| EngineError::DeadlineExceeded { budget })?;
             match loaded.map_err(|_| EngineError::Internal)? {
                 Ok(WholeAnswer { head, body }) => {
+                    allowance.settle_with(head.usage);
                     return Ok(Answer {
                         head,
                         body: AnswerBody::Whole(body),
@@ -157,37 +169,47 @@ impl Rooms {
         &self,
         chain: &Chain,
         request: &ChatRequest,
-        deadline: Deadline,
+        context: &Context,
+        mut allowance: Allowance,
     ) -> Result<Answer, EngineError> {
-        let content = request.content();
-        let prompt_tokens = estimate_tokens_of_bytes(content.prompt_bytes) + TEMPLATE_TOKENS;
+        let Estimate { prompt, output, .. } = Estimate::of(request, chain);
         let job = Job {
             call: if request.stream() {
                 Call::Stream(request)
             } else {
                 Call::Chat(request)
             },
-            prompt_tokens,
-            most_output: output_bound(request),
-            deadline,
-            budget: deadline.remaining(),
+            prompt_tokens: prompt,
+            most_output: output,
+            deadline: context.deadline,
+            trail: &context.trail,
+            budget: context.deadline.remaining(),
         };
-        let generated = self.generator.generate(chain, job).await?;
+        let generated = allowance.over(self.generator.generate(chain, job)).await?;
         let usage = if request.include_usage() {
             UsageWanted::Yes
         } else {
             UsageWanted::No
         };
-        Ok(self.finish(generated, prompt_tokens, usage))
+        Ok(self.finish(generated, allowance, prompt, usage))
     }
 
-    fn finish(&self, generated: Generated, prompt_tokens: u64, usage: UsageWanted) -> Answer {
+    fn finish(
+        &self,
+        generated: Generated,
+        allowance: Allowance,
+        prompt_tokens: u64,
+        usage: UsageWanted,
+    ) -> Answer {
         let head = head_of(&generated);
         let idle = self.generator.resilience.attempt.stream_idle;
         let body = match generated.reply {
-            Reply::Whole(completion) => AnswerBody::Whole(completion.body),
+            Reply::Whole(completion) => {
+                allowance.settle_with(completion.usage);
+                AnswerBody::Whole(completion.body)
+            }
             Reply::Stream(committed) => {
-                let stream = AnswerStream::new(committed, prompt_tokens, usage, idle);
+                let stream = AnswerStream::new(committed, allowance, prompt_tokens, usage, idle);
                 AnswerBody::Stream(Box::new(stream))
             }
         };
@@ -195,11 +217,34 @@ impl Rooms {
     }
 }
 
-/// Each of `n` answers may be as long as the bound.
-fn output_bound(request: &ChatRequest) -> Option<u64> {
-    request
-        .max_output_tokens()
-        .map(|most| most.saturating_mul(request.choices()))
+/// What a request may use.
+struct Estimate {
+    prompt: u64,
+    /// The caller's own bound, if there is one.
+    output: Option<u64>,
+    /// What stands for it otherwise, at the first entry of the chain.
+    default_output: u64,
+}
+
+impl Estimate {
+    fn of(request: &ChatRequest, chain: &Chain) -> Self {
+        let prompt = estimate_tokens_of_bytes(request.content().prompt_bytes) + TEMPLATE_TOKENS;
+        // Each of several answers may be as long as the bound.
+        let output = request
+            .max_output_tokens()
+            .map(|most| most.saturating_mul(request.choices()));
+        let first = chain.entries.first();
+        Self {
+            prompt,
+            output,
+            default_output: first.map_or(0, |entry| entry.default_output_tokens),
+        }
+    }
+
+    fn tokens(&self) -> u64 {
+        self.prompt
+            .saturating_add(self.output.unwrap_or(self.default_output))
+    }
 }
 
 pub(crate) fn head_of(generated: &Generated) -> AnswerHead {
@@ -210,5 +255,9 @@ pub(crate) fn head_of(generated: &Generated) -> AnswerHead {
         cached: Cached::Bypass,
         upstream: generated.upstream,
         waited: generated.waited,
+        usage: match &generated.reply {
+            Reply::Whole(completion) => completion.usage,
+            Reply::Stream(_) => None,
+        },
     }
 }

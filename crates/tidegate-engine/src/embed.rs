@@ -2,11 +2,11 @@
 
 use tidegate_provider::EmbedRequest;
 use tidegate_text::estimate_tokens_of_bytes;
-use tidegate_work::Deadline;
 
 use crate::answer::{Answer, AnswerBody};
 use crate::assemble::Engine;
 use crate::chat::head_of;
+use crate::context::Context;
 use crate::error::EngineError;
 use crate::generate::{Call, Job, Reply};
 
@@ -18,23 +18,31 @@ impl Engine {
     pub async fn embed(
         &self,
         request: &EmbedRequest,
-        deadline: Deadline,
+        context: &Context,
     ) -> Result<Answer, EngineError> {
         let chain = self.rooms.chain(request.model())?;
+        let prompt_tokens = estimate_tokens_of_bytes(request.input_bytes());
+        let mut allowance = self.rooms.allow(&context.caller, prompt_tokens).await?;
         let job = Job {
             call: Call::Embed(request),
-            prompt_tokens: estimate_tokens_of_bytes(request.input_bytes()),
+            prompt_tokens,
             most_output: Some(0),
-            deadline,
-            budget: deadline.remaining(),
+            deadline: context.deadline,
+            trail: &context.trail,
+            budget: context.deadline.remaining(),
         };
-        let generated = self.rooms.generator.generate(&chain, job).await?;
+        let generated = allowance
+            .over(self.rooms.generator.generate(&chain, job))
+            .await?;
         let head = head_of(&generated);
         match generated.reply {
-            Reply::Whole(completion) => Ok(Answer {
-                head,
-                body: AnswerBody::Whole(completion.body),
-            }),
+            Reply::Whole(completion) => {
+                allowance.settle_with(completion.usage);
+                Ok(Answer {
+                    head,
+                    body: AnswerBody::Whole(completion.body),
+                })
+            }
             Reply::Stream(_) => Err(EngineError::Internal),
         }
     }

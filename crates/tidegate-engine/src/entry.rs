@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::config::{Adaptivity, EntryConfig, ResilienceConfig};
 use crate::line::Line;
+use crate::store_key;
 
 /// One place where a request can be answered. Chains that name the same
 /// `provider/model` share it, and with it its limits and its health.
@@ -24,7 +25,7 @@ pub(crate) struct Entry {
     /// The provider's own name of the model.
     pub(crate) model: String,
     pub(crate) provider: Arc<dyn Provider>,
-    pub(crate) quota: Quota,
+    pub(crate) limit: Limit,
     pub(crate) default_output_tokens: u64,
     pub(crate) breaker: SharedBreaker,
     pub(crate) slots: Slots,
@@ -35,6 +36,13 @@ pub(crate) struct Entry {
     budget: Mutex<RetryBudget>,
     /// Who is told when something is given back; the first is the entry's own.
     lines: RwLock<Vec<Arc<Line>>>,
+}
+
+/// What may be used here, and where in the store that is counted.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    pub(crate) key: String,
+    pub(crate) quota: Quota,
 }
 
 /// What happened here since the start.
@@ -126,7 +134,10 @@ impl Entry {
             name: config.name().into(),
             model: config.model.clone(),
             provider,
-            quota: config.quota,
+            limit: Limit {
+                key: store_key::entry_limit(&config.name()),
+                quota: config.quota,
+            },
             default_output_tokens: config.default_output_tokens,
             breaker: SharedBreaker::new(resilience.breaker),
             slots: Slots::new(slots),

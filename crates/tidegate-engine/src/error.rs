@@ -21,6 +21,29 @@ pub enum EngineError {
         /// When there will be room, if nobody else comes.
         retry_after: Duration,
     },
+    /// A limit of the caller's own is reached.
+    #[error("tenant {tenant:?} is at its limit on {limit}; retry in {} ms", retry_after.as_millis())]
+    TenantLimited {
+        /// The tenant.
+        tenant: String,
+        /// `requests`, `tokens` or `concurrency`.
+        limit: &'static str,
+        /// When there will be room, if nobody else of the tenant comes; a hint
+        /// for concurrency.
+        retry_after: Duration,
+    },
+    /// The request needs more tokens than the caller's own limit has in all.
+    #[error(
+        "the request needs about {tokens} tokens and tenant {tenant:?} may use no more than {limit} in a window"
+    )]
+    TenantTooLarge {
+        /// The tenant.
+        tenant: String,
+        /// What the request may use.
+        tokens: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// Every entry's breaker is open.
     #[error("no model of {model:?} is healthy; retry in {} ms", retry_after.as_millis())]
     NoHealthyModel {
@@ -81,10 +104,12 @@ impl EngineError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after, .. }
+            | Self::TenantLimited { retry_after, .. }
             | Self::NoHealthyModel { retry_after, .. }
             | Self::Overloaded { retry_after, .. } => Some(*retry_after),
             Self::UnknownModel { .. }
             | Self::TooLarge { .. }
+            | Self::TenantTooLarge { .. }
             | Self::Upstream { .. }
             | Self::Rejected(_)
             | Self::NotServed(_)

@@ -17,6 +17,7 @@ use tracing::debug;
 use crate::admission::{Admission, NoRoom, NoRoomCause};
 use crate::chain::Chain;
 use crate::config::ResilienceConfig;
+use crate::context::Trail;
 use crate::entry::{Counters, Entry};
 use crate::error::EngineError;
 use crate::line::NoTurn;
@@ -40,6 +41,7 @@ pub(crate) struct Job<'a> {
     pub(crate) prompt_tokens: u64,
     pub(crate) most_output: Option<u64>,
     pub(crate) deadline: Deadline,
+    pub(crate) trail: &'a Trail,
     /// How long the request had when it came.
     pub(crate) budget: Duration,
 }
@@ -156,6 +158,7 @@ impl Generator {
             let until = self.attempt_deadline(&job, &tries, index);
             let outcome = self.attempt(admission, job.call, until).await;
             upstream += sent_at.elapsed();
+            note(job.trail, &entry, sent_at, &outcome);
             match outcome {
                 Ok(reply) => {
                     let degraded = degraded(&entry, index);
@@ -194,6 +197,7 @@ impl Generator {
             prompt_tokens: tokens,
             most_output: Some(0),
             deadline,
+            trail: &Trail::default(),
             budget: deadline.remaining(),
         };
         let mut tries = Tries::new(chain.entries.len());
@@ -411,6 +415,15 @@ async fn commit(mut chunks: ChunkStream) -> Result<Raw, ProviderError> {
         }
     }
     Ok(Raw::Stream(ready, chunks))
+}
+
+fn note(trail: &Trail, entry: &Entry, sent_at: Instant, outcome: &Result<Reply, ProviderError>) {
+    let (error, usage) = match outcome {
+        Ok(Reply::Whole(completion)) => (None, completion.usage),
+        Ok(Reply::Stream(_)) => (None, None),
+        Err(error) => (Some(error.code()), None),
+    };
+    trail.note(&entry.name, sent_at, error, usage);
 }
 
 fn count_turn(entry: &Entry, index: usize, next: Next) {

@@ -79,7 +79,7 @@ impl Engine {
     pub async fn health(&self) -> EngineHealth {
         let mut entries = Vec::new();
         for entry in self.rooms.chains.entries() {
-            let level = self.rooms.generator.limits.level(&entry.name).await;
+            let level = self.rooms.generator.limits.level(&entry.limit.key).await;
             entries.push(entry.health(level));
         }
         EngineHealth {
@@ -138,7 +138,7 @@ impl Entry {
             active_requests: self.slots.in_use(),
             avg_response: counters.mean_response().unwrap_or_default(),
             level,
-            quota: self.quota,
+            quota: self.limit.quota,
         }
     }
 }

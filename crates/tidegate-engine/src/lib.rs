@@ -4,9 +4,11 @@ mod admission;
 mod answer;
 mod answers_cache;
 mod assemble;
+mod caller;
 mod chain;
 mod chat;
 mod config;
+mod context;
 mod documents;
 mod embed;
 mod entry;
@@ -16,21 +18,24 @@ mod generate;
 mod health;
 mod line;
 mod reserve;
+mod store_key;
 mod stream;
 mod tries;
 
 pub use answer::{Answer, AnswerBody, AnswerHead, CacheUse, Cached};
 pub use assemble::{AssembleError, Engine};
+pub use caller::Caller;
 pub use config::{
     Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
     ProviderConfig, ProviderKind, ResilienceConfig,
 };
+pub use context::{Attempt, Context, Trail};
 pub use error::EngineError;
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
 pub use reserve::{Held, Success};
 pub use stream::AnswerStream;
 pub use tidegate_provider::{
-    ChatRequest, Chunk, ContentCounts, EmbedRequest, ErrorBody, OpenAiConfig, Provider,
+    ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody, OpenAiConfig, Provider,
     ProviderError, RawObject, RequestError, Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tidegate_resilience::Outcome;
 use tidegate_store::{UnknownReservation, Used};
-use tidegate_work::Deadline;
 use tokio::time::Instant;
 
 use crate::assemble::Engine;
+use crate::caller::Caller;
+use crate::context::Context;
 use crate::error::EngineError;
 
 /// A reservation for a call that is made elsewhere.
@@ -36,21 +37,24 @@ impl Engine {
         &self,
         name: &str,
         tokens: u64,
-        deadline: Deadline,
+        context: &Context,
     ) -> Result<Held, EngineError> {
         let chain = self.rooms.chain_or_entry(name)?;
+        let allowance = self.rooms.allow(&context.caller, tokens).await?;
         let admission = self
             .rooms
             .generator
-            .admit_elsewhere(&chain, tokens, deadline)
+            .admit_elsewhere(&chain, tokens, context.deadline)
             .await?;
         let entry = admission.entry().clone();
         let reservation = admission.into_reservation().ok_or(EngineError::Internal)?;
+        let reservation = allowance.join(reservation);
+        let tenant = context.caller.tenant();
         let id = self
             .rooms
             .generator
             .limits
-            .hold(&entry.name, reservation, LEASE)
+            .hold(tenant, &entry.name, reservation, LEASE)
             .await;
         Ok(Held {
             id,
@@ -65,6 +69,7 @@ impl Engine {
     /// [`UnknownReservation`] when it was settled before or has expired.
     pub async fn settle(
         &self,
+        caller: &Caller,
         id: &str,
         tokens: u64,
         success: Success,
@@ -73,7 +78,7 @@ impl Engine {
             .rooms
             .generator
             .limits
-            .settle(id, Used::Tokens(tokens))
+            .settle(caller.tenant(), id, Used::Tokens(tokens))
             .await?;
         let entries = self.rooms.chains.entries();
         if let Some(entry) = entries.iter().find(|entry| *entry.name == *name) {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem::take;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,6 +15,7 @@ use tidegate_store::Used;
 use tokio::time::{Instant, Sleep};
 
 use crate::admission::Admission;
+use crate::caller::Allowance;
 use crate::error::EngineError;
 
 /// Chunks of one answer. The first content has arrived, so no other model
@@ -25,6 +27,7 @@ pub struct AnswerStream {
     chunks: ChunkStream,
     ready: VecDeque<Chunk>,
     admission: Option<Admission>,
+    allowance: Allowance,
     tally: Tally,
     usage: Option<Usage>,
     usage_wanted: UsageWanted,
@@ -108,6 +111,7 @@ pub(crate) struct Committed {
 impl AnswerStream {
     pub(crate) fn new(
         committed: Committed,
+        allowance: Allowance,
         prompt_tokens: u64,
         usage_wanted: UsageWanted,
         idle: Duration,
@@ -122,6 +126,7 @@ impl AnswerStream {
             ready,
             model: admission.entry().name.clone(),
             admission: Some(admission),
+            allowance,
             tally: Tally {
                 prompt_tokens,
                 ..Tally::default()
@@ -156,6 +161,7 @@ impl AnswerStream {
         if let Some(admission) = self.admission.take() {
             let latency = admission.elapsed();
             admission.finish(Outcome::Success { latency }, self.used());
+            take(&mut self.allowance).settle(self.used());
         }
     }
 
@@ -170,6 +176,7 @@ impl AnswerStream {
                 ProviderError::NotServed(_) | ProviderError::Rejected(_) => Outcome::Ignored,
             };
             admission.finish(outcome, self.used());
+            take(&mut self.allowance).settle(self.used());
         }
         self.chunks = Box::pin(futures_util::stream::empty());
         let reason = match error {
@@ -227,7 +234,9 @@ impl Drop for AnswerStream {
         // The caller left, and the upstream stops: what was streamed was used.
         if let Some(admission) = self.admission.take() {
             let reported = self.usage.map(|usage| Used::Tokens(usage.total()));
-            admission.finish(Outcome::Ignored, reported.unwrap_or(self.tally.used()));
+            let used = reported.unwrap_or(self.tally.used());
+            admission.finish(Outcome::Ignored, used);
+            take(&mut self.allowance).settle(used);
         }
     }
 }

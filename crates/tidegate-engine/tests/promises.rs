@@ -11,9 +11,9 @@ use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use tidegate_engine::mock::{Behavior, Mock, Outage, Script};
 use tidegate_engine::{
-    Answer, AnswerBody, AnswerStream, CacheUse, Cached, ChainConfig, ChatRequest, Deadline, Engine,
-    EngineConfig, EngineError, EntryConfig, EntryHealth, Health, ProviderConfig, ProviderKind,
-    Quota, Unavailability,
+    Answer, AnswerBody, AnswerStream, CacheUse, Cached, Caller, ChainConfig, ChatRequest, Context,
+    Deadline, Engine, EngineConfig, EngineError, EntryConfig, EntryHealth, Health, ProviderConfig,
+    ProviderKind, Quota, Unavailability,
 };
 use tokio::time::{Instant, sleep};
 
@@ -59,7 +59,9 @@ impl Gate {
     async fn ask_with(&self, fields: &str, cache: CacheUse) -> Result<Answer, EngineError> {
         let request = request(fields);
         let deadline = Deadline::after(60 * SECOND);
-        self.engine.chat(request, cache, deadline).await
+        let mut context = Context::new(Caller::default(), deadline);
+        context.cache = cache;
+        self.engine.chat(request, &context).await
     }
 
     async fn stream(&self, fields: &str) -> Box<AnswerStream> {
@@ -394,7 +396,7 @@ async fn a_thousand_names_do_not_keep_out_the_next_one() {
             let request = ChatRequest::parse(Bytes::from(body)).unwrap();
             let deadline = Deadline::after(SECOND);
             engine
-                .chat(request, CacheUse::Default, deadline)
+                .chat(request, &Context::new(Caller::default(), deadline))
                 .await
                 .unwrap();
         }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tidegate_engine::mock::{Behavior, Mock, Script};
 use tidegate_engine::{
-    CacheUse, ChainConfig, ChatRequest, Deadline, Engine, EngineConfig, EngineError, EntryConfig,
-    ProviderConfig, ProviderKind, Quota,
+    CacheUse, Caller, ChainConfig, ChatRequest, Context, Deadline, Engine, EngineConfig,
+    EngineError, EntryConfig, ProviderConfig, ProviderKind, Quota,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -80,7 +80,10 @@ fn request() -> ChatRequest {
 async fn ask(engine: &Engine, patience: Duration) -> Result<Duration, EngineError> {
     let start = Instant::now();
     let answer = engine
-        .chat(request(), CacheUse::Default, Deadline::after(patience))
+        .chat(
+            request(),
+            &Context::new(Caller::default(), Deadline::after(patience)),
+        )
         .await;
     answer.map(|_| start.elapsed())
 }

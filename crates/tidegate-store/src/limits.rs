@@ -120,10 +120,25 @@ impl Reservation {
         self.end(used);
     }
 
+    /// Both as one: they end together, with the same use.
+    pub fn and(self, other: Self) -> Self {
+        Self::new(self.tokens.max(other.tokens), Box::new(Both(self, other)))
+    }
+
     fn end(&mut self, used: Used) {
         if let Some(settle) = self.settle.take() {
             settle.settle(used);
         }
+    }
+}
+
+struct Both(Reservation, Reservation);
+
+impl Settle for Both {
+    fn settle(self: Box<Self>, used: Used) {
+        let Self(first, second) = *self;
+        first.settle(used);
+        second.settle(used);
     }
 }
 
@@ -169,12 +184,20 @@ pub trait Limits: Send + Sync + fmt::Debug {
     /// Dropping the future reserves nothing.
     async fn reserve(&self, key: &str, quota: &Quota, tokens: u64) -> Result<Reservation, Refused>;
 
-    /// Keeps a reservation of `key` under an id, for a call that is made
+    /// Keeps a reservation of `key` under an id, for a call that `owner` makes
     /// elsewhere. It ends by itself after `lease`.
-    async fn hold(&self, key: &str, reservation: Reservation, lease: Duration) -> String;
+    async fn hold(
+        &self,
+        owner: &str,
+        key: &str,
+        reservation: Reservation,
+        lease: Duration,
+    ) -> String;
 
-    /// Ends a held reservation, once, and says which key it was for.
-    async fn settle(&self, id: &str, used: Used) -> Result<String, UnknownReservation>;
+    /// Ends a reservation that `owner` holds, once, and says which key it was
+    /// for. To anybody else it does not exist.
+    async fn settle(&self, owner: &str, id: &str, used: Used)
+    -> Result<String, UnknownReservation>;
 
     /// How much of a key's quota is in use.
     async fn level(&self, key: &str) -> Level;

@@ -22,6 +22,7 @@ pub struct MemoryLimits {
 /// A reservation on behalf of a call that is made elsewhere.
 #[derive(Debug)]
 struct Held {
+    owner: String,
     key: String,
     reservation: Reservation,
     until: Instant,
@@ -225,9 +226,16 @@ impl Limits for MemoryLimits {
         Ok(Reservation::new(tokens, Box::new(ticket)))
     }
 
-    async fn hold(&self, key: &str, reservation: Reservation, lease: Duration) -> String {
+    async fn hold(
+        &self,
+        owner: &str,
+        key: &str,
+        reservation: Reservation,
+        lease: Duration,
+    ) -> String {
         let id = format!("{:032x}", rand_id());
         let held = Held {
+            owner: owner.to_owned(),
             key: key.to_owned(),
             reservation,
             until: Instant::now() + lease,
@@ -236,9 +244,20 @@ impl Limits for MemoryLimits {
         id
     }
 
-    async fn settle(&self, id: &str, used: Used) -> Result<String, UnknownReservation> {
+    async fn settle(
+        &self,
+        owner: &str,
+        id: &str,
+        used: Used,
+    ) -> Result<String, UnknownReservation> {
         drop(self.take_expired());
-        let held = lock(&self.held).remove(id).ok_or(UnknownReservation)?;
+        let held = {
+            let mut all = lock(&self.held);
+            if all.get(id).is_none_or(|held| held.owner != owner) {
+                return Err(UnknownReservation);
+            }
+            all.remove(id).ok_or(UnknownReservation)?
+        };
         held.reservation.settle(used);
         Ok(held.key)
     }

@@ -57,13 +57,17 @@ struct CacheLabels {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Chat,
+    Completion,
+    /// A chat, in Anthropic's dialect.
+    Messages,
     Embeddings,
 }
 
 impl Operation {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Chat => "chat",
+            Self::Chat | Self::Messages => "chat",
+            Self::Completion => "text_completion",
             Self::Embeddings => "embeddings",
         }
     }
@@ -362,6 +366,7 @@ mod tests {
             cached: Cached::Bypass,
             upstream: Duration::ZERO,
             waited: Duration::ZERO,
+            usage: None,
         }
     }
 

@@ -6,7 +6,7 @@ use tidegate_store::{Limits, Refused, UnknownReservation, Used};
 use tokio::task::JoinSet;
 
 use crate::granting::Random;
-use crate::home::{Home, KEY, each_limits, granted, in_use};
+use crate::home::{Home, KEY, OWNER, each_limits, granted, in_use};
 
 #[test]
 fn a_held_reservation_is_settled_once_and_never_refunds_twice() {
@@ -14,13 +14,16 @@ fn a_held_reservation_is_settled_once_and_never_refunds_twice() {
         let quota = home.tokens(100);
         let _other = granted(limits.reserve(KEY, &quota, 20).await);
         let reservation = granted(limits.reserve(KEY, &quota, 50).await);
-        let id = limits.hold(KEY, reservation, home.window).await;
+        let id = limits.hold(OWNER, KEY, reservation, home.window).await;
         assert_eq!(in_use(&*limits).await, (2, 70, 2));
-        let settled = limits.settle(&id, Used::Tokens(10)).await;
+        let settled = limits.settle(OWNER, &id, Used::Tokens(10)).await;
         assert_eq!(settled.as_deref(), Ok(KEY));
         assert_eq!(in_use(&*limits).await, (2, 30, 1));
         for used in [Used::Tokens(0), Used::Nothing, Used::Unknown] {
-            assert_eq!(limits.settle(&id, used).await, Err(UnknownReservation));
+            assert_eq!(
+                limits.settle(OWNER, &id, used).await,
+                Err(UnknownReservation)
+            );
             assert_eq!(in_use(&*limits).await, (2, 30, 1));
         }
     });
@@ -33,16 +36,43 @@ fn a_held_reservation_ends_by_itself_after_its_lease_and_not_before() {
         quota.concurrent = Some(1);
         let reservation = granted(limits.reserve(KEY, &quota, 60).await);
         let lease = home.window / 4;
-        let id = limits.hold(KEY, reservation, lease).await;
+        let id = limits.hold(OWNER, KEY, reservation, lease).await;
         home.pass(lease * 3 / 4).await;
         assert_eq!(in_use(&*limits).await, (1, 60, 1));
         assert!(limits.reserve(KEY, &quota, 1).await.is_err());
         home.pass(lease / 4).await;
         drop(granted(limits.reserve(KEY, &quota, 1).await));
         assert_eq!(in_use(&*limits).await, (2, 61, 0));
-        let late = limits.settle(&id, Used::Nothing).await;
+        let late = limits.settle(OWNER, &id, Used::Nothing).await;
         assert_eq!(late, Err(UnknownReservation));
         assert_eq!(in_use(&*limits).await, (2, 61, 0));
+    });
+}
+
+#[test]
+fn to_anybody_but_its_owner_a_held_reservation_does_not_exist() {
+    each_limits(async |home, limits| {
+        let reservation = granted(limits.reserve(KEY, &home.tokens(100), 50).await);
+        let id = limits.hold(OWNER, KEY, reservation, home.window).await;
+        for stranger in ["", "tenan", "tenant2", KEY] {
+            let settled = limits.settle(stranger, &id, Used::Nothing).await;
+            assert_eq!(settled, Err(UnknownReservation), "{stranger}");
+        }
+        assert_eq!(in_use(&*limits).await, (1, 50, 1));
+        assert!(limits.settle(OWNER, &id, Used::Tokens(7)).await.is_ok());
+    });
+}
+
+#[test]
+fn two_reservations_as_one_end_together() {
+    each_limits(async |home, limits| {
+        let quota = home.tokens(100);
+        let first = granted(limits.reserve(KEY, &quota, 20).await);
+        let second = granted(limits.reserve(KEY, &quota, 30).await);
+        let both = first.and(second);
+        assert_eq!((both.tokens(), in_use(&*limits).await), (30, (2, 50, 2)));
+        both.settle(Used::Tokens(5));
+        assert_eq!(in_use(&*limits).await, (2, 10, 0));
     });
 }
 
@@ -50,7 +80,7 @@ fn a_held_reservation_ends_by_itself_after_its_lease_and_not_before() {
 fn an_id_that_was_never_given_out_settles_nothing() {
     each_limits(async |_, limits| {
         for id in ["", "0", "ffffffffffffffffffffffffffffffff", "\u{1f512}"] {
-            let settled = limits.settle(id, Used::Nothing).await;
+            let settled = limits.settle(OWNER, id, Used::Nothing).await;
             assert_eq!(settled, Err(UnknownReservation), "{id}");
         }
     });
@@ -105,7 +135,7 @@ fn ten_thousand_random_ends_leak_no_lease() {
         assert_eq!(limits.level(KEY).await.concurrent, 0);
         for _ in 0..most {
             let reservation = granted(limits.reserve(KEY, &quota, 1).await);
-            limits.hold(KEY, reservation, home.window).await;
+            limits.hold(OWNER, KEY, reservation, home.window).await;
         }
         assert!(limits.reserve(KEY, &quota, 1).await.is_err());
     });
@@ -119,6 +149,6 @@ async fn forget(
 ) {
     let lease = home.window / 500;
     limits
-        .hold(KEY, reservation, lease.max(Duration::from_millis(1)))
+        .hold(OWNER, KEY, reservation, lease.max(Duration::from_millis(1)))
         .await;
 }

@@ -11,6 +11,8 @@ use tidegate_store::{
 };
 use tokio::runtime::{Builder, Runtime};
 
+/// Whose held reservations they are.
+pub(crate) const OWNER: &str = "tenant";
 /// The key that most tests use.
 pub(crate) const KEY: &str = "provider/model";
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::granting::Random;
-use crate::home::{self, KEY};
+use crate::home::{self, KEY, OWNER};
 use crate::journal::{Journal, Line};
 
 const THREADS: usize = 8;
@@ -136,10 +136,10 @@ fn a_held_reservation_that_many_settle_is_settled_by_one() {
         threads().block_on(async {
             let reservation = limits.reserve(KEY, &quota, 500).await;
             let reservation = reservation.expect("the window is empty");
-            let id = limits.hold(KEY, reservation, home.window).await;
+            let id = limits.hold(OWNER, KEY, reservation, home.window).await;
             let settled = race(|_| {
                 let (limits, id) = (limits.clone(), id.clone());
-                async move { limits.settle(&id, Used::Tokens(100)).await.is_ok() }
+                async move { limits.settle(OWNER, &id, Used::Tokens(100)).await.is_ok() }
             });
             let settled = settled.await.into_iter().filter(|settled| *settled);
             assert_eq!(settled.count(), 1);

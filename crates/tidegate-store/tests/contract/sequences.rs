@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use tidegate_store::{Dimension, Limits, Quota, Refused, Reservation, Used};
 use tokio::time::Instant;
 
-use crate::home::{self, Home, KEY};
+use crate::home::{self, Home, KEY, OWNER};
 
 const REQUESTS: u64 = 12;
 const TOKENS: u64 = 100;
@@ -156,7 +156,7 @@ impl<'a> Model<'a> {
                 let lease = self.share(lease);
                 if let Some((grant, reservation)) = take(&mut self.open, which) {
                     let until = Instant::now() + lease;
-                    let id = self.limits.hold(KEY, reservation, lease).await;
+                    let id = self.limits.hold(OWNER, KEY, reservation, lease).await;
                     self.held.push((grant, id, until));
                 }
             }
@@ -164,7 +164,7 @@ impl<'a> Model<'a> {
                 if let Some((grant, id, until)) = take(&mut self.held, which) {
                     let used = self.said(grant, used);
                     let in_time = until > Instant::now();
-                    prop_assert_eq!(self.limits.settle(&id, used).await.is_ok(), in_time);
+                    prop_assert_eq!(self.limits.settle(OWNER, &id, used).await.is_ok(), in_time);
                     if in_time {
                         self.correct(grant, used);
                     }

@@ -12,11 +12,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::Frame;
-use tidegate_engine::AnswerHead;
+use tidegate_engine::{AnswerHead, Trail};
 
-use super::error::ErrorCode;
+use super::error::{ApiError, ErrorCode};
 use super::maxima::check_head;
 use super::sse::{Ending, StreamEnd};
+use super::visit::Under;
 use super::{AccessLog, Gate};
 use crate::metrics::Active;
 
@@ -26,10 +27,11 @@ const MOST_ID_BYTES: usize = 128;
 /// Wraps a handler.
 pub(super) async fn around(
     State(gate): State<Arc<Gate>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let id = request_id(request.headers().get(&REQUEST_ID));
+    let live = gate.current.load();
     let mut exchange = Exchange {
         _active: gate.metrics.active(),
         gate,
@@ -37,15 +39,25 @@ pub(super) async fn around(
         route: request.extensions().get::<MatchedPath>().cloned(),
         method: request.method().clone(),
         id: id.clone(),
+        access_log: AccessLog::Off,
         status: CLIENT_LEFT,
         head: None,
         code: None,
         end: None,
     };
+    exchange.access_log = live.settings.access_log;
+    let trail = Trail::default();
+    request.extensions_mut().insert(Under { live, trail });
     let mut response = match check_head(&request) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
+    if let Some(error) = response.extensions_mut().remove::<ApiError>()
+        && let Some(route) = &exchange.route
+        && is_anthropic(route.as_str())
+    {
+        *response.body_mut() = Body::from(error.to_anthropic_json(id.to_str().ok()));
+    }
     response.headers_mut().insert(REQUEST_ID, id);
     exchange.status = response.status().as_u16();
     exchange.head = response.extensions_mut().remove::<AnswerHead>();
@@ -60,6 +72,11 @@ pub(super) async fn around(
             _exchange: exchange,
         })
     })
+}
+
+/// Paths whose callers speak Anthropic's dialect.
+fn is_anthropic(route: &str) -> bool {
+    route.starts_with("/v1/messages")
 }
 
 /// What is noted for a request whose client left before the answer began; the
@@ -90,6 +107,7 @@ struct Exchange {
     route: Option<MatchedPath>,
     method: Method,
     id: HeaderValue,
+    access_log: AccessLog,
     status: u16,
     head: Option<AnswerHead>,
     code: Option<ErrorCode>,
@@ -103,7 +121,7 @@ impl Drop for Exchange {
         // Paths that do not exist share a label, or anybody could make series.
         let route = self.route.as_ref().map_or("unknown", MatchedPath::as_str);
         self.gate.metrics.request(route, self.status, took);
-        if self.gate.settings.access_log == AccessLog::On {
+        if self.access_log == AccessLog::On {
             let whole = if self.status == CLIENT_LEFT {
                 Ending::ClientLeft
             } else {

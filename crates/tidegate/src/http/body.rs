@@ -10,22 +10,22 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use tidegate_engine::Deadline;
 
-use super::Gate;
 use super::error::ApiError;
+use super::live::Live;
 use super::maxima::check_depth;
 
 /// The whole JSON body of a request, if it arrives before the deadline.
 pub(super) async fn json_body(
-    gate: &Gate,
+    live: &Live,
     request: Request<Body>,
     deadline: Deadline,
 ) -> Result<Bytes, ApiError> {
     check_content_type(request.headers())?;
-    let body = read(request.into_body(), gate.settings.max_body_bytes);
+    let body = read(request.into_body(), live.settings.max_body_bytes);
     let body = deadline
         .run(body)
         .await
-        .map_err(|_| ApiError::body_too_slow(gate.settings.deadline))??;
+        .map_err(|_| ApiError::body_too_slow(live.settings.deadline))??;
     if body.is_empty() {
         return Err(ApiError::invalid(
             "invalid_json",

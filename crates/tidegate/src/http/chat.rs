@@ -1,4 +1,5 @@
-//! `POST /v1/chat/completions`.
+//! `POST /v1/chat/completions`, `POST /v1/completions`, `POST /v1/messages`: one
+//! way through, three dialects.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,31 +11,65 @@ use axum::http::{HeaderName, HeaderValue, Request};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
-use tidegate_engine::{Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Deadline};
+use tidegate_engine::{Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Deadline, Dialect};
 
 use super::Gate;
 use super::body::json_body;
 use super::error::ApiError;
 use super::maxima::check_chat;
-use super::sse::SseBody;
+use super::sse::{Framing, SseBody};
+use super::visit::Visit;
 use crate::metrics::Operation;
 
-/// Answers a chat request, whole or as a stream.
+/// Answers a conversation in OpenAI's dialect.
 pub(super) async fn chat(
     State(gate): State<Arc<Gate>>,
+    visit: Visit,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    converse(&gate, visit, Dialect::Chat, request).await
+}
+
+/// Answers one of OpenAI's legacy completions.
+pub(super) async fn completions(
+    State(gate): State<Arc<Gate>>,
+    visit: Visit,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    converse(&gate, visit, Dialect::Completion, request).await
+}
+
+/// Answers a conversation in Anthropic's dialect.
+pub(super) async fn messages(
+    State(gate): State<Arc<Gate>>,
+    visit: Visit,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    converse(&gate, visit, Dialect::Messages, request).await
+}
+
+/// Answers a request, whole or as a stream, in the words it came in.
+async fn converse(
+    gate: &Gate,
+    visit: Visit,
+    dialect: Dialect,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
-    let deadline = Deadline::after(gate.settings.deadline);
-    let body = json_body(&gate, request, deadline).await?;
-    let mut request = ChatRequest::parse(body)?;
+    let deadline = Deadline::after(visit.live.settings.deadline);
+    let body = json_body(&visit.live, request, deadline).await?;
+    let mut request = ChatRequest::parse_as(dialect, body)?;
     check_chat(&request)?;
     let options = Options::take(&mut request)?;
-    let answer = gate
-        .engine
-        .chat(request, options.cache.into(), deadline)
-        .await?;
-    Ok(respond(&gate, Operation::Chat, answer, started))
+    let mut context = visit.context(deadline);
+    context.cache = options.cache.into();
+    let answer = visit.live.engine.chat(request, &context).await?;
+    let operation = match dialect {
+        Dialect::Chat => Operation::Chat,
+        Dialect::Completion => Operation::Completion,
+        Dialect::Messages => Operation::Messages,
+    };
+    Ok(respond(gate, operation, answer, started))
 }
 
 /// The answer as a response, with what is known of it in headers.
@@ -59,7 +94,7 @@ pub(super) fn respond(
             response
         }
         AnswerBody::Stream(stream) => {
-            let body = SseBody::new(stream, head.clone(), overhead);
+            let body = SseBody::new(stream, operation.into(), head.clone(), overhead);
             let end = body.end();
             let mut response = Response::new(Body::new(body));
             response.extensions_mut().insert(end);
@@ -75,6 +110,15 @@ pub(super) fn respond(
     describe(&mut response, &head, overhead.as_secs_f64() * 1e3);
     response.extensions_mut().insert(head);
     response
+}
+
+impl From<Operation> for Framing {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Chat | Operation::Completion | Operation::Embeddings => Self::OpenAi,
+            Operation::Messages => Self::Anthropic,
+        }
+    }
 }
 
 const CACHE: HeaderName = HeaderName::from_static("x-tidegate-cache");

@@ -14,20 +14,23 @@ use super::body::json_body;
 use super::chat::respond;
 use super::error::ApiError;
 use super::maxima::check_embed;
+use super::visit::Visit;
 use crate::metrics::Operation;
 
 /// Embeds texts.
 pub(super) async fn embeddings(
     State(gate): State<Arc<Gate>>,
+    visit: Visit,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
-    let deadline = Deadline::after(gate.settings.deadline);
-    let body = json_body(&gate, request, deadline).await?;
+    let deadline = Deadline::after(visit.live.settings.deadline);
+    let body = json_body(&visit.live, request, deadline).await?;
     let mut request = EmbedRequest::parse(body)?;
     // Ours, not the upstream's to see; nothing in it concerns embeddings.
     request.take("tidegate");
     check_embed(&request)?;
-    let answer = gate.engine.embed(&request, deadline).await?;
+    let context = visit.context(deadline);
+    let answer = visit.live.engine.embed(&request, &context).await?;
     Ok(respond(&gate, Operation::Embeddings, answer, started))
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::keyring::Denied;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +19,17 @@ pub(crate) struct ApiError {
     message: String,
     param: Option<String>,
     retry_after: Option<Duration>,
+    retry: Retry,
     source: Source,
+}
+
+/// Whether a client that repeats by itself should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retry {
+    /// As it thinks fit.
+    Open,
+    /// No: this gate has tried again as often as it may.
+    Spent,
 }
 
 /// Who refused.
@@ -29,6 +40,7 @@ enum Source {
 }
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-tidegate-error-source");
 
 const INVALID: &str = "invalid_request_error";
@@ -42,6 +54,7 @@ impl ApiError {
             message: message.into(),
             param: None,
             retry_after: None,
+            retry: Retry::Open,
             source: Source::Gateway,
         }
     }
@@ -91,6 +104,23 @@ impl ApiError {
         )
     }
 
+    /// 500.
+    pub(super) fn internal() -> Self {
+        Self::from(EngineError::Internal)
+    }
+
+    /// 401.
+    fn unauthorized(message: &str) -> Self {
+        let status = StatusCode::UNAUTHORIZED;
+        Self::new(status, "invalid_api_key", "authentication_error", message)
+    }
+
+    /// Says that trying again at once is of no use: what could be tried was.
+    fn spent(mut self) -> Self {
+        self.retry = Retry::Spent;
+        self
+    }
+
     /// Names the parameter that is wrong.
     pub(super) fn about(mut self, param: &str) -> Self {
         self.param = Some(param.to_owned());
@@ -119,11 +149,37 @@ impl ApiError {
         };
         serde_json::to_vec(&body).expect("an error object is always valid JSON")
     }
+
+    /// The error object for callers that speak Anthropic's dialect; our own
+    /// code and parameter stand beside its words.
+    pub(super) fn to_anthropic_json(&self, request_id: Option<&str>) -> Vec<u8> {
+        let body = AnthropicEnvelope {
+            kind: "error",
+            error: Inner {
+                message: &self.message,
+                kind: anthropic_kind(self.status),
+                param: self.param.as_deref(),
+                code: &self.code,
+            },
+            request_id,
+        };
+        serde_json::to_vec(&body).expect("an error object is always valid JSON")
+    }
 }
 
 #[derive(Serialize)]
 struct Envelope<'a> {
     error: Inner<'a>,
+}
+
+/// The same in Anthropic's words.
+#[derive(Serialize)]
+struct AnthropicEnvelope<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    error: Inner<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -133,6 +189,21 @@ struct Inner<'a> {
     kind: &'a str,
     param: Option<&'a str>,
     code: &'a str,
+}
+
+/// The word that Anthropic's API has for a status.
+fn anthropic_kind(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 | 529 => "overloaded_error",
+        504 => "timeout_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    }
 }
 
 impl fmt::Display for ApiError {
@@ -164,8 +235,30 @@ impl IntoResponse for ApiError {
             headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
             headers.insert(RETRY_AFTER_MS, HeaderValue::from(ms));
         }
-        response.extensions_mut().insert(ErrorCode(self.code));
+        if self.retry == Retry::Spent {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        let extensions = response.extensions_mut();
+        extensions.insert(ErrorCode(self.code.clone()));
+        extensions.insert(self);
         response
+    }
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Missing => {
+                Self::unauthorized("no key was given; send authorization: Bearer KEY, or x-api-key")
+            }
+            Denied::Unknown => Self::unauthorized("the key is not valid here"),
+            Denied::Forbidden => Self::new(
+                StatusCode::FORBIDDEN,
+                "admin_key_required",
+                "permission_error",
+                "this path needs a key with the role admin",
+            ),
+        }
     }
 }
 
@@ -198,13 +291,20 @@ impl From<EngineError> for ApiError {
                 message,
             )
             .after(*retry_after),
+            EngineError::TenantLimited { retry_after, .. } => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "tenant_limit_exceeded",
+                "rate_limit_error",
+                message,
+            )
+            .after(*retry_after),
             EngineError::NoHealthyModel { retry_after, .. } => {
                 unavailable("no_healthy_model", message).after(*retry_after)
             }
             EngineError::Overloaded { retry_after, .. } => {
                 unavailable("overloaded", message).after(*retry_after)
             }
-            EngineError::TooLarge { .. } => Self::new(
+            EngineError::TooLarge { .. } | EngineError::TenantTooLarge { .. } => Self::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "request_too_large",
                 INVALID,
@@ -218,7 +318,8 @@ impl From<EngineError> for ApiError {
                 "deadline_exceeded",
                 "timeout_error",
                 message,
-            ),
+            )
+            .spent(),
             EngineError::Internal => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal_error",
@@ -251,6 +352,7 @@ fn upstream(reason: &Unavailability, message: String) -> ApiError {
         message,
     )
     .by_provider()
+    .spent()
 }
 
 /// The upstream's own words and status: it judged the request.
@@ -272,6 +374,12 @@ fn not_served(body: &ErrorBody, message: String) -> ApiError {
     if body.status == StatusCode::NOT_FOUND.as_u16() {
         return ApiError {
             code: "model_not_found".to_owned(),
+            ..rejected(body, message)
+        };
+    }
+    if body.status == StatusCode::BAD_REQUEST.as_u16() {
+        return ApiError {
+            source: Source::Gateway,
             ..rejected(body, message)
         };
     }

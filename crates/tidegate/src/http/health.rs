@@ -19,12 +19,14 @@ pub(super) async fn live() -> Json<serde_json::Value> {
 
 /// 200 while requests should be sent here; 503 while draining.
 pub(super) async fn ready(State(gate): State<Arc<Gate>>) -> Response {
+    let live = gate.current.load();
     let draining = gate.draining.load(Ordering::Acquire);
     let body = json!({
         "status": if draining { "draining" } else { "ready" },
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_ms": u64::try_from(gate.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "models": gate.engine.models().len(),
+        "revision": live.revision,
+        "models": live.engine.models().len(),
         "store": "memory",
     });
     let status = if draining {
@@ -37,7 +39,8 @@ pub(super) async fn ready(State(gate): State<Arc<Gate>>) -> Response {
 
 /// The metrics in the OpenMetrics text format, which Prometheus reads.
 pub(super) async fn metrics(State(gate): State<Arc<Gate>>) -> Response {
-    let health = gate.engine.health().await;
+    let live = gate.current.load();
+    let health = live.engine.health().await;
     let text = gate.metrics.render(&health);
     let kind =
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

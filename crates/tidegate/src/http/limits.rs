@@ -1,21 +1,21 @@
 //! `POST /v1/limits/{name}/reserve` and `POST /v1/limits/settle`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::Request;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tidegate_engine::{Deadline, Success};
 
-use super::Gate;
 use super::body::json_body;
 use super::error::ApiError;
+use super::live::Live;
 use super::maxima::check_tokens;
+use super::visit::Visit;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,16 +35,17 @@ struct Settle {
 
 /// Reserves one request and tokens for a call that is made elsewhere.
 pub(super) async fn reserve(
-    State(gate): State<Arc<Gate>>,
+    visit: Visit,
     Path(name): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<Value>, ApiError> {
-    let wish: Reserve = read(&gate, request, "{tokens: integer, wait_ms?: integer}").await?;
+    let wish: Reserve = read(&visit.live, request, "{tokens: integer, wait_ms?: integer}").await?;
     check_tokens(wish.tokens)?;
-    let wait = Duration::from_millis(wish.wait_ms).min(gate.settings.deadline);
-    let held = gate
+    let wait = Duration::from_millis(wish.wait_ms).min(visit.live.settings.deadline);
+    let held = visit
+        .live
         .engine
-        .reserve(&name, wish.tokens, Deadline::after(wait))
+        .reserve(&name, wish.tokens, &visit.context(Deadline::after(wait)))
         .await?;
     let lease_ms = u64::try_from(held.lease.as_millis()).unwrap_or(u64::MAX);
     Ok(Json(
@@ -53,21 +54,19 @@ pub(super) async fn reserve(
 }
 
 /// Ends a reservation with what was really used.
-pub(super) async fn settle(
-    State(gate): State<Arc<Gate>>,
-    request: Request<Body>,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn settle(visit: Visit, request: Request<Body>) -> Result<Json<Value>, ApiError> {
     let shape = "{reservation: string, tokens: integer, success: boolean}";
-    let wish: Settle = read(&gate, request, shape).await?;
+    let wish: Settle = read(&visit.live, request, shape).await?;
     check_tokens(wish.tokens)?;
     let success = if wish.success {
         Success::Answered
     } else {
         Success::Failed
     };
-    let settled = gate
+    let settled = visit
+        .live
         .engine
-        .settle(&wish.reservation, wish.tokens, success)
+        .settle(&visit.caller, &wish.reservation, wish.tokens, success)
         .await;
     settled.map_err(|error| {
         ApiError::absent("reservation_not_found", error.to_string()).about("reservation")
@@ -76,12 +75,12 @@ pub(super) async fn settle(
 }
 
 async fn read<T: DeserializeOwned>(
-    gate: &Gate,
+    live: &Live,
     request: Request<Body>,
     shape: &str,
 ) -> Result<T, ApiError> {
-    let deadline = Deadline::after(gate.settings.deadline);
-    let body = json_body(gate, request, deadline).await?;
+    let deadline = Deadline::after(live.settings.deadline);
+    let body = json_body(live, request, deadline).await?;
     // A derived struct would take a list for an object.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(ApiError::invalid(

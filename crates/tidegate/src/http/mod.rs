@@ -7,13 +7,16 @@ mod embeddings;
 mod error;
 mod health;
 mod home;
+mod keyring;
 mod limits;
+mod live;
 mod maxima;
 mod models;
 mod openapi;
 mod routes;
 mod sse;
 mod stats;
+mod visit;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,17 +27,18 @@ use axum::middleware::from_fn_with_state;
 use tidegate_engine::Engine;
 
 use crate::metrics::Metrics;
+use live::{Current, Live};
 
 pub(crate) use around::new_request_id;
 pub(crate) use error::bare_error;
+pub use keyring::KeyRing;
 pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
 
 /// What every handler shares.
 #[derive(Debug)]
 pub struct Gate {
-    pub(crate) engine: Engine,
-    pub(crate) settings: GateSettings,
+    pub(crate) current: Current,
     pub(crate) metrics: Metrics,
     pub(crate) started: Instant,
     /// Set when the server is asked to stop: readiness says no from then on.
@@ -74,9 +78,18 @@ impl Default for GateSettings {
 impl Gate {
     /// A gate in front of an engine.
     pub fn new(engine: Engine, settings: GateSettings) -> Self {
+        Self::with_keys(engine, settings, KeyRing::default())
+    }
+
+    /// A gate that lets in whoever has a key.
+    pub fn with_keys(engine: Engine, settings: GateSettings, keys: KeyRing) -> Self {
         Self {
-            engine,
-            settings,
+            current: Current::new(Live {
+                engine,
+                settings,
+                keys,
+                revision: 1,
+            }),
             metrics: Metrics::default(),
             started: Instant::now(),
             draining: AtomicBool::new(false),
@@ -88,7 +101,8 @@ impl Gate {
 pub fn app(gate: Arc<Gate>) -> Router {
     let mut router = Router::new();
     for route in routes::routes() {
-        router = router.route(route.path, route.handler);
+        let admit = from_fn_with_state(route.access, visit::admit);
+        router = router.route(route.path, route.handler.route_layer(admit));
     }
     router
         .fallback(error::not_found)

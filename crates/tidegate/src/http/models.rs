@@ -1,13 +1,11 @@
 //! `GET /v1/models` and one model.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use serde::Serialize;
 
-use super::Gate;
 use super::error::ApiError;
+use super::visit::Visit;
 
 /// OpenAI's list of models.
 #[derive(Serialize)]
@@ -38,8 +36,9 @@ impl Model {
 }
 
 /// Every name of the configuration.
-pub(super) async fn list(State(gate): State<Arc<Gate>>) -> Json<ModelList> {
-    let data = gate.engine.models().into_iter().map(Model::named).collect();
+pub(super) async fn list(visit: Visit) -> Json<ModelList> {
+    let names = visit.live.engine.models();
+    let data = names.into_iter().map(Model::named).collect();
     Json(ModelList {
         object: "list",
         data,
@@ -47,11 +46,8 @@ pub(super) async fn list(State(gate): State<Arc<Gate>>) -> Json<ModelList> {
 }
 
 /// One name of the configuration.
-pub(super) async fn one(
-    State(gate): State<Arc<Gate>>,
-    Path(id): Path<String>,
-) -> Result<Json<Model>, ApiError> {
-    if gate.engine.models().contains(&id.as_str()) {
+pub(super) async fn one(visit: Visit, Path(id): Path<String>) -> Result<Json<Model>, ApiError> {
+    if visit.live.engine.models().contains(&id.as_str()) {
         return Ok(Json(Model::named(&id)));
     }
     let message = format!("model {id:?} is not configured; GET /v1/models lists what is");

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use axum::routing::{MethodRouter, get, post};
 
+use super::visit::Access;
 use super::{Gate, chat, embeddings, health, home, limits, models, openapi, stats};
 
 /// One method of one path.
 pub(super) struct Route {
     pub(super) path: &'static str,
     pub(super) method: &'static str,
+    pub(super) access: Access,
     pub(super) summary: &'static str,
     /// Names of component schemas; none for a request without a body.
     pub(super) request: Option<&'static str>,
@@ -42,14 +44,34 @@ fn model_routes() -> Vec<Route> {
         Route {
             path: "/v1/chat/completions",
             method: "post",
+            access: Access::Tenant,
             summary: "Answer a conversation, whole or as a stream, from a chain of models",
             request: Some("ChatRequest"),
             response: Reply::JsonOrEvents("ChatCompletion"),
             handler: post(chat::chat),
         },
         Route {
+            path: "/v1/completions",
+            method: "post",
+            access: Access::Tenant,
+            summary: "Complete a text, in OpenAI's legacy dialect, from upstreams that still speak it",
+            request: Some("CompletionRequest"),
+            response: Reply::JsonOrEvents("LegacyCompletion"),
+            handler: post(chat::completions),
+        },
+        Route {
+            path: "/v1/messages",
+            method: "post",
+            access: Access::Tenant,
+            summary: "Answer a conversation in Anthropic's dialect, whole or as a stream",
+            request: Some("MessagesRequest"),
+            response: Reply::JsonOrEvents("MessagesAnswer"),
+            handler: post(chat::messages),
+        },
+        Route {
             path: "/v1/embeddings",
             method: "post",
+            access: Access::Tenant,
             summary: "Embed texts",
             request: Some("EmbeddingRequest"),
             response: Reply::Json("EmbeddingList"),
@@ -58,6 +80,7 @@ fn model_routes() -> Vec<Route> {
         Route {
             path: "/v1/models",
             method: "get",
+            access: Access::Tenant,
             summary: "List the configured model names",
             request: None,
             response: Reply::Json("ModelList"),
@@ -66,6 +89,7 @@ fn model_routes() -> Vec<Route> {
         Route {
             path: "/v1/models/{name}",
             method: "get",
+            access: Access::Tenant,
             summary: "Show one configured model name",
             request: None,
             response: Reply::Json("Model"),
@@ -74,6 +98,7 @@ fn model_routes() -> Vec<Route> {
         Route {
             path: "/v1/models/{name}/reset",
             method: "post",
+            access: Access::Admin,
             summary: "Close the breakers of a model's chain, of one provider/model (percent-encoded), or of all",
             request: None,
             response: Reply::Json("Reset"),
@@ -82,6 +107,7 @@ fn model_routes() -> Vec<Route> {
         Route {
             path: "/v1/limits/{name}/reserve",
             method: "post",
+            access: Access::Tenant,
             summary: "Reserve one request and tokens for a call that is made elsewhere",
             request: Some("ReserveRequest"),
             response: Reply::Json("Reservation"),
@@ -90,6 +116,7 @@ fn model_routes() -> Vec<Route> {
         Route {
             path: "/v1/limits/settle",
             method: "post",
+            access: Access::Tenant,
             summary: "End a reservation with what was really used",
             request: Some("SettleRequest"),
             response: Reply::Json("Settled"),
@@ -99,9 +126,10 @@ fn model_routes() -> Vec<Route> {
 }
 
 fn operator_routes() -> Vec<Route> {
-    let read = |path, summary, response, handler| Route {
+    let read = |path, access, summary, response, handler| Route {
         path,
         method: "get",
+        access,
         summary,
         request: None,
         response,
@@ -110,48 +138,56 @@ fn operator_routes() -> Vec<Route> {
     vec![
         read(
             "/v1/stats",
+            Access::Admin,
             "Health of every chain entry",
             Reply::Json("Stats"),
             get(stats::stats),
         ),
         read(
             "/model_stats",
+            Access::Admin,
             "The same in AI-Prism's shape",
             Reply::Json("ModelStats"),
             get(stats::model_stats),
         ),
         read(
             "/health/live",
+            Access::Public,
             "Whether the process answers at all",
             Reply::Json("Live"),
             get(health::live),
         ),
         read(
             "/health/ready",
+            Access::Public,
             "Whether requests should be sent here",
             Reply::Json("Ready"),
             get(health::ready),
         ),
         read(
             "/metrics",
+            Access::Admin,
             "Metrics for Prometheus",
             Reply::Text("application/openmetrics-text"),
             get(health::metrics),
         ),
         read(
             "/openapi.json",
+            Access::Tenant,
             "This description",
             Reply::Text("application/json"),
             get(openapi::serve),
         ),
         read(
             "/docs",
+            Access::Tenant,
             "The endpoints, for people",
             Reply::Text("text/html"),
             get(home::page),
         ),
         read(
             "/",
+            Access::Tenant,
             "The endpoints, for people",
             Reply::Text("text/html"),
             get(home::page),

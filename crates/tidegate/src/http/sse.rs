@@ -18,11 +18,21 @@ use super::error::ApiError;
 /// together; the last event carries the `tidegate` object.
 pub(super) struct SseBody {
     stream: Box<AnswerStream>,
+    framing: Framing,
     /// The chunk that may turn out to be the last one.
     held: Option<Chunk>,
     closing: Closing,
     end: StreamEnd,
     over: bool,
+}
+
+/// How events are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Data only, closed by `[DONE]`.
+    OpenAi,
+    /// Each event with its name; the last one is an event like the others.
+    Anthropic,
 }
 
 /// What the `tidegate` object of the last event says.
@@ -77,7 +87,12 @@ impl StreamEnd {
 const MOST_GATHERED_BYTES: usize = 32 << 10;
 
 impl SseBody {
-    pub(super) fn new(stream: Box<AnswerStream>, head: AnswerHead, overhead: Duration) -> Self {
+    pub(super) fn new(
+        stream: Box<AnswerStream>,
+        framing: Framing,
+        head: AnswerHead,
+        overhead: Duration,
+    ) -> Self {
         let closing = Closing {
             model: head.model.to_string(),
             attempts: head.attempts,
@@ -87,6 +102,7 @@ impl SseBody {
         };
         Self {
             stream,
+            framing,
             held: None,
             closing,
             end: StreamEnd::new(),
@@ -101,7 +117,7 @@ impl SseBody {
 
     fn take(&mut self, chunk: Chunk, out: &mut BytesMut) {
         if let Some(held) = self.held.take() {
-            put_event(out, &held.json);
+            put_event(out, held.event.as_deref(), &held.json);
         }
         // Only an end or a usage report can be the last chunk; all others go
         // out at once.
@@ -109,31 +125,45 @@ impl SseBody {
         if chunk.facts.finished > 0 || only_usage {
             self.held = Some(chunk);
         } else {
-            put_event(out, &chunk.json);
+            put_event(out, chunk.event.as_deref(), &chunk.json);
         }
     }
 
     fn finish(&mut self, out: &mut BytesMut) {
         if let Some(held) = self.held.take() {
-            put_event(out, &with_closing(&held.json, &self.closing));
+            let json = with_closing(&held.json, &self.closing);
+            put_event(out, held.event.as_deref(), &json);
         }
-        out.put_slice(b"data: [DONE]\n\n");
+        match self.framing {
+            Framing::OpenAi => out.put_slice(b"data: [DONE]\n\n"),
+            Framing::Anthropic => {}
+        }
         self.end.set(Ending::Complete);
         self.over = true;
     }
 
     fn fail(&mut self, error: EngineError, out: &mut BytesMut) {
         if let Some(held) = self.held.take() {
-            put_event(out, &held.json);
+            put_event(out, held.event.as_deref(), &held.json);
         }
-        put_event(out, &ApiError::from(error).to_json());
+        let error = ApiError::from(error);
+        match self.framing {
+            Framing::OpenAi => put_event(out, None, &error.to_json()),
+            Framing::Anthropic => put_event(out, Some("error"), &error.to_anthropic_json(None)),
+        }
         self.end.set(Ending::Broken);
         self.over = true;
     }
 }
 
-fn put_event(out: &mut BytesMut, json: &[u8]) {
+fn put_event(out: &mut BytesMut, name: Option<&str>, json: &[u8]) {
     out.reserve(json.len() + 8);
+    // A name from an upstream may hold no line of its own.
+    if let Some(name) = name.filter(|name| !name.contains(['\n', '\r'])) {
+        out.put_slice(b"event: ");
+        out.put_slice(name.as_bytes());
+        out.put_u8(b'\n');
+    }
     out.put_slice(b"data: ");
     out.put_slice(json);
     out.put_slice(b"\n\n");

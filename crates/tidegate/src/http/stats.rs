@@ -92,7 +92,8 @@ fn millis(duration: Duration) -> u64 {
 
 /// Health of every chain entry.
 pub(super) async fn stats(State(gate): State<Arc<Gate>>) -> Json<Value> {
-    let health = gate.engine.health().await;
+    let live = gate.current.load();
+    let health = live.engine.health().await;
     let entries: Vec<Entry> = health.entries.iter().map(Entry::of).collect();
     Json(json!({
         "models": entries,
@@ -109,7 +110,8 @@ pub(super) async fn stats(State(gate): State<Arc<Gate>>) -> Json<Value> {
 
 /// The same in AI-Prism's shape.
 pub(super) async fn model_stats(State(gate): State<Arc<Gate>>) -> Json<Value> {
-    let health = gate.engine.health().await;
+    let live = gate.current.load();
+    let health = live.engine.health().await;
     let models: Vec<Value> = health.entries.iter().enumerate().map(prism).collect();
     let cooling = health
         .entries
@@ -158,7 +160,7 @@ pub(super) async fn reset(
     State(gate): State<Arc<Gate>>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let reset = gate.engine.reset(&name);
+    let reset = gate.current.load().engine.reset(&name);
     if reset.is_empty() {
         let message =
             format!("no model or chain entry is called {name:?}; GET /v1/stats lists them");

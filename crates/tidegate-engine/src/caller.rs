@@ -1,0 +1,162 @@
+//! On whose behalf a request is made, and what they may use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_provider::Usage;
+use tidegate_store::{Dimension, Quota, Refused, Reservation, Used};
+
+use crate::assemble::Rooms;
+use crate::error::EngineError;
+use crate::generate::Generated;
+use crate::store_key;
+
+/// A tenant and its own limits, which hold on top of those of the models.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    tenant: Arc<str>,
+    quota: Quota,
+    limit_key: Arc<str>,
+}
+
+/// The tenant of a gate without keys.
+const LOCAL: &str = "local";
+
+impl Default for Caller {
+    fn default() -> Self {
+        Self::new(LOCAL, Quota::unlimited())
+    }
+}
+
+impl Caller {
+    /// A tenant that may use `quota`.
+    pub fn new(tenant: &str, quota: Quota) -> Self {
+        Self {
+            tenant: tenant.into(),
+            limit_key: store_key::tenant_limit(tenant).into(),
+            quota,
+        }
+    }
+
+    /// The tenant's name.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    fn is_unlimited(&self) -> bool {
+        let Quota {
+            requests,
+            tokens,
+            concurrent,
+            window: _,
+        } = self.quota;
+        requests.is_none() && tokens.is_none() && concurrent.is_none()
+    }
+}
+
+/// What a request holds of its tenant's limits until its answer has ended.
+///
+/// Dropped before anything was sent it is given back whole; dropped after
+/// that, its tokens stand.
+#[derive(Debug, Default)]
+pub(crate) struct Allowance {
+    reservation: Option<Reservation>,
+    spent: bool,
+}
+
+/// What a caller is told who has too many requests under way: nobody knows
+/// when one of them will end.
+const CONCURRENCY_HINT: Duration = Duration::from_secs(1);
+
+impl Rooms {
+    /// Takes one request and `tokens` from the tenant's own limits.
+    pub(crate) async fn allow(
+        &self,
+        caller: &Caller,
+        tokens: u64,
+    ) -> Result<Allowance, EngineError> {
+        if caller.is_unlimited() {
+            return Ok(Allowance::default());
+        }
+        let limits = &self.generator.limits;
+        match limits
+            .reserve(&caller.limit_key, &caller.quota, tokens)
+            .await
+        {
+            Ok(reservation) => Ok(Allowance {
+                reservation: Some(reservation),
+                spent: false,
+            }),
+            Err(refused) => Err(refused_to(caller, &refused)),
+        }
+    }
+}
+
+fn refused_to(caller: &Caller, refused: &Refused) -> EngineError {
+    let tenant = caller.tenant.to_string();
+    match refused {
+        Refused::Throttled {
+            dimension,
+            retry_after,
+        } => EngineError::TenantLimited {
+            tenant,
+            limit: Dimension::as_str(*dimension),
+            retry_after: retry_after.unwrap_or(CONCURRENCY_HINT),
+        },
+        Refused::TooLarge { tokens, limit } => EngineError::TenantTooLarge {
+            tenant,
+            tokens: *tokens,
+            limit: *limit,
+        },
+    }
+}
+
+impl Allowance {
+    /// Makes calls under this allowance. When they fail, the request
+    /// counts and no token does.
+    pub(crate) async fn over(
+        &mut self,
+        calls: impl Future<Output = Result<Generated, EngineError>>,
+    ) -> Result<Generated, EngineError> {
+        self.spent = true;
+        let generated = calls.await;
+        if generated.is_err() {
+            self.end(Used::Tokens(0));
+        }
+        generated
+    }
+
+    /// Ends it with what the upstream reported, or lets the estimate stand.
+    pub(crate) fn settle_with(mut self, usage: Option<Usage>) {
+        self.end(usage.map_or(Used::Unknown, |usage| Used::Tokens(usage.total())));
+    }
+
+    /// Ends it with what was used.
+    pub(crate) fn settle(mut self, used: Used) {
+        self.end(used);
+    }
+
+    fn end(&mut self, used: Used) {
+        if let Some(reservation) = self.reservation.take() {
+            reservation.settle(used);
+        }
+    }
+
+    /// The same hold together with another one.
+    pub(crate) fn join(mut self, other: Reservation) -> Reservation {
+        match self.reservation.take() {
+            Some(own) => own.and(other),
+            None => other,
+        }
+    }
+}
+
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        self.end(if self.spent {
+            Used::Unknown
+        } else {
+            Used::Nothing
+        });
+    }
+}

@@ -1,0 +1,20 @@
+//! The names under which things lie in the store. Whose they are comes first,
+//! so that no name of one tenant can ever be a name of another's.
+
+/// Owner of what all tenants share; no tenant can have this name.
+const EVERYBODY: &str = "*";
+
+/// The limits of a chain entry.
+pub(crate) fn entry_limit(entry: &str) -> String {
+    format!("{EVERYBODY}/limit/{entry}")
+}
+
+/// The limits of a tenant.
+pub(crate) fn tenant_limit(tenant: &str) -> String {
+    format!("{tenant}/limit")
+}
+
+/// An answer that was made for a tenant.
+pub(crate) fn answer(tenant: &str, digest: &str) -> String {
+    format!("{tenant}/answer/{digest}")
+}

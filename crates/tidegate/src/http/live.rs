@@ -1,0 +1,38 @@
+//! What one revision of the configuration made.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tidegate_engine::Engine;
+
+use super::GateSettings;
+use super::keyring::KeyRing;
+
+/// One revision at work. A request keeps the one that it came under until its
+/// answer has ended.
+#[derive(Debug)]
+pub struct Live {
+    /// The request paths.
+    pub(crate) engine: Engine,
+    /// Settings of the HTTP edge.
+    pub(crate) settings: GateSettings,
+    /// Who may come in.
+    pub(crate) keys: KeyRing,
+    /// Counts from 1; every reload that is applied adds one.
+    pub(crate) revision: u64,
+}
+
+/// The revision that new requests come under.
+#[derive(Debug)]
+pub(crate) struct Current(ArcSwap<Live>);
+
+impl Current {
+    pub(crate) fn new(live: Live) -> Self {
+        Self(ArcSwap::from_pointee(live))
+    }
+
+    /// The revision for a request that begins now.
+    pub(crate) fn load(&self) -> Arc<Live> {
+        self.0.load_full()
+    }
+}
