@@ -1,0 +1,229 @@
+//! Facts: where which pattern matches a text.
+//!
+//! The engine knows nothing of rules. All patterns are compiled together: the
+//! literals that a pattern needs go into one automaton, which reads the text
+//! once; only patterns whose literal is there run at all, and only near it.
+//! Every automaton is linear in the text.
+
+mod seek;
+mod shape;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use regex_automata::meta::{self, Regex};
+use regex_automata::nfa::thompson::WhichCaptures;
+
+use crate::checksum::Check;
+use crate::span::{Span, spans_of};
+
+pub(crate) use seek::{Ending, Found, Piece, Seeker};
+
+/// A compiled pattern may take this many bytes; a larger one is refused.
+const PATTERN_BYTES: usize = 256 * 1024;
+
+/// The states of a lazy automaton that are kept at once, in bytes. When a text
+/// needs more, they are built again, and in the end a slower linear automaton
+/// takes over.
+const STATES_BYTES: usize = 256 * 1024;
+
+/// A linear-time regular expression with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// What errors and facts call it.
+    pub name: String,
+    /// The expression. Case does not matter, `^` and `$` are the ends of a line,
+    /// `\b` is a boundary of ASCII words.
+    pub expression: String,
+    /// What a match must pass besides.
+    pub check: Check,
+}
+
+impl Pattern {
+    /// A pattern without a check.
+    pub fn new(name: impl Into<String>, expression: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            expression: expression.into(),
+            check: Check::None,
+        }
+    }
+}
+
+/// Why a pattern is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It is no regular expression of the supported kind.
+    #[error("is not a valid expression: {0}")]
+    Syntax(String),
+    /// It anchors to the start or the end of the whole text.
+    #[error(
+        "is anchored to the text; `^` and `$` are the ends of a line, `\\A` and `\\z` are not supported"
+    )]
+    Anchored,
+    /// It matches the empty text, that is everywhere.
+    #[error("matches the empty text")]
+    Empty,
+    /// Its automaton is too large.
+    #[error("compiles to more than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// It has no longest match where one is needed.
+    #[error("matches more than {limit} bytes; give its loops an upper bound")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+/// A place where a pattern matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fact {
+    /// Where.
+    pub span: Span,
+    /// The pattern's place in the list that was compiled.
+    pub pattern: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    regex: Regex,
+    check: Check,
+    /// Bytes of the longest match, the largest number where there is none.
+    reach: usize,
+}
+
+/// Patterns, compiled together.
+#[derive(Debug)]
+pub struct Facts {
+    patterns: Vec<Compiled>,
+    names: Vec<String>,
+    prefilter: AhoCorasick,
+    /// For each literal of the prefilter the patterns that need it.
+    needed_by: Vec<Vec<u32>>,
+    unfiltered: Vec<u32>,
+    longest_literal: usize,
+}
+
+impl Facts {
+    /// Compiles `patterns`.
+    ///
+    /// # Errors
+    ///
+    /// The place of the first pattern that is refused, and why.
+    pub fn compile(patterns: &[Pattern]) -> Result<Self, (usize, PatternError)> {
+        let mut facts = Self {
+            patterns: Vec::with_capacity(patterns.len()),
+            names: patterns
+                .iter()
+                .map(|pattern| pattern.name.clone())
+                .collect(),
+            prefilter: automaton(&[]),
+            needed_by: Vec::new(),
+            unfiltered: Vec::new(),
+            longest_literal: 0,
+        };
+        let mut literals: std::collections::BTreeMap<Vec<u8>, Vec<u32>> = Default::default();
+        for (index, pattern) in (0_u32..).zip(patterns) {
+            let (compiled, needed) = compile(pattern).map_err(|error| (index as usize, error))?;
+            facts.patterns.push(compiled);
+            match needed {
+                Some(needed) => {
+                    for literal in needed {
+                        literals.entry(literal).or_default().push(index);
+                    }
+                }
+                None => facts.unfiltered.push(index),
+            }
+        }
+        facts.longest_literal = literals.keys().map(Vec::len).max().unwrap_or(0);
+        let (keys, needed_by): (Vec<_>, Vec<_>) = literals.into_iter().unzip();
+        facts.prefilter = automaton(&keys);
+        facts.needed_by = needed_by;
+        Ok(facts)
+    }
+
+    /// The number of patterns.
+    pub fn len(&self) -> usize {
+        self.patterns.len()
+    }
+
+    /// True without any pattern.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// The patterns that have no literal and so run over every text. A pack
+    /// should have few of them.
+    pub fn unfiltered(&self) -> impl Iterator<Item = &str> {
+        let name = |index: &u32| self.names[*index as usize].as_str();
+        self.unfiltered.iter().map(name)
+    }
+
+    /// All facts of `text`, by their place. The matches of one pattern do not
+    /// overlap each other.
+    pub fn find(&self, text: &str) -> Vec<Fact> {
+        let mut seeker = Seeker::new(self, |_| true);
+        let found = seeker.advance(self, &Piece::whole(text));
+        let spans = spans_of(
+            text,
+            0,
+            found.settled.iter().map(|found| found.bytes.clone()),
+        );
+        let mut facts: Vec<Fact> = found
+            .settled
+            .iter()
+            .zip(spans)
+            .map(|(found, span)| Fact {
+                span,
+                pattern: found.pattern,
+            })
+            .collect();
+        facts.sort_unstable();
+        facts
+    }
+
+    /// Bytes of the longest match of a pattern.
+    pub(crate) fn reach(&self, pattern: usize) -> usize {
+        self.patterns[pattern].reach
+    }
+}
+
+fn compile(pattern: &Pattern) -> Result<(Compiled, Option<Vec<Vec<u8>>>), PatternError> {
+    let hir = shape::parse(&pattern.expression)?;
+    // Its own prefilter would repeat ours, the small dense automaton would make
+    // loading slow, captures are not asked for. The fall-back is linear too.
+    let config = meta::Config::new()
+        .auto_prefilter(false)
+        .which_captures(WhichCaptures::Implicit)
+        .nfa_size_limit(Some(PATTERN_BYTES))
+        .hybrid_cache_capacity(STATES_BYTES)
+        .onepass(false)
+        .backtrack(false)
+        .dfa(false);
+    let regex = Regex::builder()
+        .configure(config)
+        .build_from_hir(&hir)
+        .map_err(|error| match error.size_limit() {
+            Some(limit) => PatternError::TooLarge { limit },
+            None => PatternError::Syntax(error.to_string()),
+        })?;
+    let compiled = Compiled {
+        regex,
+        check: pattern.check,
+        reach: hir.properties().maximum_len().unwrap_or(usize::MAX),
+    };
+    Ok((compiled, shape::literals(&hir)))
+}
+
+fn automaton(literals: &[Vec<u8>]) -> AhoCorasick {
+    AhoCorasick::builder()
+        .match_kind(MatchKind::Standard)
+        .ascii_case_insensitive(true)
+        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
+        .build(literals)
+        .expect("a few thousand short literals are far below the automaton's limits")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! From the text of a pattern to what the engine runs: a syntax tree with its
+//! loops bounded, and the literals without which it cannot match.
+
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::literal::{Extractor, Literal, Seq};
+use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look};
+
+use super::PatternError;
+
+/// A loop over white space without a limit (`\s+`) repeats at most this many
+/// times more than its minimum. With it, nearly every pattern has a longest
+/// match, so it is run near its literals only and streams need a short tail.
+const SPACES: u32 = 16;
+
+/// More literals than this, and the prefilter would cost more than it saves.
+const MAX_LITERALS: usize = 400;
+
+/// Longer literals do not make a hit rarer, only the prefilter bigger.
+const MAX_LITERAL_BYTES: usize = 12;
+
+/// Reads an expression: without case, `^` and `$` at lines, `\b` of ASCII.
+pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
+    let mut parser = ParserBuilder::new()
+        .case_insensitive(true)
+        .multi_line(true)
+        .nest_limit(50)
+        .build();
+    let hir = parser
+        .parse(expression)
+        .map_err(|error| PatternError::Syntax(reason(&error)))?;
+    let anchors = hir.properties().look_set();
+    if anchors.contains(Look::Start) || anchors.contains(Look::End) {
+        return Err(PatternError::Anchored);
+    }
+    if hir.properties().minimum_len().unwrap_or(0) == 0 {
+        return Err(PatternError::Empty);
+    }
+    Ok(bound(&hir))
+}
+
+/// The last line of the parser's report; the lines above it draw the pattern.
+fn reason(error: &regex_syntax::Error) -> String {
+    let report = error.to_string();
+    let last = report.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+/// The same tree with loops over white space bounded and word boundaries of
+/// ASCII, because those of Unicode have no fast automaton.
+fn bound(hir: &Hir) -> Hir {
+    rebuild(hir, &|node| match node.kind() {
+        HirKind::Repetition(repetition) if repetition.max.is_none() => {
+            let mut bounded = repetition.with(bound(&repetition.sub));
+            if is_space(&repetition.sub) {
+                bounded.max = Some(repetition.min + SPACES);
+            }
+            Some(Hir::repetition(bounded))
+        }
+        HirKind::Look(look) => Some(Hir::look(of_ascii(*look))),
+        _ => None,
+    })
+}
+
+fn is_space(hir: &Hir) -> bool {
+    let HirKind::Class(Class::Unicode(class)) = hir.kind() else {
+        return *hir.kind() == HirKind::Literal(regex_syntax::hir::Literal(Box::from(*b" ")));
+    };
+    let chars = |range: &ClassUnicodeRange| range.start()..=range.end();
+    class.iter().flat_map(chars).all(char::is_whitespace)
+}
+
+fn of_ascii(look: Look) -> Look {
+    match look {
+        Look::WordUnicode => Look::WordAscii,
+        Look::WordUnicodeNegate => Look::WordAsciiNegate,
+        Look::WordStartUnicode => Look::WordStartAscii,
+        Look::WordEndUnicode => Look::WordEndAscii,
+        Look::WordStartHalfUnicode => Look::WordStartHalfAscii,
+        Look::WordEndHalfUnicode => Look::WordEndHalfAscii,
+        other => other,
+    }
+}
+
+/// Copies a tree; where `change` has an answer, that takes the node's place.
+fn rebuild(hir: &Hir, change: &dyn Fn(&Hir) -> Option<Hir>) -> Hir {
+    if let Some(changed) = change(hir) {
+        return changed;
+    }
+    let all = |subs: &[Hir]| subs.iter().map(|sub| rebuild(sub, change)).collect();
+    match hir.kind() {
+        HirKind::Repetition(repetition) => {
+            Hir::repetition(repetition.with(rebuild(&repetition.sub, change)))
+        }
+        HirKind::Capture(capture) => Hir::capture(Capture {
+            sub: Box::new(rebuild(&capture.sub, change)),
+            ..capture.clone()
+        }),
+        HirKind::Concat(subs) => Hir::concat(all(subs)),
+        HirKind::Alternation(subs) => Hir::alternation(all(subs)),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => hir.clone(),
+    }
+}
+
+/// Literals in lower case of ASCII, at least one of which is in every match, or
+/// nothing where there is no such set that is worth looking for.
+pub(super) fn literals(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    let folded = rebuild(hir, &|node| match node.kind() {
+        HirKind::Class(Class::Unicode(class)) => lower_class(class),
+        HirKind::Literal(literal) => Some(Hir::literal(literal.0.to_ascii_lowercase())),
+        _ => None,
+    });
+    required(&folded)
+}
+
+/// The class without capitals of ASCII. A large class is left as it is: no
+/// literals come from it.
+fn lower_class(class: &ClassUnicode) -> Option<Hir> {
+    const LARGE: u32 = 64;
+    let size = |range: &ClassUnicodeRange| u32::from(range.end()) - u32::from(range.start()) + 1;
+    if class.iter().map(size).sum::<u32>() > LARGE {
+        return None;
+    }
+    let chars = class.iter().flat_map(|range| range.start()..=range.end());
+    let lower = chars.map(|c| c.to_ascii_lowercase());
+    let ranges = lower.map(|c| ClassUnicodeRange::new(c, c));
+    Some(Hir::class(Class::Unicode(ClassUnicode::new(ranges))))
+}
+
+fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    let mut best = prefixes(hir);
+    let mut offer = |candidate: Option<Vec<Vec<u8>>>| {
+        if candidate.as_ref().map_or(f64::MAX, |c| cost(c))
+            < best.as_ref().map_or(f64::MAX, |b| cost(b))
+        {
+            best = candidate;
+        }
+    };
+    match hir.kind() {
+        HirKind::Concat(subs) => {
+            for (index, sub) in subs.iter().enumerate() {
+                // Four parts in a row are more than a literal's length uses.
+                let until = subs.len().min(index + 4);
+                offer(prefixes(&Hir::concat(subs[index..until].to_vec())));
+                offer(required(sub));
+            }
+        }
+        HirKind::Alternation(subs) => {
+            let branches: Option<Vec<_>> = subs.iter().map(required).collect();
+            offer(branches.map(|branches| branches.concat()));
+        }
+        HirKind::Capture(capture) => offer(required(&capture.sub)),
+        HirKind::Repetition(repetition) if repetition.min > 0 => offer(required(&repetition.sub)),
+        _ => {}
+    }
+    best.filter(|literals| literals.len() <= MAX_LITERALS)
+}
+
+fn prefixes(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+    let mut seq: Seq = Extractor::new()
+        .limit_class(12)
+        .limit_repeat(4)
+        .limit_literal_len(MAX_LITERAL_BYTES)
+        .limit_total(MAX_LITERALS)
+        .extract(hir);
+    seq.sort();
+    seq.dedup();
+    let literals = seq.literals()?;
+    let bytes: Vec<Vec<u8>> = literals
+        .iter()
+        .map(Literal::as_bytes)
+        .map(Vec::from)
+        .collect();
+    let is_useful = !bytes.is_empty() && bytes.iter().all(|literal| !literal.is_empty());
+    is_useful.then_some(bytes)
+}
+
+/// About how often one of the literals begins at a place of ordinary text.
+fn cost(literals: &[Vec<u8>]) -> f64 {
+    let frequency = |byte: &u8| match byte {
+        b'e' | b'a' | b'i' | b'o' | b't' | b'n' | b's' | b'r' => 0.07,
+        b'a'..=b'z' => 0.025,
+        b' ' => 0.16,
+        b'0'..=b'9' => 0.01,
+        _ => 0.005,
+    };
+    // A literal too many costs room in the prefilter even where it never hits.
+    const ROOM: f64 = 1e-9;
+    let one = |literal: &Vec<u8>| literal.iter().map(frequency).product::<f64>() + ROOM;
+    literals.iter().map(one).sum()
+}

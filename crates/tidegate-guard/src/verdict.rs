@@ -1,0 +1,272 @@
+//! What is asked of a scan and what it answers.
+
+use std::sync::Arc;
+
+use crate::span::Span;
+use crate::word::words;
+
+words! {
+    /// Where a text stands in the traffic.
+    pub enum Direction {
+        /// What the caller sends to a model.
+        Prompt = "prompt",
+        /// What the model answers.
+        Answer = "answer",
+        /// A passage from an index or the web, on its way into a prompt.
+        Retrieved = "retrieved",
+        /// A call of a tool, as the model wrote it.
+        ToolCall = "tool_call",
+        /// What a tool gave back.
+        ToolResult = "tool_result",
+    }
+}
+
+words! {
+    /// How bad something is, from nothing to the worst.
+    pub enum Severity {
+        /// Nothing.
+        None = "none",
+        /// Worth a note.
+        Low = "low",
+        /// Worth a look.
+        Medium = "medium",
+        /// A leak or a likely attack.
+        High = "high",
+        /// An attack.
+        Critical = "critical",
+    }
+}
+
+words! {
+    /// What is done about detections. Each of them flags at least.
+    pub enum Policy {
+        /// Never blocks.
+        Monitor = "monitor",
+        /// Blocks what is critical, from a confidence of 0.85.
+        Default = "default",
+        /// Blocks what is medium or worse, from a confidence of 0.5.
+        Strict = "strict",
+    }
+}
+
+words! {
+    /// What a verdict says to do, the mildest first.
+    pub enum Outcome {
+        /// Nothing was found that counts.
+        Allow = "allow",
+        /// Something was found; the text may pass.
+        Flag = "flag",
+        /// The text may not pass.
+        Block = "block",
+    }
+}
+
+impl Policy {
+    /// What this policy does about one detection that counts.
+    pub fn outcome(self, severity: Severity, confidence: f64) -> Outcome {
+        let (least, sure) = match self {
+            Self::Monitor => return Outcome::Flag,
+            Self::Default => (Severity::Critical, 0.85),
+            Self::Strict => (Severity::Medium, 0.5),
+        };
+        if severity >= least && confidence >= sure {
+            Outcome::Block
+        } else {
+            Outcome::Flag
+        }
+    }
+}
+
+/// How a text is to be scanned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanRequest {
+    /// Where the text stands; rules for other directions are left out.
+    pub direction: Direction,
+    /// What decides.
+    pub policy: Policy,
+    /// Rules whose detections are listed and do not decide: an id, or the
+    /// beginning of ids with `*` behind it.
+    pub suppress: Vec<String>,
+}
+
+impl Default for ScanRequest {
+    /// A prompt, under the default policy, with nothing suppressed.
+    fn default() -> Self {
+        Self {
+            direction: Direction::Prompt,
+            policy: Policy::Default,
+            suppress: Vec::new(),
+        }
+    }
+}
+
+impl ScanRequest {
+    pub(crate) fn suppresses(&self, rule: &str) -> bool {
+        let names = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(beginning) => rule.starts_with(beginning),
+            None => rule == pattern,
+        };
+        self.suppress.iter().any(names)
+    }
+}
+
+/// What one rule found. The text itself is not repeated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detection {
+    /// The id of the rule.
+    pub rule: Arc<str>,
+    /// Its family.
+    pub family: Arc<str>,
+    /// Its severity.
+    pub severity: Severity,
+    /// The confidence of the rule, weakened by the quality of its matches.
+    pub confidence: f64,
+    /// The first match.
+    pub span: Span,
+    /// How many matches there are.
+    pub matches: usize,
+    /// What was found, in words.
+    pub message: Arc<str>,
+    /// True when the request suppresses this rule: it does not decide.
+    pub suppressed: bool,
+}
+
+/// The answer of a scan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// What to do.
+    pub outcome: Outcome,
+    /// The worst severity among the detections that count.
+    pub severity: Severity,
+    /// The best confidence at that severity, 0 without a detection.
+    pub confidence: f64,
+    /// What was found, by place. Suppressed ones are among them.
+    pub detections: Vec<Detection>,
+    /// The policy that decided.
+    pub policy: Policy,
+}
+
+impl Verdict {
+    /// Decides over `detections`.
+    pub(crate) fn decide(policy: Policy, mut detections: Vec<Detection>) -> Self {
+        detections.sort_by(|a, b| (a.span, &a.rule).cmp(&(b.span, &b.rule)));
+        let counted = || detections.iter().filter(|found| !found.suppressed);
+        let outcome = counted().map(|found| policy.outcome(found.severity, found.confidence));
+        let outcome = outcome.max().unwrap_or(Outcome::Allow);
+        let severity = counted().map(|found| found.severity).max();
+        let severity = severity.unwrap_or(Severity::None);
+        let worst = counted().filter(|found| found.severity == severity);
+        Self {
+            outcome,
+            severity,
+            confidence: worst.map(|found| found.confidence).fold(0.0, f64::max),
+            detections,
+            policy,
+        }
+    }
+
+    /// True when a detection counts.
+    pub fn has_threats(&self) -> bool {
+        self.outcome > Outcome::Allow
+    }
+
+    /// True when this verdict is worse than `other`: by outcome, then severity,
+    /// then confidence.
+    pub fn is_worse_than(&self, other: &Self) -> bool {
+        let key = |verdict: &Self| (verdict.outcome, verdict.severity);
+        key(self) > key(other) || (key(self) == key(other) && self.confidence > other.confidence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detection(severity: Severity, confidence: f64) -> Detection {
+        Detection {
+            rule: "a.b".into(),
+            family: "a".into(),
+            severity,
+            confidence,
+            span: Span::default(),
+            matches: 1,
+            message: "a".into(),
+            suppressed: false,
+        }
+    }
+
+    #[track_caller]
+    fn check(policy: Policy, severity: Severity, confidence: f64, expected: Outcome) {
+        let verdict = Verdict::decide(policy, vec![detection(severity, confidence)]);
+        assert_eq!(
+            verdict.outcome, expected,
+            "{policy} {severity} {confidence}"
+        );
+    }
+
+    #[test]
+    fn monitor_never_blocks() {
+        check(Policy::Monitor, Severity::Critical, 1.0, Outcome::Flag);
+    }
+
+    #[test]
+    fn the_default_policy_blocks_what_is_critical_and_sure() {
+        check(Policy::Default, Severity::Critical, 0.85, Outcome::Block);
+        check(Policy::Default, Severity::Critical, 0.849, Outcome::Flag);
+        check(Policy::Default, Severity::High, 1.0, Outcome::Flag);
+    }
+
+    #[test]
+    fn the_strict_policy_blocks_from_medium() {
+        check(Policy::Strict, Severity::Medium, 0.5, Outcome::Block);
+        check(Policy::Strict, Severity::Medium, 0.49, Outcome::Flag);
+        check(Policy::Strict, Severity::Low, 1.0, Outcome::Flag);
+    }
+
+    #[test]
+    fn a_suppressed_detection_is_listed_and_does_not_decide() {
+        let suppressed = Detection {
+            suppressed: true,
+            ..detection(Severity::Critical, 1.0)
+        };
+        let verdict = Verdict::decide(Policy::Strict, vec![suppressed]);
+        assert_eq!(verdict.outcome, Outcome::Allow);
+        assert_eq!(verdict.severity, Severity::None);
+        assert_eq!(verdict.detections.len(), 1);
+        assert!(!verdict.has_threats());
+    }
+
+    #[test]
+    fn the_confidence_is_the_best_at_the_worst_severity() {
+        let found = vec![
+            detection(Severity::Low, 0.99),
+            detection(Severity::High, 0.6),
+            detection(Severity::High, 0.7),
+        ];
+        let verdict = Verdict::decide(Policy::Default, found);
+        assert_eq!(
+            (verdict.severity, verdict.confidence),
+            (Severity::High, 0.7)
+        );
+    }
+
+    #[test]
+    fn a_star_suppresses_all_ids_that_begin_so() {
+        let request = ScanRequest {
+            suppress: vec!["pii.*".to_owned(), "secrets.jwt".to_owned()],
+            ..ScanRequest::default()
+        };
+        let suppressed = ["pii.email", "secrets.jwt", "secrets.jwt_2", "pi.pii."]
+            .map(|rule| request.suppresses(rule));
+        assert_eq!(suppressed, [true, true, false, false]);
+    }
+
+    #[test]
+    fn every_word_is_read_back() {
+        for policy in Policy::ALL {
+            assert_eq!(policy.as_str().parse(), Ok(*policy));
+        }
+        let unknown = "blocked".parse::<Outcome>().unwrap_err();
+        assert_eq!(unknown.expected, ["allow", "flag", "block"]);
+    }
+}
