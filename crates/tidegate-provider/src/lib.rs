@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "bedrock")]
+mod bedrock;
 mod chunk;
 mod compose;
 mod content;
@@ -17,6 +19,8 @@ mod spoken;
 mod sse;
 mod usage;
 
+#[cfg(feature = "bedrock")]
+pub use bedrock::{Bedrock, BedrockConfig, BedrockConfigError};
 pub use chunk::{Chunk, ChunkFacts};
 pub use compose::Composer;
 pub use content::ContentCounts;
