@@ -13,6 +13,7 @@
 mod conversation;
 mod fields;
 mod json;
+pub(crate) mod messages;
 mod refusal;
 mod reply;
 
