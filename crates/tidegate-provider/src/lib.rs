@@ -15,6 +15,7 @@ mod request;
 mod retry_after;
 mod spoken;
 mod sse;
+mod translated;
 mod usage;
 
 pub use chunk::{Chunk, ChunkFacts};
@@ -30,4 +31,5 @@ pub use request::{ChatRequest, RequestError};
 pub use retry_after::retry_after;
 pub use spoken::{Speaker, Spoken, spoken_answer};
 pub use sse::{SseDecoder, SseError};
+pub use translated::Translated;
 pub use usage::Usage;
