@@ -17,6 +17,7 @@ mod request;
 mod retry_after;
 mod spoken;
 mod sse;
+mod translated;
 mod usage;
 
 #[cfg(feature = "bedrock")]
@@ -34,4 +35,5 @@ pub use request::{ChatRequest, RequestError};
 pub use retry_after::retry_after;
 pub use spoken::{Speaker, Spoken, spoken_answer};
 pub use sse::{SseDecoder, SseError};
+pub use translated::Translated;
 pub use usage::Usage;

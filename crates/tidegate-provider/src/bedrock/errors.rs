@@ -201,8 +201,10 @@ fn of_body(error: &(dyn Error + 'static)) -> Unavailability {
     Unavailability::Garbage
 }
 
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+type Cause<'a> = &'a (dyn Error + 'static);
+
+fn causes(error: Cause<'_>) -> impl Iterator<Item = Cause<'_>> {
+    std::iter::successors(Some(error), |error: &Cause<'_>| Cause::source(*error))
 }
 
 /// The name of an exception inside a stream, as AWS writes it elsewhere.

@@ -24,7 +24,8 @@ use aws_sdk_bedrockruntime::config::ProvideCredentials;
 use aws_sdk_bedrockruntime::operation::RequestId;
 use aws_sdk_bedrockruntime::primitives::Blob;
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::stream::iter;
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::OnceCell;
 
 use self::call::{Heard, Listener, replace_body};
@@ -182,7 +183,7 @@ impl Provider for Bedrock {
     ) -> Result<Completion, ProviderError> {
         let plan = Plan::of(model, request)?;
         let calls = plan.bodies.iter().map(|body| self.invoke(model, body.clone()));
-        let heard: Vec<Heard> = stream::iter(calls)
+        let heard: Vec<Heard> = iter(calls)
             .buffered(MOST_CALLS)
             .try_collect()
             .await?;
