@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "bedrock")]
+mod bedrock;
 mod chunk;
 mod compose;
 mod content;
@@ -15,8 +17,11 @@ mod request;
 mod retry_after;
 mod spoken;
 mod sse;
+mod translated;
 mod usage;
 
+#[cfg(feature = "bedrock")]
+pub use bedrock::{Bedrock, BedrockConfig, BedrockConfigError};
 pub use chunk::{Chunk, ChunkFacts};
 pub use compose::Composer;
 pub use content::ContentCounts;
@@ -30,4 +35,5 @@ pub use request::{ChatRequest, RequestError};
 pub use retry_after::retry_after;
 pub use spoken::{Speaker, Spoken, spoken_answer};
 pub use sse::{SseDecoder, SseError};
+pub use translated::Translated;
 pub use usage::Usage;

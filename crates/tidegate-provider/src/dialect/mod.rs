@@ -10,9 +10,12 @@
 //! refused by its name, and so is what a writer's dialect cannot say. Nothing
 //! is dropped, except where `docs/dialects.md` lists it.
 
+pub(crate) mod chat;
 mod conversation;
+mod convert;
 mod fields;
 mod json;
+pub(crate) mod messages;
 mod refusal;
 mod reply;
 
@@ -20,6 +23,7 @@ pub(crate) use conversation::{
     Conversation, Effort, Image, ImageData, OutputSchema, ParallelTools, Part, Role, Sampling,
     Thinking, Tool, ToolChoice, ToolResult, Turn,
 };
+pub(crate) use convert::{answer, chunks, request};
 pub(crate) use fields::Fields;
 pub(crate) use json::Json;
 pub(crate) use refusal::Refusal;
