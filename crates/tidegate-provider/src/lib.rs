@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod anthropic;
 mod chunk;
 mod compose;
 mod content;
 mod dialect;
 mod embed_request;
 mod error;
+mod events;
 mod http;
 pub mod mock;
 mod openai;
@@ -15,8 +17,10 @@ mod request;
 mod retry_after;
 mod spoken;
 mod sse;
+mod upstream;
 mod usage;
 
+pub use anthropic::{Anthropic, AnthropicConfig, AnthropicConfigError};
 pub use chunk::{Chunk, ChunkFacts};
 pub use compose::Composer;
 pub use content::ContentCounts;
