@@ -2,12 +2,14 @@
 
 #[cfg(feature = "bedrock")]
 mod bedrock;
+mod anthropic;
 mod chunk;
 mod compose;
 mod content;
 mod dialect;
 mod embed_request;
 mod error;
+mod events;
 mod http;
 pub mod mock;
 mod openai;
@@ -22,6 +24,10 @@ mod usage;
 
 #[cfg(feature = "bedrock")]
 pub use bedrock::{Bedrock, BedrockConfig, BedrockConfigError};
+mod upstream;
+mod usage;
+
+pub use anthropic::{Anthropic, AnthropicConfig, AnthropicConfigError};
 pub use chunk::{Chunk, ChunkFacts};
 pub use compose::Composer;
 pub use content::ContentCounts;
