@@ -15,7 +15,7 @@ mod conversation;
 mod convert;
 mod fields;
 mod json;
-mod messages;
+pub(crate) mod messages;
 mod refusal;
 mod reply;
 

@@ -1,50 +1,23 @@
-//! Anthropic's messages.
+//! Anthropic's messages, read and written.
 
-use bytes::Bytes;
+mod answer;
+mod blocks;
+mod event_reader;
+mod event_writer;
+mod facts;
+mod heard;
+mod request;
+mod say;
+mod tooling;
+mod usage;
+mod wire;
 
-use super::{Conversation, Event, Refusal, Reply};
-use crate::chunk::Chunk;
-use crate::error::{ProviderError, Unavailability};
-use crate::raw::RawObject;
+pub(crate) use answer::{check_answer, read_reply, write_reply};
+pub(crate) use event_reader::EventReader;
+pub(crate) use event_writer::EventWriter;
+pub(crate) use facts::EventFacts;
+pub(crate) use request::read_request;
+pub(crate) use say::write_request;
 
-pub(crate) fn read_request(_: &RawObject, by: &'static str) -> Result<Conversation, Refusal> {
-    Err(Refusal::unsupported("messages", by))
-}
-
-pub(crate) fn write_request(_: &Conversation, _: &str, _: u64) -> Result<Bytes, Refusal> {
-    Err(Refusal::unsupported("messages", "an Anthropic model"))
-}
-
-pub(crate) fn read_reply(_: &[u8]) -> Result<Reply, ProviderError> {
-    Err(Unavailability::Garbage.into())
-}
-
-pub(crate) fn write_reply(_: &Reply) -> Bytes {
-    Bytes::new()
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct EventReader;
-
-impl EventReader {
-    pub(crate) fn read(&mut self, _: &Chunk) -> Result<Vec<Event>, ProviderError> {
-        Err(Unavailability::Garbage.into())
-    }
-
-    pub(crate) fn end(&mut self) -> Vec<Event> {
-        Vec::new()
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct EventWriter;
-
-impl EventWriter {
-    pub(crate) fn new() -> Self {
-        Self
-    }
-
-    pub(crate) fn write(&mut self, _: Event) -> Vec<Chunk> {
-        Vec::new()
-    }
-}
+/// What refusals call an upstream that speaks this dialect.
+const ANTHROPIC: &str = "an Anthropic model";
