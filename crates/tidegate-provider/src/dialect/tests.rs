@@ -7,3 +7,4 @@
 pub(crate) mod arbitrary;
 mod fidelity;
 mod garbage;
+mod pairs;
