@@ -204,7 +204,7 @@ fn of_body(error: &(dyn Error + 'static)) -> Unavailability {
 type Cause<'a> = &'a (dyn Error + 'static);
 
 fn causes(error: Cause<'_>) -> impl Iterator<Item = Cause<'_>> {
-    std::iter::successors(Some(error), |error: &Cause<'_>| Cause::source(*error))
+    std::iter::successors(Some(error), |error: &Cause<'_>| (*error).source())
 }
 
 /// The name of an exception inside a stream, as AWS writes it elsewhere.

@@ -182,11 +182,10 @@ impl Provider for Bedrock {
         request: &EmbedRequest,
     ) -> Result<Completion, ProviderError> {
         let plan = Plan::of(model, request)?;
-        let calls = plan.bodies.iter().map(|body| self.invoke(model, body.clone()));
-        let heard: Vec<Heard> = iter(calls)
-            .buffered(MOST_CALLS)
-            .try_collect()
-            .await?;
+        let bodies = plan.bodies.clone().into_iter();
+        let calls = bodies.map(|body| self.invoke(model, body));
+        let heard = iter(calls).buffered(MOST_CALLS).try_collect::<Vec<_>>();
+        let heard = heard.await?;
         plan.answer(model, &heard)
     }
 

@@ -217,6 +217,8 @@ fn tool_config<'a>(
     let choice = conversation.tool_choice.as_ref();
     if conversation.tools.is_empty() {
         return match choice {
+            // A history with tools must not come without their list.
+            _ if uses_tools(conversation) => Err(unsupported("tools")),
             None | Some(ToolChoice::Auto | ToolChoice::None) => Ok(None),
             Some(ToolChoice::Any | ToolChoice::Tool(_)) => Err(unsupported("tool_choice")),
         };
@@ -227,7 +229,7 @@ fn tool_config<'a>(
         Some(ToolChoice::Any) => Some(Choice::Any {}),
         Some(ToolChoice::Tool(name)) => Some(Choice::Tool { name }),
         // Converse has no word for "none". A model that is shown no tools uses
-        // none, but a history with tools must not come without their list.
+        // none, where the history lets us leave them out.
         Some(ToolChoice::None) if uses_tools(conversation) => {
             return Err(unsupported("tool_choice"));
         }
