@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use tidegate_provider::Usage;
 
+use crate::guard::Guarded;
 use crate::stream::AnswerStream;
 
 /// An answer and how it came about.
@@ -49,6 +50,8 @@ pub struct AnswerHead {
     pub upstream: Duration,
     /// Time spent waiting for room.
     pub waited: Duration,
+    /// What the guard made of it; nothing where it is off.
+    pub guarded: Option<Guarded>,
     /// Tokens, where the answer is whole and the upstream reports them.
     pub usage: Option<Usage>,
 }

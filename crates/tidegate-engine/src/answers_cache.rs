@@ -23,7 +23,7 @@ impl CachedAnswer {
     /// The name under which answers to this request are kept: a digest over
     /// every field, each with its length before it, so that no two different
     /// requests run together.
-    pub(crate) fn key(tenant: &str, request: &ChatRequest) -> String {
+    pub(crate) fn key(tenant: &str, guard: &str, request: &ChatRequest) -> String {
         let mut fields: Vec<_> = request
             .raw()
             .iter()
@@ -32,7 +32,10 @@ impl CachedAnswer {
         fields.sort_unstable_by_key(|(key, _)| *key);
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"tidegate answer 2");
-        hasher.update(request.dialect().as_str().as_bytes());
+        for part in [request.dialect().as_str(), guard] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
         for (key, value) in fields {
             for part in [key.as_bytes(), value] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
@@ -74,6 +77,7 @@ impl CachedAnswer {
             cached: Cached::Hit,
             upstream: Duration::ZERO,
             waited: Duration::ZERO,
+            guarded: None,
             usage: None,
         };
         Answer {
@@ -94,7 +98,7 @@ mod tests {
 
     fn key(text: &str) -> String {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}]{text}}}"#);
-        CachedAnswer::key("t", &ChatRequest::parse(Bytes::from(body)).unwrap())
+        CachedAnswer::key("t", "g", &ChatRequest::parse(Bytes::from(body)).unwrap())
     }
 
     #[test]

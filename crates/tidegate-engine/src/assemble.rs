@@ -5,7 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_provider::mock::Mock;
-use tidegate_provider::{OpenAi, OpenAiConfigError, Provider, ProviderError, Unavailability};
+use tidegate_provider::{
+    Anthropic, AnthropicConfigError, Dialect, OpenAi, OpenAiConfigError, Provider, ProviderError,
+    Translated, Unavailability,
+};
+#[cfg(feature = "bedrock")]
+use tidegate_provider::{Bedrock, BedrockConfigError};
 use tidegate_store::{Cache, Limits, MemoryCache, MemoryLimits, SingleFlight};
 use tidegate_work::{Deadline, Pool};
 
@@ -15,6 +20,7 @@ use crate::config::{CacheConfig, EngineConfig, EntryConfig, ProviderConfig, Prov
 use crate::error::EngineError;
 use crate::extractive::Extractive;
 use crate::generate::Generator;
+use crate::guard::Guard;
 
 /// The request paths over assembled rooms. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,6 +35,8 @@ pub(crate) struct Rooms {
     pub(crate) generator: Generator,
     pub(crate) cache: Arc<dyn Cache>,
     pub(crate) cache_config: CacheConfig,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) flights: SingleFlight<Result<WholeAnswer, EngineError>>,
     providers: NamedProviders,
 }
@@ -45,7 +53,7 @@ pub enum AssembleError {
         /// Which one.
         name: String,
         /// Why.
-        reason: OpenAiConfigError,
+        reason: ProviderProblem,
     },
     /// An entry names a provider that is not there.
     #[error("model {model:?} names provider {provider:?}, which is not configured")]
@@ -61,6 +69,21 @@ pub enum AssembleError {
         /// The chain.
         model: String,
     },
+}
+
+/// Why a provider's configuration is unusable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderProblem {
+    /// As the provider for servers in OpenAI's dialect says.
+    #[error(transparent)]
+    OpenAi(#[from] OpenAiConfigError),
+    /// As the provider for servers in Anthropic's dialect says.
+    #[error(transparent)]
+    Anthropic(#[from] AnthropicConfigError),
+    /// As the provider for AWS Bedrock says.
+    #[cfg(feature = "bedrock")]
+    #[error(transparent)]
+    Bedrock(#[from] BedrockConfigError),
 }
 
 impl Engine {
@@ -80,6 +103,8 @@ impl Engine {
             },
             cache: cache(&config.cache),
             cache_config: config.cache,
+            guard: Arc::new(Guard::new(config.guard)),
+            pool,
             flights: SingleFlight::default(),
             providers,
         };
@@ -147,22 +172,30 @@ fn providers(
 ) -> Result<NamedProviders, AssembleError> {
     configs
         .iter()
-        .map(|config| Ok((config.name.clone(), provider(config, pool)?)))
+        .map(|config| match provider(&config.kind, pool) {
+            Ok(provider) => Ok((config.name.clone(), provider)),
+            Err(reason) => Err(AssembleError::Provider {
+                name: config.name.clone(),
+                reason,
+            }),
+        })
         .collect()
 }
 
-fn provider(config: &ProviderConfig, pool: &Arc<Pool>) -> Result<Arc<dyn Provider>, AssembleError> {
-    Ok(match &config.kind {
-        ProviderKind::OpenAi(openai) => {
-            Arc::new(
-                OpenAi::new(openai).map_err(|reason| AssembleError::Provider {
-                    name: config.name.clone(),
-                    reason,
-                })?,
-            )
+/// Whatever an upstream speaks, it is asked and answers in the caller's words.
+fn provider(kind: &ProviderKind, pool: &Arc<Pool>) -> Result<Arc<dyn Provider>, ProviderProblem> {
+    let chat = |provider| Arc::new(Translated::new(provider, Dialect::Chat));
+    Ok(match kind {
+        ProviderKind::OpenAi(config) => chat(Arc::new(OpenAi::new(config)?)),
+        ProviderKind::Anthropic(config) => {
+            let provider = Arc::new(Anthropic::new(config)?);
+            let translated = Translated::new(provider, Dialect::Messages);
+            Arc::new(translated.with_default_max_tokens(config.default_max_tokens))
         }
-        ProviderKind::Extractive => Arc::new(Extractive::new(pool.clone())),
-        ProviderKind::Mock(script) => Arc::new(Mock::new(script.clone())),
+        #[cfg(feature = "bedrock")]
+        ProviderKind::Bedrock(config) => Arc::new(Bedrock::new(config)?),
+        ProviderKind::Extractive => chat(Arc::new(Extractive::new(pool.clone()))),
+        ProviderKind::Mock(script) => chat(Arc::new(Mock::new(script.clone()))),
         ProviderKind::Custom(provider) => provider.clone(),
     })
 }

@@ -16,7 +16,8 @@ use crate::config::CacheAnswers;
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::generate::{Call, Generated, Job, Reply};
-use crate::stream::{AnswerStream, UsageWanted};
+use crate::guard::Guarded;
+use crate::stream::{AnswerStream, UsageWanted, Watch};
 
 impl Engine {
     /// Answers a chat request.
@@ -31,7 +32,7 @@ impl Engine {
         request: ChatRequest,
         context: &Context,
     ) -> Result<Answer, EngineError> {
-        guard_prompt(&request)?;
+        let guarded = self.rooms.guard_prompt(&request).await?;
         open_session(&request);
         let chain = self.rooms.chain(request.model())?;
         let request = gather_context(request);
@@ -50,18 +51,13 @@ impl Engine {
                     .await?
             }
         };
-        let answer = guard_answer(answer)?;
         close_session(&answer);
-        Ok(answer)
+        Ok(answer.after(guarded))
     }
 }
 
-// The stages below have their place in the order and nothing to do yet: the
-// guard, sessions, sources and templates are rooms still to be furnished.
-
-fn guard_prompt(_request: &ChatRequest) -> Result<(), EngineError> {
-    Ok(())
-}
+// The stages below have their place in the order and nothing to do yet:
+// sessions, sources and templates are rooms still to be furnished.
 
 fn open_session(_request: &ChatRequest) {}
 
@@ -71,10 +67,6 @@ fn gather_context(request: ChatRequest) -> ChatRequest {
 
 fn compose_prompt(request: ChatRequest) -> ChatRequest {
     request
-}
-
-fn guard_answer(answer: Answer) -> Result<Answer, EngineError> {
-    Ok(answer)
 }
 
 fn close_session(_answer: &Answer) {}
@@ -110,7 +102,7 @@ impl Rooms {
         allowance: Allowance,
     ) -> Result<Answer, EngineError> {
         let deadline = context.deadline;
-        let key = CachedAnswer::key(context.caller.tenant(), &request);
+        let key = CachedAnswer::key(context.caller.tenant(), &self.guard.version(), &request);
         if plan == CachePlan::LookFirst
             && let Some(cached) = self
                 .cache
@@ -186,34 +178,53 @@ impl Rooms {
             budget: context.deadline.remaining(),
         };
         let generated = allowance.over(self.generator.generate(chain, job)).await?;
-        let usage = if request.include_usage() {
-            UsageWanted::Yes
-        } else {
-            UsageWanted::No
-        };
-        Ok(self.finish(generated, allowance, prompt, usage))
+        self.finish(generated, request, prompt, allowance).await
     }
 
-    fn finish(
+    /// Settles what a whole answer used and looks at what it says; a stream
+    /// does both as it goes.
+    async fn finish(
         &self,
         generated: Generated,
-        allowance: Allowance,
+        request: &ChatRequest,
         prompt_tokens: u64,
-        usage: UsageWanted,
-    ) -> Answer {
-        let head = head_of(&generated);
-        let idle = self.generator.resilience.attempt.stream_idle;
+        allowance: Allowance,
+    ) -> Result<Answer, EngineError> {
+        let mut head = head_of(&generated);
         let body = match generated.reply {
             Reply::Whole(completion) => {
                 allowance.settle_with(completion.usage);
+                head.guarded = self
+                    .guard_whole_answer(request.dialect(), &completion.body)
+                    .await?;
                 AnswerBody::Whole(completion.body)
             }
             Reply::Stream(committed) => {
-                let stream = AnswerStream::new(committed, allowance, prompt_tokens, usage, idle);
+                let watch = Watch {
+                    guard: self.stream_guard(request.dialect()),
+                    usage: if request.include_usage() {
+                        UsageWanted::Yes
+                    } else {
+                        UsageWanted::No
+                    },
+                    idle: self.generator.resilience.attempt.stream_idle,
+                };
+                let stream = AnswerStream::new(committed, allowance, prompt_tokens, watch);
                 AnswerBody::Stream(Box::new(stream))
             }
         };
-        Answer { head, body }
+        Ok(Answer { head, body })
+    }
+}
+
+impl Answer {
+    /// With what the guard made of the prompt before.
+    fn after(mut self, prompt: Option<Guarded>) -> Self {
+        self.head.guarded = match (prompt, self.head.guarded.take()) {
+            (Some(prompt), Some(answer)) => Some(prompt.and(answer)),
+            (prompt, answer) => prompt.or(answer),
+        };
+        self
     }
 }
 
@@ -255,6 +266,7 @@ pub(crate) fn head_of(generated: &Generated) -> AnswerHead {
         cached: Cached::Bypass,
         upstream: generated.upstream,
         waited: generated.waited,
+        guarded: None,
         usage: match &generated.reply {
             Reply::Whole(completion) => completion.usage,
             Reply::Stream(_) => None,

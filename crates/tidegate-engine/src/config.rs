@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::guard::GuardConfig;
+#[cfg(feature = "bedrock")]
+use tidegate_provider::BedrockConfig;
 use tidegate_provider::mock::Script;
-use tidegate_provider::{OpenAiConfig, Provider};
+use tidegate_provider::{AnthropicConfig, OpenAiConfig, Provider};
 use tidegate_resilience::{Backoff, BreakerConfig};
 use tidegate_store::Quota;
 
@@ -19,6 +22,8 @@ pub struct EngineConfig {
     pub resilience: ResilienceConfig,
     /// What is remembered.
     pub cache: CacheConfig,
+    /// What is scanned.
+    pub guard: GuardConfig,
 }
 
 /// A named place where models are served.
@@ -35,11 +40,16 @@ pub struct ProviderConfig {
 pub enum ProviderKind {
     /// A server in OpenAI's dialect.
     OpenAi(OpenAiConfig),
+    /// A server in Anthropic's dialect.
+    Anthropic(AnthropicConfig),
+    /// AWS Bedrock.
+    #[cfg(feature = "bedrock")]
+    Bedrock(BedrockConfig),
     /// The built-in model that answers from the shipped documents.
     Extractive,
     /// A scripted upstream in this process.
     Mock(Script),
-    /// One of the caller's own.
+    /// One of the caller's own, which answers every dialect that it is asked in.
     Custom(Arc<dyn Provider>),
 }
 

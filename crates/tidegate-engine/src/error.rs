@@ -1,7 +1,9 @@
 //! Why a request got no answer, told apart by what its caller can do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_guard::Direction;
 use tidegate_provider::{ErrorBody, Unavailability};
 
 /// Why a request got no answer.
@@ -43,6 +45,20 @@ pub enum EngineError {
         tokens: u64,
         /// The limit.
         limit: u64,
+    },
+    /// The guard's policy does not let it through.
+    #[error("the {direction} was blocked by the guard: {}", rules.join(", "))]
+    Blocked {
+        /// What was blocked: a prompt, a tool's result, an answer.
+        direction: Direction,
+        /// The rules that matched.
+        rules: Vec<Arc<str>>,
+    },
+    /// The CPU has more to scan than it can.
+    #[error("too much is being scanned already; retry in {} ms", retry_after.as_millis())]
+    Busy {
+        /// A hint.
+        retry_after: Duration,
     },
     /// Every entry's breaker is open.
     #[error("no model of {model:?} is healthy; retry in {} ms", retry_after.as_millis())]
@@ -104,11 +120,13 @@ impl EngineError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { retry_after, .. }
+            | Self::Busy { retry_after }
             | Self::TenantLimited { retry_after, .. }
             | Self::NoHealthyModel { retry_after, .. }
             | Self::Overloaded { retry_after, .. } => Some(*retry_after),
             Self::UnknownModel { .. }
             | Self::TooLarge { .. }
+            | Self::Blocked { .. }
             | Self::TenantTooLarge { .. }
             | Self::Upstream { .. }
             | Self::Rejected(_)

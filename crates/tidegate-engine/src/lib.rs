@@ -15,6 +15,7 @@ mod entry;
 mod error;
 mod extractive;
 mod generate;
+mod guard;
 mod health;
 mod line;
 mod reserve;
@@ -23,7 +24,7 @@ mod stream;
 mod tries;
 
 pub use answer::{Answer, AnswerBody, AnswerHead, CacheUse, Cached};
-pub use assemble::{AssembleError, Engine};
+pub use assemble::{AssembleError, Engine, ProviderProblem};
 pub use caller::Caller;
 pub use config::{
     Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
@@ -31,12 +32,18 @@ pub use config::{
 };
 pub use context::{Attempt, Context, Trail};
 pub use error::EngineError;
+pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
 pub use reserve::{Held, Success};
 pub use stream::AnswerStream;
+pub use tidegate_guard::{
+    Detection, Direction, Outcome, Policy, ScanRequest, Severity, Span, UnknownWord, Verdict,
+};
+#[cfg(feature = "bedrock")]
+pub use tidegate_provider::BedrockConfig;
 pub use tidegate_provider::{
-    ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody, OpenAiConfig, Provider,
-    ProviderError, RawObject, RequestError, Unavailability, Usage, mock,
+    AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
+    OpenAiConfig, Provider, ProviderError, RawObject, RequestError, Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
 pub use tidegate_store::{CacheStats, Level, Quota, UnknownReservation};

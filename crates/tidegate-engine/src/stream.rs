@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 use crate::admission::Admission;
 use crate::caller::Allowance;
 use crate::error::EngineError;
+use crate::guard::StreamGuard;
 
 /// Chunks of one answer. The first content has arrived, so no other model
 /// will be tried: an upstream that dies from here on ends the stream in an
@@ -31,8 +32,17 @@ pub struct AnswerStream {
     tally: Tally,
     usage: Option<Usage>,
     usage_wanted: UsageWanted,
+    guard: Option<StreamGuard>,
     model: Arc<str>,
     patience: Patience,
+}
+
+/// How a stream is looked after on its way.
+pub(crate) struct Watch {
+    pub(crate) guard: Option<StreamGuard>,
+    pub(crate) usage: UsageWanted,
+    /// The longest wait between two chunks.
+    pub(crate) idle: Duration,
 }
 
 /// Whether the caller asked to see the usage.
@@ -113,8 +123,7 @@ impl AnswerStream {
         committed: Committed,
         allowance: Allowance,
         prompt_tokens: u64,
-        usage_wanted: UsageWanted,
-        idle: Duration,
+        watch: Watch,
     ) -> Self {
         let Committed {
             ready,
@@ -132,8 +141,9 @@ impl AnswerStream {
                 ..Tally::default()
             },
             usage: None,
-            usage_wanted,
-            patience: Patience::new(idle),
+            usage_wanted: watch.usage,
+            guard: watch.guard,
+            patience: Patience::new(watch.idle),
         }
     }
 
@@ -163,6 +173,28 @@ impl AnswerStream {
             admission.finish(Outcome::Success { latency }, self.used());
             take(&mut self.allowance).settle(self.used());
         }
+    }
+
+    /// Lets a chunk pass, unless the guard has something against it.
+    fn guarded(&mut self, chunk: &Chunk) -> Result<(), EngineError> {
+        match &mut self.guard {
+            Some(guard) if chunk.facts.has_content => guard.check(chunk),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The guard stops the answer: the upstream has done nothing wrong.
+    fn stopped(&mut self, error: EngineError) -> EngineError {
+        if let Some(admission) = self.admission.take() {
+            let used = self
+                .usage
+                .map_or(self.tally.used(), |usage| Used::Tokens(usage.total()));
+            admission.finish(Outcome::Ignored, used);
+            take(&mut self.allowance).settle(used);
+        }
+        self.ready.clear();
+        self.chunks = Box::pin(futures_util::stream::empty());
+        error
     }
 
     fn broken(&mut self, error: &ProviderError) -> EngineError {
@@ -206,6 +238,9 @@ impl Stream for AnswerStream {
             match next {
                 Poll::Ready(Some(Ok(chunk))) => {
                     this.patience.rest();
+                    if let Err(error) = this.guarded(&chunk) {
+                        return Poll::Ready(Some(Err(this.stopped(error))));
+                    }
                     if let Some(chunk) = this.take_in(chunk) {
                         return Poll::Ready(Some(Ok(chunk)));
                     }
@@ -214,6 +249,9 @@ impl Stream for AnswerStream {
                     return Poll::Ready(Some(Err(this.broken(&error))));
                 }
                 Poll::Ready(None) => {
+                    if let Some(Err(error)) = this.guard.as_mut().map(StreamGuard::end) {
+                        return Poll::Ready(Some(Err(this.stopped(error))));
+                    }
                     this.complete();
                     return Poll::Ready(None);
                 }

@@ -1,8 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod anthropic;
 #[cfg(feature = "bedrock")]
 mod bedrock;
-mod anthropic;
 mod chunk;
 mod compose;
 mod content;
@@ -20,14 +20,12 @@ mod retry_after;
 mod spoken;
 mod sse;
 mod translated;
-mod usage;
-
-#[cfg(feature = "bedrock")]
-pub use bedrock::{Bedrock, BedrockConfig, BedrockConfigError};
 mod upstream;
 mod usage;
 
 pub use anthropic::{Anthropic, AnthropicConfig, AnthropicConfigError};
+#[cfg(feature = "bedrock")]
+pub use bedrock::{Bedrock, BedrockConfig, BedrockConfigError};
 pub use chunk::{Chunk, ChunkFacts};
 pub use compose::Composer;
 pub use content::ContentCounts;

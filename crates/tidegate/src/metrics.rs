@@ -366,6 +366,7 @@ mod tests {
             cached: Cached::Bypass,
             upstream: Duration::ZERO,
             waited: Duration::ZERO,
+            guarded: None,
             usage: None,
         }
     }

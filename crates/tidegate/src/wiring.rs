@@ -1,9 +1,11 @@
 //! From the checked configuration to the engine's own.
 
+#[cfg(feature = "bedrock")]
+use tidegate_engine::BedrockConfig;
 use tidegate_engine::{
-    Adaptivity, AttemptConfig, Backoff, BreakerConfig, CacheAnswers, CacheConfig, ChainConfig,
-    EngineConfig, EntryConfig, OpenAiConfig, ProviderConfig, ProviderKind, Quota, RateTrip,
-    ResilienceConfig, mock,
+    Adaptivity, AnthropicConfig, AttemptConfig, Backoff, BreakerConfig, CacheAnswers, CacheConfig,
+    ChainConfig, EngineConfig, EntryConfig, GuardConfig, OpenAiConfig, ProviderConfig,
+    ProviderKind, Quota, RateTrip, ResilienceConfig, Scanning, mock,
 };
 
 use crate::config::{self, Config};
@@ -11,6 +13,7 @@ use crate::config::{self, Config};
 /// What the engine is assembled from.
 pub(crate) fn engine_config(config: &Config) -> EngineConfig {
     EngineConfig {
+        guard: guard(&config.guard),
         providers: config.providers.iter().map(provider).collect(),
         chains: config
             .models
@@ -30,9 +33,25 @@ pub(crate) fn engine_config(config: &Config) -> EngineConfig {
     }
 }
 
+fn guard(guard: &config::Guard) -> GuardConfig {
+    GuardConfig {
+        scanning: if guard.enabled {
+            Scanning::On
+        } else {
+            Scanning::Off
+        },
+        policy: guard.policy.parse().expect("the table holds the words"),
+    }
+}
+
 fn provider(provider: &config::Provider) -> ProviderConfig {
     let kind = match &provider.kind {
         config::ProviderKind::OpenAi(openai) => ProviderKind::OpenAi(openai_config(openai)),
+        config::ProviderKind::Anthropic(given) => ProviderKind::Anthropic(anthropic(given)),
+        #[cfg(feature = "bedrock")]
+        config::ProviderKind::Bedrock(given) => ProviderKind::Bedrock(bedrock(given)),
+        #[cfg(not(feature = "bedrock"))]
+        config::ProviderKind::Bedrock(_) => unreachable!("the configuration refuses this kind"),
         config::ProviderKind::Extractive => ProviderKind::Extractive,
         config::ProviderKind::Mock => ProviderKind::Mock(mock::Script::default()),
     };
@@ -54,6 +73,32 @@ fn openai_config(openai: &config::OpenAi) -> OpenAiConfig {
             .map(|header| (header.name.clone(), header.value.expose().to_owned()))
             .collect(),
         stream_usage: openai.stream_usage,
+    }
+}
+
+fn anthropic(given: &config::Anthropic) -> AnthropicConfig {
+    let headers = given.headers.iter();
+    AnthropicConfig {
+        base_url: given
+            .base_url
+            .parse()
+            .expect("the configuration checks URLs"),
+        api_key: given.api_key.as_ref().map(|key| key.expose().to_owned()),
+        headers: headers
+            .map(|header| (header.name.clone(), header.value.expose().to_owned()))
+            .collect(),
+        default_max_tokens: given.default_max_tokens,
+    }
+}
+
+#[cfg(feature = "bedrock")]
+fn bedrock(given: &config::Bedrock) -> BedrockConfig {
+    BedrockConfig {
+        region: given.region.clone(),
+        endpoint_url: given.endpoint_url.clone(),
+        profile: given.profile.clone(),
+        role_arn: given.role_arn.clone(),
+        default_max_tokens: None,
     }
 }
 

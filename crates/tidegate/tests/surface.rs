@@ -52,6 +52,12 @@ fn sample_request(method: &str, path: &str) -> Vec<u8> {
     let path = path.replace("{name}", "m");
     let body = match path.as_str() {
         "/v1/chat/completions" => chat("m"),
+        "/v1/completions" => json!({"model": "m", "prompt": "hello"}),
+        "/v1/messages" => {
+            let message = json!({"role": "user", "content": "hello"});
+            json!({"model": "m", "max_tokens": 64, "messages": [message]})
+        }
+        "/v1/scan" => json!({"text": "hello"}),
         "/v1/embeddings" => json!({"model": "m", "input": ["a", "b"]}),
         "/v1/limits/m/reserve" => json!({"tokens": 1}),
         "/v1/limits/settle" => json!({"reservation": "none", "tokens": 1, "success": true}),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::layers::Scalars;
 use super::problems::{Fault, Report};
-use super::typed::{Backoff, Breaker, Cache, Level, Log, LogFormat, Resilience, Server};
+use super::typed::{Backoff, Breaker, Cache, Guard, Level, Log, LogFormat, Resilience, Server};
 
 /// Checks settings that limit each other.
 pub(super) fn check_together(scalars: &Scalars, report: &mut Report) {
@@ -89,6 +89,14 @@ pub(super) fn cache(scalars: &Scalars) -> Cache {
         answers: scalars.flag("cache.answers"),
         ttl: Duration::from_secs(scalars.integer("cache.ttl_s")),
         max_bytes: scalars.integer("cache.max_bytes"),
+    }
+}
+
+/// `[guard]`.
+pub(super) fn guard(scalars: &Scalars) -> Guard {
+    Guard {
+        enabled: scalars.flag("guard.enabled"),
+        policy: scalars.word("guard.policy").to_owned(),
     }
 }
 

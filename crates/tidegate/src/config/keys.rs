@@ -100,6 +100,10 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ("log", "What is written to standard error."),
     ("cache", "Answers that are kept and served again."),
     (
+        "guard",
+        "What is scanned on its way in and out, and what is not let through.",
+    ),
+    (
         "resilience",
         "How failures of upstream models are met; holds for every chain entry.",
     ),
@@ -127,7 +131,6 @@ pub(super) const ARRAY_TABLES: &[(&str, &[Key])] =
 pub(super) const LATER_SECTIONS: &[&str] = &[
     "store",
     "sessions",
-    "guard",
     "pipeline",
     "embedder",
     "retrieval",
@@ -140,7 +143,18 @@ pub(super) const LATER_SECTIONS: &[&str] = &[
 ];
 
 /// Keys of present sections that later versions know.
-pub(super) const LATER_KEYS: &[&str] = &["cache.refresh_ahead", "providers.region"];
+pub(super) const LATER_KEYS: &[&str] = &[
+    "cache.refresh_ahead",
+    "guard.l1_timeout_ms",
+    "guard.l2_timeout_ms",
+    "guard.cancel_confidence",
+    "guard.l2_below_confidence",
+    "guard.l2_sample",
+    "guard.model",
+    "guard.mode",
+    "guard.rollout",
+    "guard.validate_answers",
+];
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -188,6 +202,8 @@ const fn word(allowed: &'static [&'static str]) -> Kind {
     }
 }
 
+/// Words of the guard; a test of the wiring holds them equal.
+pub(crate) const GUARD_POLICIES: &[&str] = &["monitor", "default", "strict"];
 const SHARE: Kind = Kind::Share { min: 0.0 };
 
 /// All settings outside `[[providers]]` and `[[models]]`.
@@ -269,6 +285,18 @@ pub const KEYS: &[Key] = &[
         integer(0, 1024 * GIB),
         "268435456",
         "Memory for kept answers; the least useful ones make room.",
+    ),
+    key(
+        "guard.enabled",
+        Kind::Flag,
+        "true",
+        "Scans prompts and answers on their way through; /v1/scan works either way.",
+    ),
+    key(
+        "guard.policy",
+        word(GUARD_POLICIES),
+        "default",
+        "monitor blocks nothing, default what is critical and sure, strict from medium on.",
     ),
     key(
         "resilience.failure_threshold",
@@ -386,34 +414,64 @@ pub const PROVIDER_KEYS: &[Key] = &[
         "providers.kind",
         Kind::Word {
             allowed: ProviderKind::WORDS,
-            later: &["anthropic", "bedrock"],
+            later: &[],
         },
         "\"openai\"",
-        "openai is any server that speaks its API (OpenAI, Azure, Ollama, vLLM, Groq, …).",
+        "openai is any server that speaks its API (OpenAI, Azure, Ollama, vLLM, Groq, …); anthropic is Anthropic's Messages API; bedrock is AWS Bedrock.",
     ),
     optional(
         "providers.base_url",
         Kind::Url,
         "\"http://127.0.0.1:11434/v1\"",
-        "Where the API starts; kind openai needs it, the others take none.",
+        "Where the API starts; kind openai needs it, kind anthropic has https://api.anthropic.com.",
     ),
     optional(
         "providers.api_key",
         Kind::Secret,
         "\"env:LOCAL_KEY\"",
-        "Key for kind openai, as env:NAME or file:PATH.",
+        "Key for kinds openai and anthropic, as env:NAME or file:PATH.",
     ),
     optional(
         "providers.headers",
         Kind::Headers,
         "{ x-team = \"search\" }",
-        "Further headers for kind openai; values may be env:NAME or file:PATH.",
+        "Further headers for kinds openai and anthropic; values may be env:NAME or file:PATH.",
     ),
     key(
         "providers.stream_usage",
         Kind::Flag,
         "true",
         "Asks kind openai for token counts at the end of streamed answers.",
+    ),
+    key(
+        "providers.default_max_tokens",
+        integer(1, 10_000_000),
+        "4096",
+        "Bound on answers for kind anthropic, which must have one, where a request sets none.",
+    ),
+    optional(
+        "providers.region",
+        Kind::Text,
+        "\"eu-west-1\"",
+        "AWS region for kind bedrock; otherwise AWS_REGION or the profile decides.",
+    ),
+    optional(
+        "providers.profile",
+        Kind::Text,
+        "\"production\"",
+        "AWS profile for kind bedrock; otherwise AWS_PROFILE or the default one.",
+    ),
+    optional(
+        "providers.role_arn",
+        Kind::Text,
+        "\"arn:aws:iam::123456789012:role/gateway\"",
+        "IAM role that kind bedrock assumes with the credentials that it finds.",
+    ),
+    optional(
+        "providers.endpoint_url",
+        Kind::Url,
+        "\"https://vpce-0123.bedrock-runtime.eu-west-1.vpce.amazonaws.com\"",
+        "Where kind bedrock calls, for VPC endpoints; otherwise the region's own.",
     ),
 ];
 

@@ -36,8 +36,8 @@ pub use render::{default_toml, reference_markdown};
 pub use schema::schema_json;
 pub use secret::Secret;
 pub use typed::{
-    Backoff, Breaker, Cache, ChainEntry, Config, Header, Level, Limits, Log, LogFormat, Model,
-    OpenAi, Provider, ProviderKind, Resilience, Server,
+    Anthropic, Backoff, Bedrock, Breaker, Cache, ChainEntry, Config, Guard, Header, Level, Limits,
+    Log, LogFormat, Model, OpenAi, Provider, ProviderKind, Resilience, Server,
 };
 
 use layers::Layers;
@@ -94,6 +94,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
         server: build::server(&layers.scalars),
         log: build::log(&layers.scalars),
         cache: build::cache(&layers.scalars),
+        guard: build::guard(&layers.scalars),
         resilience: build::resilience(&layers.scalars),
         providers,
         models,

@@ -8,7 +8,7 @@ use super::node::Origin;
 use super::problems::{Fault, Report};
 use super::rows::Row;
 use super::secret::{Reference, Secret, SecretError, sendable};
-use super::typed::{Header, OpenAi, Provider, ProviderKind};
+use super::typed::{Anthropic, Bedrock, Header, OpenAi, Provider, ProviderKind};
 use super::value::{Item, Value};
 
 /// Headers that the HTTP client sets itself.
@@ -48,10 +48,14 @@ pub(super) fn check_unique(rows: &[Row], report: &mut Report) {
 }
 
 fn provider(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<Provider> {
-    let kind = match row.text("kind")? {
+    let kind = row.text("kind")?;
+    refuse_foreign_keys(row, kind, report);
+    let kind = match kind {
         "openai" => ProviderKind::OpenAi(openai(row, sources, report)?),
-        "extractive" => plain(row, ProviderKind::Extractive, report),
-        "mock" => plain(row, ProviderKind::Mock, report),
+        "anthropic" => ProviderKind::Anthropic(anthropic(row, sources, report)),
+        "bedrock" => ProviderKind::Bedrock(bedrock(row, report)),
+        "extractive" => ProviderKind::Extractive,
+        "mock" => ProviderKind::Mock,
         word => unreachable!("the key takes no kind {word}"),
     };
     Some(Provider {
@@ -60,19 +64,34 @@ fn provider(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<Pro
     })
 }
 
+/// The keys that only some kinds take, and which.
+const KEYS_OF_KINDS: [(&str, &[&str]); 9] = [
+    ("base_url", &["openai", "anthropic"]),
+    ("api_key", &["openai", "anthropic"]),
+    ("headers", &["openai", "anthropic"]),
+    ("stream_usage", &["openai"]),
+    ("default_max_tokens", &["anthropic"]),
+    ("region", &["bedrock"]),
+    ("profile", &["bedrock"]),
+    ("role_arn", &["bedrock"]),
+    ("endpoint_url", &["bedrock"]),
+];
+
 /// Refuses keys that would have no effect on `kind`.
-fn plain(row: &Row, kind: ProviderKind, report: &mut Report) -> ProviderKind {
-    for name in ["base_url", "api_key", "headers", "stream_usage"] {
-        if row.written(name).is_some() {
-            let fault = Fault::new("only kind openai takes this key");
-            row.blame(
-                name,
-                fault.help("remove it, or set kind = \"openai\""),
-                report,
-            );
+fn refuse_foreign_keys(row: &Row, kind: &str, report: &mut Report) {
+    for (name, kinds) in KEYS_OF_KINDS {
+        if row.written(name).is_none() || kinds.contains(&kind) {
+            continue;
         }
+        let (noun, listed) = match kinds {
+            [only] => ("kind", (*only).to_owned()),
+            several => ("kinds", several.join(" and ")),
+        };
+        let takes = if kinds.len() == 1 { "takes" } else { "take" };
+        let fault = Fault::new(format!("only {noun} {listed} {takes} this key"));
+        let help = format!("remove it, or set kind = \"{}\"", kinds[0]);
+        row.blame(name, fault.help(help), report);
     }
-    kind
 }
 
 fn openai(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<OpenAi> {
@@ -89,6 +108,40 @@ fn openai(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<OpenA
         headers,
         stream_usage: row.value("stream_usage") == Some(Value::Flag(true)),
     })
+}
+
+const ANTHROPIC_URL: &str = "https://api.anthropic.com";
+
+fn anthropic(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Anthropic {
+    let base_url = row.text("base_url").unwrap_or(ANTHROPIC_URL);
+    let default_max_tokens = match row.value("default_max_tokens") {
+        Some(Value::Integer(tokens)) => tokens,
+        _ => unreachable!("default_max_tokens is an integer and has a default"),
+    };
+    Anthropic {
+        base_url: base_url.trim_end_matches('/').to_owned(),
+        api_key: api_key(row, sources, report),
+        headers: headers(row, sources, report),
+        default_max_tokens,
+    }
+}
+
+fn bedrock(row: &Row, report: &mut Report) -> Bedrock {
+    if cfg!(not(feature = "bedrock")) {
+        let fault = Fault::new("this build has no AWS SDK");
+        row.blame(
+            "kind",
+            fault.help("build with the cargo feature bedrock"),
+            report,
+        );
+    }
+    let text = |name| row.text(name).map(str::to_owned);
+    Bedrock {
+        region: text("region"),
+        profile: text("profile"),
+        role_arn: text("role_arn"),
+        endpoint_url: text("endpoint_url"),
+    }
 }
 
 fn api_key(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<Secret> {

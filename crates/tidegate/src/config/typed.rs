@@ -14,6 +14,8 @@ pub struct Config {
     pub log: Log,
     /// Kept answers.
     pub cache: Cache,
+    /// What is scanned.
+    pub guard: Guard,
     /// Meeting upstream failures.
     pub resilience: Resilience,
     /// Never empty; names are unique.
@@ -63,6 +65,15 @@ pub struct Cache {
     pub ttl: Duration,
     /// Memory for kept answers.
     pub max_bytes: u64,
+}
+
+/// `[guard]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guard {
+    /// Whether prompts and answers are scanned on their way through.
+    pub enabled: bool,
+    /// `monitor`, `default` or `strict`.
+    pub policy: String,
 }
 
 /// `[resilience]`.
@@ -132,6 +143,10 @@ pub struct Provider {
 pub enum ProviderKind {
     /// A server that speaks OpenAI's API.
     OpenAi(OpenAi),
+    /// Anthropic's Messages API.
+    Anthropic(Anthropic),
+    /// AWS Bedrock.
+    Bedrock(Bedrock),
     /// The built-in model that answers from given text.
     Extractive,
     /// Scripted answers for tests.
@@ -140,7 +155,8 @@ pub enum ProviderKind {
 
 impl ProviderKind {
     /// The words for the kinds in the configuration.
-    pub(super) const WORDS: &'static [&'static str] = &["openai", "extractive", "mock"];
+    pub(super) const WORDS: &'static [&'static str] =
+        &["openai", "anthropic", "bedrock", "extractive", "mock"];
 }
 
 /// How to reach a server that speaks OpenAI's API.
@@ -154,6 +170,32 @@ pub struct OpenAi {
     pub headers: Vec<Header>,
     /// Whether streamed answers are asked for token counts.
     pub stream_usage: bool,
+}
+
+/// How to reach Anthropic's Messages API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anthropic {
+    /// Start of the API without a trailing slash, http or https.
+    pub base_url: String,
+    /// Sent as `x-api-key`.
+    pub api_key: Option<Secret>,
+    /// Further headers for every request.
+    pub headers: Vec<Header>,
+    /// Bound on answers where a request sets none.
+    pub default_max_tokens: u64,
+}
+
+/// How to reach AWS Bedrock; what is absent is found as AWS tools find it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bedrock {
+    /// Region.
+    pub region: Option<String>,
+    /// Profile of the shared configuration files.
+    pub profile: Option<String>,
+    /// Role to assume.
+    pub role_arn: Option<String>,
+    /// Endpoint other than the region's own.
+    pub endpoint_url: Option<String>,
 }
 
 /// One further header.

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Request};
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
 use tidegate_engine::Deadline;
 
 use super::error::ApiError;
@@ -34,6 +35,28 @@ pub(super) async fn json_body(
     }
     check_depth(&body)?;
     Ok(body)
+}
+
+/// The JSON object of a request, of the shape that a message can name.
+pub(super) async fn read_object<T: DeserializeOwned>(
+    live: &Live,
+    request: Request<Body>,
+    deadline: Deadline,
+    shape: &str,
+) -> Result<T, ApiError> {
+    let body = json_body(live, request, deadline).await?;
+    // A derived struct would take a list for an object.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::invalid(
+            "invalid_parameter",
+            format!("the body must be {shape}"),
+        ));
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let message = format!("the body must be {shape}; it is not at line {line} column {column}");
+        ApiError::invalid("invalid_parameter", message)
+    })
 }
 
 /// A web page can send any body without asking, but not this content type:

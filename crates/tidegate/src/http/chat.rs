@@ -123,6 +123,7 @@ impl From<Operation> for Framing {
 
 const CACHE: HeaderName = HeaderName::from_static("x-tidegate-cache");
 const MODEL: HeaderName = HeaderName::from_static("x-tidegate-model");
+const VERDICT: HeaderName = HeaderName::from_static("x-tidegate-verdict");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
 const DEGRADED: HeaderName = HeaderName::from_static("x-tidegate-degraded");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-tidegate-overhead-ms");
@@ -131,6 +132,10 @@ fn describe(response: &mut Response, head: &AnswerHead, overhead_ms: f64) {
     let headers = response.headers_mut();
     headers.insert(CACHE, HeaderValue::from_static(head.cached.as_str()));
     headers.insert(ATTEMPTS, HeaderValue::from(head.attempts));
+    if let Some(guarded) = &head.guarded {
+        let verdict = HeaderValue::from_static(guarded.outcome.as_str());
+        headers.insert(VERDICT, verdict);
+    }
     // A model's name may hold what a header may not.
     if let Ok(model) = HeaderValue::from_str(&head.model) {
         headers.insert(MODEL, model);

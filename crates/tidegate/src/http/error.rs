@@ -291,6 +291,15 @@ impl From<EngineError> for ApiError {
                 message,
             )
             .after(*retry_after),
+            EngineError::Blocked { .. } => Self::new(
+                StatusCode::FORBIDDEN,
+                "blocked_by_guard",
+                "permission_error",
+                message,
+            ),
+            EngineError::Busy { retry_after } => {
+                unavailable("overloaded", message).after(*retry_after)
+            }
             EngineError::TenantLimited { retry_after, .. } => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "tenant_limit_exceeded",

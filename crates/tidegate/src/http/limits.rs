@@ -7,13 +7,11 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Request;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tidegate_engine::{Deadline, Success};
 
-use super::body::json_body;
+use super::body::read_object;
 use super::error::ApiError;
-use super::live::Live;
 use super::maxima::check_tokens;
 use super::visit::Visit;
 
@@ -39,7 +37,14 @@ pub(super) async fn reserve(
     Path(name): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<Value>, ApiError> {
-    let wish: Reserve = read(&visit.live, request, "{tokens: integer, wait_ms?: integer}").await?;
+    let deadline = Deadline::after(visit.live.settings.deadline);
+    let wish: Reserve = read_object(
+        &visit.live,
+        request,
+        deadline,
+        "{tokens: integer, wait_ms?: integer}",
+    )
+    .await?;
     check_tokens(wish.tokens)?;
     let wait = Duration::from_millis(wish.wait_ms).min(visit.live.settings.deadline);
     let held = visit
@@ -56,7 +61,8 @@ pub(super) async fn reserve(
 /// Ends a reservation with what was really used.
 pub(super) async fn settle(visit: Visit, request: Request<Body>) -> Result<Json<Value>, ApiError> {
     let shape = "{reservation: string, tokens: integer, success: boolean}";
-    let wish: Settle = read(&visit.live, request, shape).await?;
+    let deadline = Deadline::after(visit.live.settings.deadline);
+    let wish: Settle = read_object(&visit.live, request, deadline, shape).await?;
     check_tokens(wish.tokens)?;
     let success = if wish.success {
         Success::Answered
@@ -72,25 +78,4 @@ pub(super) async fn settle(visit: Visit, request: Request<Body>) -> Result<Json<
         ApiError::absent("reservation_not_found", error.to_string()).about("reservation")
     })?;
     Ok(Json(json!({"settled": true})))
-}
-
-async fn read<T: DeserializeOwned>(
-    live: &Live,
-    request: Request<Body>,
-    shape: &str,
-) -> Result<T, ApiError> {
-    let deadline = Deadline::after(live.settings.deadline);
-    let body = json_body(live, request, deadline).await?;
-    // A derived struct would take a list for an object.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(ApiError::invalid(
-            "invalid_parameter",
-            format!("the body must be {shape}"),
-        ));
-    }
-    serde_json::from_slice(&body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let message = format!("the body must be {shape}; it is not at line {line} column {column}");
-        ApiError::invalid("invalid_parameter", message)
-    })
 }

@@ -53,6 +53,12 @@ const EMBED_ITEMS: Maximum = Maximum {
     unit: "items",
 };
 
+const TEXTS: Maximum = Maximum {
+    param: "texts",
+    most: 1_024,
+    unit: "texts",
+};
+
 const SETTLED: Maximum = Maximum {
     param: "tokens",
     most: 1 << 24,
@@ -103,6 +109,11 @@ pub(super) fn check_chat(request: &ChatRequest) -> Result<(), ApiError> {
 pub(super) fn check_embed(request: &EmbedRequest) -> Result<(), ApiError> {
     refuse(request.raw())?;
     EMBED_ITEMS.check(request.items() as u64)
+}
+
+/// Checks how many texts are to be scanned.
+pub(super) fn check_texts(texts: usize) -> Result<(), ApiError> {
+    TEXTS.check(texts as u64)
 }
 
 /// Checks a count of tokens that a caller reserves or reports.

@@ -14,6 +14,7 @@ mod maxima;
 mod models;
 mod openapi;
 mod routes;
+mod scan;
 mod sse;
 mod stats;
 mod visit;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get, post};
 
 use super::visit::Access;
-use super::{Gate, chat, embeddings, health, home, limits, models, openapi, stats};
+use super::{Gate, chat, embeddings, health, home, limits, models, openapi, scan, stats};
 
 /// One method of one path.
 pub(super) struct Route {
@@ -76,6 +76,15 @@ fn model_routes() -> Vec<Route> {
             request: Some("EmbeddingRequest"),
             response: Reply::Json("EmbeddingList"),
             handler: post(embeddings::embeddings),
+        },
+        Route {
+            path: "/v1/scan",
+            method: "post",
+            access: Access::Tenant,
+            summary: "Scan a text, or several, and say what was found",
+            request: Some("ScanRequest"),
+            response: Reply::Json("Verdict"),
+            handler: post(scan::scan),
         },
         Route {
             path: "/v1/models",

@@ -8,8 +8,8 @@ use serde_json::Value;
 use tidegate::{Gate, GateSettings, Server, Shutdown};
 use tidegate_engine::mock::{Script, serve};
 use tidegate_engine::{
-    CacheConfig, ChainConfig, Engine, EngineConfig, EntryConfig, OpenAiConfig, ProviderConfig,
-    ProviderKind, Quota, ResilienceConfig,
+    CacheConfig, ChainConfig, Engine, EngineConfig, EntryConfig, GuardConfig, OpenAiConfig,
+    ProviderConfig, ProviderKind, Quota, ResilienceConfig,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -76,6 +76,7 @@ impl House {
             None => start_mock(plan.script, &mut tasks).await,
         };
         let config = EngineConfig {
+            guard: GuardConfig::default(),
             providers: vec![
                 provider("up", &format!("http://{upstream}/v1")),
                 provider("gone", "http://127.0.0.1:1/v1"),
