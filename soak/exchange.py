@@ -83,7 +83,7 @@ async def ask(connection, path, body, headers=None, leave=None):
 
 
 def _wire(path, body, headers):
-    lines = [f"POST {path} HTTP/1.1", "host: soak", "content-type: application/json"]
+    lines = [f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     lines += [f"content-length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode(), body
@@ -205,7 +205,7 @@ async def get(port, path):
     """The JSON, or the text, at a path."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nhost: soak\r\nconnection: close\r\n\r\n".encode())
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
         answer = Answer()
         await asyncio.wait_for(_read_answer(reader, answer, None), PATIENCE_MS / 1e3)
         return json.loads(bytes(answer.body))

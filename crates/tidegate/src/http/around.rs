@@ -14,7 +14,8 @@ use bytes::Bytes;
 use http_body::Frame;
 use tidegate_engine::AnswerHead;
 
-use super::error::ErrorCode;
+use super::error::{ApiError, ErrorCode};
+use super::framing::Framing;
 use super::maxima::check_head;
 use super::sse::{Ending, StreamEnd};
 use super::{AccessLog, Gate};
@@ -42,10 +43,14 @@ pub(super) async fn around(
         code: None,
         end: None,
     };
-    let mut response = match check_head(&request) {
+    let (framing, request) = Framing::watch(request);
+    let checked = check_head(&request, &exchange.gate.settings.hosts);
+    let mut response = match checked {
         Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+        // Dropped before the answer is settled: nobody has read its body.
+        Err(error) => refused(request, error),
     };
+    framing.settle(&mut response).await;
     response.headers_mut().insert(REQUEST_ID, id);
     exchange.status = response.status().as_u16();
     exchange.head = response.extensions_mut().remove::<AnswerHead>();
@@ -60,6 +65,11 @@ pub(super) async fn around(
             _exchange: exchange,
         })
     })
+}
+
+/// Refuses a request without a look at its body.
+fn refused(_request: Request, error: ApiError) -> Response {
+    error.into_response()
 }
 
 /// What is noted for a request whose client left before the answer began; the
