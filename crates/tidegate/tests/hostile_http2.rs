@@ -27,7 +27,7 @@ const FLOOD_BYTES: usize = 16 << 20;
 const MOST_GROWTH_KIB: usize = 8 << 10;
 /// What the gate may have taken in before it closed, per connection: the
 /// buffers of both sockets, not what was to be sent.
-const MOST_TAKEN_BYTES: usize = 8 << 20;
+const MOST_TAKEN_BYTES: usize = 12 << 20;
 
 async fn stand() -> (Program, Stage) {
     let stage = Stage::open(vec![Scene::answer()]).await;
