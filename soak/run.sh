@@ -31,7 +31,7 @@ export PYTHONDONTWRITEBYTECODE=1
 
 scaled() { # whole number
     awk -v scale="$scale" -v whole="$1" \
-        'BEGIN { scaled = int(whole * scale); print scaled > 0 ? scaled : 1 }'
+        'BEGIN { scaled = int(whole * scale); print (scaled > 0 ? scaled : 1) }'
 }
 
 soak() { # driver, checker, name of its number, number
