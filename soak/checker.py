@@ -13,6 +13,7 @@ import sys
 from collections import Counter, defaultdict
 
 import rules
+from journal import read_lines
 
 GRACE_MS = 1_000
 LEAST_FAULTS_FOR_TRIPS = 1_000
@@ -405,17 +406,6 @@ def print_totals(journals, report, played):
             counts.update({count: entry[count] for count in COUNTS})
         print(f"counts of {gateway}: " + ", ".join(f"{counts[c]} {c}" for c in COUNTS))
         print(f"memory of {gateway}, MiB: {steps}, peak {peak}")
-
-
-def read_lines(path):
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            # A mock that was killed may have left half a line.
-            continue
-    return lines
 
 
 def main():

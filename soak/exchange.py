@@ -54,13 +54,14 @@ class Answer:
         self.reusable = False
 
 
-async def ask(connection, path, body, headers=None, leave=None):
+async def ask(connection, path, body, headers=None, leave=None, answer=None):
     """Sends a POST and reads its answer; returns the answer and how it ended.
 
+    A caller that hands in `answer` can watch it grow.
     The end is `whole`, `cut` (the connection ended inside the answer),
     `refused`, `silent` (nothing came for longer than anybody waits) or `left`.
     """
-    answer = Answer()
+    answer = answer or Answer()
     end = "cut"
     try:
         work = _exchange(connection, answer, _wire(path, body, headers), leave)
@@ -83,7 +84,7 @@ async def ask(connection, path, body, headers=None, leave=None):
 
 
 def _wire(path, body, headers):
-    lines = [f"POST {path} HTTP/1.1", "host: soak", "content-type: application/json"]
+    lines = [f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     lines += [f"content-length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode(), body
@@ -202,13 +203,19 @@ def _note_event(facts, event):
 
 
 async def get(port, path):
-    """The JSON, or the text, at a path."""
+    """The JSON at a path."""
+    return json.loads(await get_text(port, path))
+
+
+async def get_text(port, path):
+    """The text at a path."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nhost: soak\r\nconnection: close\r\n\r\n".encode())
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
         answer = Answer()
         await asyncio.wait_for(_read_answer(reader, answer, None), PATIENCE_MS / 1e3)
-        return json.loads(bytes(answer.body))
+        return bytes(answer.body).decode()
     finally:
         writer.close()
 

@@ -18,6 +18,7 @@ import exchange
 import scenario
 from filling import fill_all, fill_by_mock
 from healed import Healed
+from journal import Journal
 from processes import Process
 
 ROUNDS = 8
@@ -30,16 +31,6 @@ LATE_MS = 50
 PATH = "/v1/chat/completions"
 
 _SCRIPTED = {*scenario.FAULTS, scenario.FLOOD}
-
-
-class Journal:
-    """What happened, one JSON line each, written at once."""
-
-    def __init__(self, path):
-        self.file = path.open("w", buffering=1, encoding="utf-8")
-
-    def write(self, kind, **fields):
-        self.file.write(json.dumps({"kind": kind, **fields}) + "\n")
 
 
 class Played:

@@ -7,6 +7,7 @@ set -euo pipefail
 works() {
     case "$1" in
         gcc) cc --version ;;
+        nginx-light) nginx -v ;;
         nodejs) node --version ;;
         python3-venv) python3 -c 'import ensurepip, venv' ;;
         *) command -v "$1" ;;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fetches what the client tests need, in the versions that are pinned in
-# tests/clients: two Python environments and one of Node. Does nothing where it
-# is there already.
+# Fetches what the tests need: nginx, and for the client tests, in the versions
+# that are pinned in tests/clients, two Python environments and one of Node.
+# Does nothing where it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ node_environment() {
     cp "$pins/package-lock.json" "$stamp"
 }
 
-tools/packages.sh python3 python3-venv nodejs npm
+tools/packages.sh python3 python3-venv nodejs npm nginx-light
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "python3 is $(python3 --version); the client tests need Python 3.11 or newer" >&2
     exit 1

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tidegate_engine::mock::{Behavior, Mock, Script};
 use tidegate_engine::{
-    CacheUse, Caller, ChainConfig, ChatRequest, Context, Deadline, Engine, EngineConfig,
-    EngineError, EntryConfig, ProviderConfig, ProviderKind, Quota,
+    Caller, ChainConfig, ChatRequest, Context, Deadline, Engine, EngineConfig, EngineError,
+    EntryConfig, ProviderConfig, ProviderKind, Quota,
 };
 use tokio::time::{Instant, sleep, sleep_until};
 

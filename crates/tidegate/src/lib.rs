@@ -9,5 +9,5 @@ mod scan_report;
 mod server;
 mod wiring;
 
-pub use http::{AccessLog, Gate, GateSettings, app, openapi_json};
+pub use http::{AccessLog, Gate, GateSettings, HostPolicy, app, openapi_json};
 pub use server::{Server, Shutdown};

@@ -17,7 +17,7 @@ const CHAT: &str = "/v1/chat/completions";
 const EMBEDDINGS: &str = "/v1/embeddings";
 
 /// What every head below begins with.
-const HEAD: &str = "host: gate\r\ncontent-type: application/json\r\n";
+const HEAD: &str = "host: localhost\r\ncontent-type: application/json\r\n";
 
 async fn house() -> House {
     House::open(Plan::serving(&[("m", &["up/answer"])])).await
@@ -150,7 +150,7 @@ async fn what_is_not_http_is_answered_in_json_as_well() {
         "kingfisher\r\n\r\n",
         "GET /health/live\r\n\r\n",
         "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-        "POST / HTTP/1.1\r\nhost: gate\r\ncontent-length: many\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: many\r\n\r\n",
     ] {
         check_bare(&house.ask(sent.as_bytes()).await, 400, "bad_request", None);
     }
@@ -182,7 +182,7 @@ async fn a_page_of_another_site_changes_nothing_here() {
     for (origin, status) in [
         ("http://elsewhere", 403),
         ("null", 403),
-        ("http://gate", 404),
+        ("http://localhost", 404),
     ] {
         let headers = format!("origin: {origin}\r\n");
         let reply = house

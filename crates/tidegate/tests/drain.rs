@@ -106,7 +106,7 @@ async fn a_connection_that_lies_idle_holds_nobody_up() {
     let silent = TcpStream::connect(program.addr).await.unwrap();
     let mut kept = Call::open(
         program.addr,
-        b"GET /health/live HTTP/1.1\r\nhost: gate\r\n\r\n",
+        b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n",
     )
     .await;
     kept.until("live").await;

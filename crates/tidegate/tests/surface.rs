@@ -436,7 +436,11 @@ async fn readiness_says_no_while_requests_are_let_out() {
         (ready.status, &ready.json()["status"]),
         (200, &json!("ready"))
     );
-    let mut late = Call::open(house.addr, b"GET /health/ready HTTP/1.1\r\nhost: gate\r\n").await;
+    let mut late = Call::open(
+        house.addr,
+        b"GET /health/ready HTTP/1.1\r\nhost: localhost\r\n",
+    )
+    .await;
     // Connections are accepted in order: after this answer the gateway has it.
     house.ask(&get("/health/live")).await;
     house.shutdown.begin();

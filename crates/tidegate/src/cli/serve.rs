@@ -10,7 +10,7 @@ use tidegate_engine::Engine;
 use super::signals::Signals;
 use super::{ConfigSource, Exit, runtime};
 use crate::config::Config;
-use crate::http::{AccessLog, Gate, GateSettings};
+use crate::http::{AccessLog, Gate, GateSettings, HostPolicy};
 use crate::server::{Server, Shutdown};
 use crate::{logging, wiring};
 
@@ -66,6 +66,7 @@ async fn serve(config: Config, engine: Engine) -> Exit {
         } else {
             AccessLog::Off
         },
+        hosts: HostPolicy::for_bind(config.server.bind, &config.server.hosts),
     };
     let gate = Arc::new(Gate::new(engine, settings));
     let server = match Server::bind(config.server.bind, gate).await {

@@ -67,6 +67,7 @@ pub(super) fn server(scalars: &Scalars) -> Server {
         deadline: scalars.millis("server.deadline_ms"),
         drain: scalars.millis("server.drain_ms"),
         allow_public: scalars.flag("server.allow_public"),
+        hosts: scalars.names("server.hosts"),
         max_body_bytes: scalars.integer("server.max_body_bytes"),
         stream_idle: scalars.millis("server.stream_idle_ms"),
         workers: (workers > 0).then_some(workers),

@@ -56,6 +56,8 @@ pub enum Kind {
     Chain,
     /// An integer of at least 1, or `unlimited`.
     Limit,
+    /// A list of host names, which may be empty.
+    Names,
 }
 
 /// What holds when a key is not set.
@@ -231,6 +233,12 @@ pub const KEYS: &[Key] = &[
         Kind::Flag,
         "false",
         "Allows addresses that other machines reach; whoever does can spend your money.",
+    ),
+    key(
+        "server.hosts",
+        Kind::Names,
+        "[]",
+        "Names that clients may reach tidegate by, besides those of the loopback interface; empty is only those on a loopback address, and any name elsewhere.",
     ),
     key(
         "server.max_body_bytes",

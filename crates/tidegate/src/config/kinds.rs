@@ -69,6 +69,7 @@ impl Kind {
             Self::Headers => "a table of header names to text".to_owned(),
             Self::Chain => "a list of \"provider/model\"".to_owned(),
             Self::Limit => "an integer of at least 1, or \"unlimited\"".to_owned(),
+            Self::Names => "a list of host names".to_owned(),
         }
     }
 
@@ -80,6 +81,7 @@ impl Kind {
                 text.replace('_', "").parse().ok().map(Raw::Integer)
             }
             Self::Share { .. } => text.parse().ok().map(Raw::Float),
+            Self::Names => Some(listed(text)),
             Self::Address | Self::Word { .. } | Self::Name | Self::Text => None,
             Self::Url | Self::Secret | Self::Headers | Self::Chain => None,
         };
@@ -101,6 +103,7 @@ impl Kind {
             Self::Secret => reference(raw),
             Self::Headers => headers(raw),
             Self::Chain => self.chain(raw),
+            Self::Names => self.names(raw),
             Self::Address => self.address(raw),
             Self::Word { allowed, later } => self.word(raw, allowed, later),
             Self::Name => self.text(raw, is_name),
@@ -162,6 +165,21 @@ impl Kind {
             .map(Value::Chain)
     }
 
+    fn names(&self, raw: &Raw) -> Result<Value, Fault> {
+        let Raw::List(items) = raw else {
+            return Err(self.mistyped(raw));
+        };
+        let name = |node: &Node| match &node.raw {
+            Raw::Text(text) if is_host(text) => Ok(text.to_ascii_lowercase()),
+            other => Err(Fault::new(format!(
+                "expected a host name or address without a port, found {}",
+                other.described()
+            ))),
+        };
+        let names = items.iter().map(name).collect::<Result<_, _>>()?;
+        Ok(Value::Names(names))
+    }
+
     fn address(&self, raw: &Raw) -> Result<Value, Fault> {
         let Raw::Text(text) = raw else {
             return Err(self.mistyped(raw));
@@ -216,6 +234,22 @@ fn is_name(text: &str) -> bool {
 
 fn is_plain(text: &str) -> bool {
     !text.is_empty() && !text.contains(char::is_control)
+}
+
+/// A list outside of TOML: items between commas; `[]` holds none.
+fn listed(text: &str) -> Raw {
+    let items = text.split(',').map(str::trim);
+    let node = |item: &str| Node {
+        raw: Raw::Text(item.to_owned()),
+        origin: Origin::Default,
+    };
+    let items = items.filter(|item| !matches!(*item, "" | "[]"));
+    Raw::List(items.map(node).collect())
+}
+
+fn is_host(text: &str) -> bool {
+    let bracketed = text.starts_with('[') && text.ends_with(']');
+    (bracketed || !text.contains(':')) && is_authority(text)
 }
 
 /// The text is never repeated: it may be the secret itself.

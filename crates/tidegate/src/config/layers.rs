@@ -169,6 +169,13 @@ impl Scalars {
         }
     }
 
+    pub(super) fn names(&self, path: &str) -> Vec<String> {
+        match &self.found(path).value {
+            Value::Names(names) => names.clone(),
+            other => mismatch(path, other),
+        }
+    }
+
     pub(super) fn word(&self, path: &str) -> &str {
         match &self.found(path).value {
             Value::Text(word) => word,

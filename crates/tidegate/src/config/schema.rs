@@ -93,6 +93,10 @@ fn kind_schema(kind: &Kind) -> Value {
             "uniqueItems": true,
             "items": { "type": "string", "pattern": "^[^/]+/." },
         }),
+        Kind::Names => json!({
+            "type": "array",
+            "items": { "type": "string", "pattern": "^([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])$" },
+        }),
         Kind::Limit => json!({
             "anyOf": [
                 { "type": "integer", "minimum": 1, "maximum": MAX_LIMIT },

@@ -86,6 +86,7 @@ fn another_value(key: &Key) -> String {
         Kind::Integer { .. } => (default.parse::<u64>().unwrap() + 1).to_string(),
         Kind::Share { .. } => "0.75".to_owned(),
         Kind::Address => "127.0.0.1:9999".to_owned(),
+        Kind::Names => "gate.example".to_owned(),
         Kind::Word { allowed, .. } => allowed
             .iter()
             .find(|word| **word != default)
@@ -98,6 +99,7 @@ fn another_value(key: &Key) -> String {
 fn toml_literal(key: &Key, text: &str) -> String {
     match key.kind {
         Kind::Address | Kind::Word { .. } => format!("\"{text}\""),
+        Kind::Names => format!("[\"{text}\"]"),
         _ => text.to_owned(),
     }
 }

@@ -37,6 +37,8 @@ pub struct Server {
     pub drain: Duration,
     /// Whether `bind` may be reachable from other machines.
     pub allow_public: bool,
+    /// Names that clients may reach the gate by, in lower case.
+    pub hosts: Vec<String>,
     /// Largest request body.
     pub max_body_bytes: usize,
     /// Longest silence inside a streamed answer.

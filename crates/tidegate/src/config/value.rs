@@ -20,6 +20,8 @@ pub(super) enum Value {
     Chain(Vec<Item>),
     /// `None` is unlimited.
     Limit(Option<u64>),
+    /// Host names in lower case.
+    Names(Vec<String>),
 }
 
 /// One text of a list or table, with its own place.
@@ -59,6 +61,10 @@ impl Value {
             }
             Self::Limit(Some(limit)) => limit.to_string(),
             Self::Limit(None) => quoted("unlimited"),
+            Self::Names(names) => {
+                let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+                format!("[{}]", names.join(", "))
+            }
         }
     }
 }

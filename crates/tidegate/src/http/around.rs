@@ -15,6 +15,7 @@ use http_body::Frame;
 use tidegate_engine::{AnswerHead, Trail};
 
 use super::error::{ApiError, ErrorCode};
+use super::framing::Framing;
 use super::maxima::check_head;
 use super::sse::{Ending, StreamEnd};
 use super::visit::Under;
@@ -27,7 +28,7 @@ const MOST_ID_BYTES: usize = 128;
 /// Wraps a handler.
 pub(super) async fn around(
     State(gate): State<Arc<Gate>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let id = request_id(request.headers().get(&REQUEST_ID));
@@ -47,10 +48,13 @@ pub(super) async fn around(
     };
     exchange.access_log = live.settings.access_log;
     let trail = Trail::default();
+    let (framing, mut request) = Framing::watch(request);
+    let checked = check_head(&request, &live.settings.hosts);
     request.extensions_mut().insert(Under { live, trail });
-    let mut response = match check_head(&request) {
+    let mut response = match checked {
         Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+        // Dropped before the answer is settled: nobody has read its body.
+        Err(error) => refused(request, error),
     };
     if let Some(error) = response.extensions_mut().remove::<ApiError>()
         && let Some(route) = &exchange.route
@@ -58,6 +62,7 @@ pub(super) async fn around(
     {
         *response.body_mut() = Body::from(error.to_anthropic_json(id.to_str().ok()));
     }
+    framing.settle(&mut response).await;
     response.headers_mut().insert(REQUEST_ID, id);
     exchange.status = response.status().as_u16();
     exchange.head = response.extensions_mut().remove::<AnswerHead>();
@@ -77,6 +82,11 @@ pub(super) async fn around(
 /// Paths whose callers speak Anthropic's dialect.
 fn is_anthropic(route: &str) -> bool {
     route.starts_with("/v1/messages")
+}
+
+/// Refuses a request without a look at its body.
+fn refused(_request: Request, error: ApiError) -> Response {
+    error.into_response()
 }
 
 /// What is noted for a request whose client left before the answer began; the

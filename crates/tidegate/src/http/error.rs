@@ -87,6 +87,17 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "foreign_origin", INVALID, message).about("origin")
     }
 
+    /// 403.
+    pub(super) fn foreign_host() -> Self {
+        let message = "the host header names neither this machine nor one of server.hosts";
+        Self::new(StatusCode::FORBIDDEN, "foreign_host", INVALID, message).about("host")
+    }
+
+    /// 400.
+    pub(super) fn bad_host(message: &str) -> Self {
+        Self::invalid("invalid_host", message).about("host")
+    }
+
     /// 431.
     pub(super) fn head_too_large() -> Self {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;

@@ -11,7 +11,7 @@ use super::keyring::KeyRing;
 /// One revision at work. A request keeps the one that it came under until its
 /// answer has ended.
 #[derive(Debug)]
-pub struct Live {
+pub(crate) struct Live {
     /// The request paths.
     pub(crate) engine: Engine,
     /// Settings of the HTTP edge.

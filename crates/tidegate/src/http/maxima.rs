@@ -6,6 +6,8 @@ use axum::http::Method;
 use axum::http::header::{HOST, ORIGIN};
 
 use super::error::ApiError;
+use super::framing::check_framing;
+use super::host::{HostPolicy, check_host};
 use tidegate_engine::{ChatRequest, EmbedRequest, RawObject};
 
 /// Headers of a request.
@@ -135,13 +137,15 @@ fn refuse(raw: &RawObject) -> Result<(), ApiError> {
 
 /// Checks the head of a request. The server's own bound is a buffer's and
 /// lets a little more through.
-pub(super) fn check_head(head: &Request) -> Result<(), ApiError> {
+pub(super) fn check_head(head: &Request, hosts: &HostPolicy) -> Result<(), ApiError> {
     let headers = head.headers().iter();
     let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + 4);
     let bytes = headers.sum::<usize>() + head.uri().path().len();
     if bytes > MOST_HEADER_BYTES {
         return Err(ApiError::head_too_large());
     }
+    check_framing(head)?;
+    check_host(head, hosts)?;
     check_origin(head)
 }
 

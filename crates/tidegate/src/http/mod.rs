@@ -5,8 +5,10 @@ mod body;
 mod chat;
 mod embeddings;
 mod error;
+mod framing;
 mod health;
 mod home;
+mod host;
 mod keyring;
 mod limits;
 mod live;
@@ -32,6 +34,7 @@ use live::{Current, Live};
 
 pub(crate) use around::new_request_id;
 pub(crate) use error::bare_error;
+pub use host::HostPolicy;
 pub use keyring::KeyRing;
 pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
@@ -55,6 +58,8 @@ pub struct GateSettings {
     pub max_body_bytes: usize,
     /// Whether every request is logged.
     pub access_log: AccessLog,
+    /// Which names the gate answers to.
+    pub hosts: HostPolicy,
 }
 
 /// Whether every request is logged.
@@ -72,6 +77,7 @@ impl Default for GateSettings {
             deadline: Duration::from_secs(60),
             max_body_bytes: 10 << 20,
             access_log: AccessLog::Off,
+            hosts: HostPolicy::default(),
         }
     }
 }

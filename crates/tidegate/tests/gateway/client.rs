@@ -29,7 +29,7 @@ pub(crate) struct Call {
 pub(crate) fn request(head: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let mut raw = format!(
-        "{head} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+        "{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
     )
     .into_bytes();
     raw.extend_from_slice(body);

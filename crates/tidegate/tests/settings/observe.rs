@@ -84,6 +84,15 @@ pub(crate) fn outcome_of_two_kilobytes(trial: Trial) -> Observed {
     .boxed()
 }
 
+/// How a request ends that calls the gate by a name of its own.
+pub(crate) fn outcome_under_another_name(trial: Trial) -> Observed {
+    async move {
+        let named = b"GET /health/live HTTP/1.1\r\nhost: gate.example\r\nconnection: close\r\n\r\n";
+        shown(&ask(trial.addr(), named).await)
+    }
+    .boxed()
+}
+
 /// How a request for 2000 tokens ends.
 pub(crate) fn outcome_of_many_tokens(trial: Trial) -> Observed {
     async move {

@@ -52,8 +52,10 @@ fn server_rows() -> Vec<Row> {
     ];
     let drain = [("0", "cut"), ("5000", "answered")];
     let idle = [("50", "upstream_timed_out"), ("5000", "[DONE]")];
+    let hosts = [("[]", "403 foreign_host"), ("[\"gate.example\"]", "200")];
     vec![
         row("server.bind", bind, see::address),
+        row("server.hosts", hosts, see::outcome_under_another_name),
         row(
             "server.deadline_ms",
             [("100", "504 deadline_exceeded"), ("9000", "200")],

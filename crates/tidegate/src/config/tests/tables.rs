@@ -416,3 +416,22 @@ fn headers_have_valid_names_that_nobody_else_sets() {
         );
     }
 }
+
+#[test]
+fn hosts_are_names_or_addresses_without_a_port() {
+    for wrong in ["\"a:80\"", "\"\"", "\"*\"", "\"::1\"", "\"a b\"", "1"] {
+        let file = format!("[server]\nhosts = [\"gate.example\", {wrong}]\n");
+        let problems = World::file(&file).problems();
+        assert!(
+            problems.starts_with("tidegate.toml:2:9: server.hosts: expected a host name"),
+            "{wrong}: {problems}"
+        );
+    }
+    let world = World::file("[server]\nhosts = [\"Gate.Example\", \"[::1]\", \"10.0.0.1\"]\n");
+    let hosts = world.config().server.hosts;
+    assert_eq!(hosts, ["gate.example", "[::1]", "10.0.0.1"]);
+    let world = world.env("TIDEGATE__SERVER__HOSTS", "one.example, two.example");
+    assert_eq!(world.config().server.hosts, ["one.example", "two.example"]);
+    let world = world.flag("server.hosts", "[]");
+    assert!(world.config().server.hosts.is_empty());
+}
