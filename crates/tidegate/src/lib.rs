@@ -8,5 +8,5 @@ mod metrics;
 mod server;
 mod wiring;
 
-pub use http::{AccessLog, Gate, GateSettings, app, openapi_json};
+pub use http::{AccessLog, Gate, GateSettings, KeyRing, Pass, Role, app, openapi_json};
 pub use server::{Server, Shutdown};

@@ -93,6 +93,11 @@ fn kind_schema(kind: &Kind) -> Value {
             "uniqueItems": true,
             "items": { "type": "string", "pattern": "^[^/]+/." },
         }),
+        Kind::Time => json!({
+            "type": "string",
+            "format": "date-time",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+        }),
         Kind::Limit => json!({
             "anyOf": [
                 { "type": "integer", "minimum": 1, "maximum": MAX_LIMIT },
