@@ -9,5 +9,7 @@ mod scan_report;
 mod server;
 mod wiring;
 
-pub use http::{AccessLog, Gate, GateSettings, HostPolicy, app, openapi_json};
+pub use http::{
+    AccessLog, Gate, GateSettings, HostPolicy, KeyRing, Pass, Role, app, openapi_json,
+};
 pub use server::{Server, Shutdown};

@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     upstream_seconds: Family<ModelLabels, Histogram, fn() -> Histogram>,
     wait_seconds: Histogram,
     cache: Family<CacheLabels, Counter>,
+    denied: Family<DeniedLabels, Counter>,
     active: Gauge,
 }
 
@@ -51,6 +52,11 @@ struct ModelLabels {
 struct CacheLabels {
     cache: &'static str,
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
+struct DeniedLabels {
+    reason: &'static str,
 }
 
 /// What is asked of a model, in OpenTelemetry's words.
@@ -94,6 +100,7 @@ impl Default for Metrics {
             upstream_seconds: Family::new_with_constructor(histogram),
             wait_seconds: seconds(),
             cache: Family::default(),
+            denied: Family::default(),
             active: Gauge::default(),
         };
         metrics.register();
@@ -144,6 +151,11 @@ impl Metrics {
             self.cache.clone(),
         );
         registry.register(
+            "tidegate_denied",
+            "Requests that were not let in, by reason",
+            self.denied.clone(),
+        );
+        registry.register(
             "tidegate_active_requests",
             "Requests under way",
             self.active.clone(),
@@ -154,6 +166,11 @@ impl Metrics {
     pub(crate) fn active(&self) -> Active {
         self.active.inc();
         Active(self.active.clone())
+    }
+
+    /// Notes a request that was not let in.
+    pub(crate) fn denied(&self, reason: &'static str) {
+        self.denied.get_or_create(&DeniedLabels { reason }).inc();
     }
 
     /// Notes a finished request.
@@ -339,12 +356,13 @@ mod tests {
     use super::*;
 
     /// Renaming one breaks somebody's dashboard.
-    const NAMES: [&str; 16] = [
+    const NAMES: [&str; 17] = [
         "gen_ai_client_operation_duration_seconds",
         "tidegate_active_requests",
         "tidegate_breaker_state",
         "tidegate_cache_bytes",
         "tidegate_cache_requests",
+        "tidegate_denied",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_limiter_headroom_ratio",
@@ -400,6 +418,7 @@ mod tests {
         };
         let metrics = Metrics::default();
         metrics.request("/v1/models", 200, Duration::ZERO);
+        metrics.denied("missing");
         metrics.answered(Operation::Chat, &head(), Duration::ZERO);
         let text = metrics.render(&health);
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));

@@ -1,4 +1,6 @@
-//! From the checked configuration to the engine's own.
+//! From the checked configuration to what is built from it.
+
+mod keys;
 
 #[cfg(feature = "bedrock")]
 use tidegate_engine::BedrockConfig;
@@ -9,6 +11,8 @@ use tidegate_engine::{
 };
 
 use crate::config::{self, Config};
+
+pub(crate) use keys::key_ring;
 
 /// What the engine is assembled from.
 pub(crate) fn engine_config(config: &Config) -> EngineConfig {

@@ -184,6 +184,7 @@ async fn the_schema_knows_every_setting() {
         tidegate::config::KEYS,
         tidegate::config::MODEL_KEYS,
         tidegate::config::PROVIDER_KEYS,
+        tidegate::config::CLIENT_KEYS,
     ];
     for key in keys.into_iter().flatten() {
         assert!(

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod gateway;
+#[path = "settings/key_rows.rs"]
+mod key_rows;
 #[path = "settings/observe.rs"]
 mod observe;
 #[path = "settings/resilience_rows.rs"]
@@ -18,19 +20,24 @@ use std::sync::Mutex;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use tidegate::config::{KEYS, MODEL_KEYS, PROVIDER_KEYS};
+use tidegate::config::{CLIENT_KEYS, KEYS, MODEL_KEYS, PROVIDER_KEYS};
 
+use key_rows::key_rows;
 use resilience_rows::resilience_rows;
 use rows::rows;
 use trial::{Row, Trial};
 
 fn all() -> impl Iterator<Item = Row> {
-    rows().into_iter().chain(resilience_rows())
+    rows()
+        .into_iter()
+        .chain(resilience_rows())
+        .chain(key_rows())
 }
 
 #[test]
 fn every_setting_has_a_row_and_every_row_a_setting() {
-    let settings = [KEYS, PROVIDER_KEYS, MODEL_KEYS].into_iter().flatten();
+    let tables = [KEYS, PROVIDER_KEYS, MODEL_KEYS, CLIENT_KEYS];
+    let settings = tables.into_iter().flatten();
     let settings: BTreeSet<&str> = settings.map(|key| key.path).collect();
     let rows: BTreeSet<&str> = all().map(|row| row.key).collect();
     assert_eq!(rows, settings);

@@ -1,14 +1,15 @@
 //! `tidegate doctor`: what works, what does not, and why.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use tidegate_engine::Engine;
 
 use super::{ConfigSource, Exit, runtime};
-use crate::config::Config;
+use crate::config::{ClientKey, Config, Role};
 use crate::wiring;
 
 /// Arguments of `doctor`.
@@ -44,6 +45,7 @@ pub(super) fn run(args: &DoctorArgs) -> Exit {
         "state: memory of this process, lost when it ends; limits hold for this process alone",
     );
     describe_server(config.server.bind);
+    describe_keys(&config.keys, SystemTime::now());
     for name in &config.unsupported_env {
         row(
             "warn",
@@ -61,6 +63,30 @@ fn describe_server(bind: SocketAddr) {
             &format!("something answers at http://{bind} with {status}"),
         ),
         None => row("ok", &format!("http://{bind} is free to listen on")),
+    }
+}
+
+fn describe_keys(keys: &[ClientKey], now: SystemTime) {
+    if keys.is_empty() {
+        return row(
+            "ok",
+            "no keys: whoever reaches the address may do everything",
+        );
+    }
+    let tenants: BTreeSet<&str> = keys.iter().map(|key| key.tenant.as_str()).collect();
+    let (keys_in_all, tenants) = (keys.len(), tenants.len());
+    row("ok", &format!("keys: {keys_in_all}, of {tenants} tenants"));
+    let expired = |key: &&ClientKey| key.expires_at.is_some_and(|end| end <= now);
+    for key in keys.iter().filter(expired) {
+        row(
+            "warn",
+            &format!("a key of tenant {} has expired", key.tenant),
+        );
+    }
+    let mut valid = keys.iter().filter(|key| !expired(key));
+    if !valid.any(|key| key.role == Role::Admin) {
+        let text = "no valid key has the role admin: nobody can read /metrics and /v1/stats, or reset a breaker";
+        row("warn", text);
     }
 }
 

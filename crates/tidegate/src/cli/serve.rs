@@ -68,7 +68,7 @@ async fn serve(config: Config, engine: Engine) -> Exit {
         },
         hosts: HostPolicy::for_bind(config.server.bind, &config.server.hosts),
     };
-    let gate = Arc::new(Gate::new(engine, settings));
+    let gate = Arc::new(Gate::with_keys(engine, settings, wiring::key_ring(&config)));
     let server = match Server::bind(config.server.bind, gate).await {
         Ok(server) => server,
         Err(error) => {
@@ -135,8 +135,18 @@ fn greet(config: &Config, addr: SocketAddr) {
              documents; set OPENAI_API_KEY or OPENAI_BASE_URL, or write a tidegate.toml"
         );
     }
+    let key = if config.keys.is_empty() {
+        tracing::info!("no keys are configured: whoever reaches the address may do everything");
+        ""
+    } else {
+        tracing::info!(
+            keys = config.keys.len(),
+            "callers need one of the configured keys"
+        );
+        " -H \"authorization: Bearer $KEY\""
+    };
     eprintln!(
-        "\nTry it:\n  curl http://{addr}/v1/chat/completions -H 'content-type: application/json' \\\n    \
+        "\nTry it:\n  curl http://{addr}/v1/chat/completions{key} -H 'content-type: application/json' \\\n    \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \
          \"When does the breaker open?\"}}]}}'\n"
     );

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use super::layers::Scalars;
+use super::layers::{Layers, Scalars};
 use super::problems::{Fault, Report};
 use super::typed::{Backoff, Breaker, Cache, Guard, Level, Log, LogFormat, Resilience, Server};
 
 /// Checks settings that limit each other.
-pub(super) fn check_together(scalars: &Scalars, report: &mut Report) {
+pub(super) fn check_together(layers: &Layers, report: &mut Report) {
+    let scalars = &layers.scalars;
     check_order(
         scalars,
         ["resilience.cooldown_ms", "resilience.max_cooldown_ms"],
@@ -19,7 +20,7 @@ pub(super) fn check_together(scalars: &Scalars, report: &mut Report) {
         ["resilience.backoff_ms.base", "resilience.backoff_ms.max"],
         report,
     );
-    check_public(scalars, report);
+    check_public(layers, report);
 }
 
 /// Blames the setting of the stronger layer, which was written last.
@@ -40,8 +41,13 @@ fn check_order(scalars: &Scalars, [low, high]: [&str; 2], report: &mut Report) {
     }
 }
 
-/// This version has no client keys, so an open address is open to everyone.
-fn check_public(scalars: &Scalars, report: &mut Report) {
+/// Without keys an open address is open to everyone.
+fn check_public(layers: &Layers, report: &mut Report) {
+    let scalars = &layers.scalars;
+    // Keys with a problem are meant to be there.
+    if !layers.keys.is_empty() || report.concerns("keys") {
+        return;
+    }
     let bind = scalars.address("server.bind");
     let local = bind.ip().to_canonical().is_loopback();
     if local || scalars.flag("server.allow_public") || report.concerns("server.allow_public") {
@@ -50,7 +56,7 @@ fn check_public(scalars: &Scalars, report: &mut Report) {
     let fault = Fault::new(format!(
         "{bind} can be reached from other machines without a key"
     ));
-    let help = "use a loopback address, or set server.allow_public = true \
+    let help = "use a loopback address, add [[keys]], or set server.allow_public = true \
                 if something in front of tidegate checks who calls";
     report.add(
         &scalars.found("server.bind").origin,

@@ -75,7 +75,7 @@ impl<'a> Places<'a> {
             // A float too long for `f64` reads as not-a-number, which no range holds.
             DeValue::Float(float) => Raw::Float(float.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::String(text) => Raw::Text(text.to_string()),
-            DeValue::Datetime(_) => Raw::Date,
+            DeValue::Datetime(date) => Raw::Date(date.to_string()),
             DeValue::Array(list) => Raw::List(list.iter().map(|item| self.node(item)).collect()),
             DeValue::Table(table) => Raw::Table(self.entries(table)),
         };

@@ -1,6 +1,7 @@
 //! The table of all settings: the one place where a key, its kind, its default
 //! and its meaning are written down.
 
+use super::client_keys::CLIENT_KEYS;
 use super::typed::{Level, LogFormat, ProviderKind};
 
 /// One setting.
@@ -58,6 +59,8 @@ pub enum Kind {
     Limit,
     /// A list of host names, which may be empty.
     Names,
+    /// A time in UTC, to the second.
+    Time,
 }
 
 /// What holds when a key is not set.
@@ -89,7 +92,7 @@ impl Key {
 
 /// The key at `path`, which may be in any table.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
-    let all = [KEYS, PROVIDER_KEYS, MODEL_KEYS];
+    let all = [KEYS, PROVIDER_KEYS, MODEL_KEYS, CLIENT_KEYS];
     all.into_iter().flatten().find(|key| key.path == path)
 }
 
@@ -123,11 +126,20 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
         "What clients ask for, and which entries serve it, first choice first.\n\
          May be left out when there is exactly one provider.",
     ),
+    (
+        "keys",
+        "Who may come in, and how much each tenant may use. Without any, everybody who\n\
+         reaches the address may do everything. One tenant may have several keys, which\n\
+         share its limits: that is how a key is replaced without a gap.",
+    ),
 ];
 
 /// The array tables among [`SECTIONS`].
-pub(super) const ARRAY_TABLES: &[(&str, &[Key])] =
-    &[("providers", PROVIDER_KEYS), ("models", MODEL_KEYS)];
+pub(super) const ARRAY_TABLES: &[(&str, &[Key])] = &[
+    ("providers", PROVIDER_KEYS),
+    ("models", MODEL_KEYS),
+    ("keys", CLIENT_KEYS),
+];
 
 /// Sections that later versions know.
 pub(super) const LATER_SECTIONS: &[&str] = &[
@@ -141,7 +153,6 @@ pub(super) const LATER_SECTIONS: &[&str] = &[
     "fulfill",
     "roots",
     "schedules",
-    "keys",
 ];
 
 /// Keys of present sections that later versions know.
@@ -166,7 +177,12 @@ const GIB: u64 = 1 << 30;
 /// Largest rate or concurrency; far above any provider's, far below overflow.
 pub(super) const MAX_LIMIT: u64 = 1_000_000_000_000;
 
-const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+pub(super) const fn key(
+    path: &'static str,
+    kind: Kind,
+    default: &'static str,
+    doc: &'static str,
+) -> Key {
     Key {
         path,
         kind,
@@ -175,7 +191,12 @@ const fn key(path: &'static str, kind: Kind, default: &'static str, doc: &'stati
     }
 }
 
-const fn required(path: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn required(
+    path: &'static str,
+    kind: Kind,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
     Key {
         path,
         kind,
@@ -184,7 +205,12 @@ const fn required(path: &'static str, kind: Kind, example: &'static str, doc: &'
     }
 }
 
-const fn optional(path: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn optional(
+    path: &'static str,
+    kind: Kind,
+    example: &'static str,
+    doc: &'static str,
+) -> Key {
     Key {
         path,
         kind,
@@ -197,7 +223,7 @@ const fn integer(min: u64, max: u64) -> Kind {
     Kind::Integer { min, max }
 }
 
-const fn word(allowed: &'static [&'static str]) -> Kind {
+pub(super) const fn word(allowed: &'static [&'static str]) -> Kind {
     Kind::Word {
         allowed,
         later: &[],
@@ -208,7 +234,7 @@ const fn word(allowed: &'static [&'static str]) -> Kind {
 pub(crate) const GUARD_POLICIES: &[&str] = &["monitor", "default", "strict"];
 const SHARE: Kind = Kind::Share { min: 0.0 };
 
-/// All settings outside `[[providers]]` and `[[models]]`.
+/// All settings outside array tables.
 pub const KEYS: &[Key] = &[
     key(
         "server.bind",
@@ -232,7 +258,7 @@ pub const KEYS: &[Key] = &[
         "server.allow_public",
         Kind::Flag,
         "false",
-        "Allows addresses that other machines reach; whoever does can spend your money.",
+        "Allows addresses that other machines reach without any [[keys]]; whoever does can spend your money.",
     ),
     key(
         "server.hosts",

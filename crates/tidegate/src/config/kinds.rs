@@ -6,6 +6,7 @@ use super::keys::{Fallback, Key, Kind, MAX_LIMIT};
 use super::node::{Node, Origin, Raw};
 use super::problems::{Fault, closest};
 use super::secret::Reference;
+use super::time::parse_utc;
 use super::value::{Found, Item, Value};
 
 /// The word for a budget without an end.
@@ -70,6 +71,7 @@ impl Kind {
             Self::Chain => "a list of \"provider/model\"".to_owned(),
             Self::Limit => "an integer of at least 1, or \"unlimited\"".to_owned(),
             Self::Names => "a list of host names".to_owned(),
+            Self::Time => "a time in UTC such as \"2027-01-31T00:00:00Z\"".to_owned(),
         }
     }
 
@@ -83,7 +85,7 @@ impl Kind {
             Self::Share { .. } => text.parse().ok().map(Raw::Float),
             Self::Names => Some(listed(text)),
             Self::Address | Self::Word { .. } | Self::Name | Self::Text => None,
-            Self::Url | Self::Secret | Self::Headers | Self::Chain => None,
+            Self::Url | Self::Secret | Self::Headers | Self::Chain | Self::Time => None,
         };
         typed.unwrap_or_else(|| Raw::Text(text.to_owned()))
     }
@@ -100,6 +102,7 @@ impl Kind {
             },
             Self::Share { min } => self.share(raw, *min),
             Self::Limit => self.limit(raw),
+            Self::Time => self.time(raw),
             Self::Secret => reference(raw),
             Self::Headers => headers(raw),
             Self::Chain => self.chain(raw),
@@ -140,6 +143,19 @@ impl Kind {
         match raw {
             Raw::Integer(given) => in_range(*given, 1, MAX_LIMIT).map(Some).map(Value::Limit),
             Raw::Text(text) if text == UNLIMITED => Ok(Value::Limit(None)),
+            other => Err(self.mistyped(other)),
+        }
+    }
+
+    fn time(&self, raw: &Raw) -> Result<Value, Fault> {
+        match raw {
+            Raw::Text(text) | Raw::Date(text) => match parse_utc(text) {
+                Some(at) => Ok(Value::Time {
+                    text: text.clone(),
+                    at,
+                }),
+                None => Err(self.mistyped(raw)),
+            },
             other => Err(self.mistyped(other)),
         }
     }

@@ -17,6 +17,7 @@ pub(super) struct Layers {
     pub(super) scalars: Scalars,
     pub(super) providers: Vec<Row>,
     pub(super) models: Vec<Row>,
+    pub(super) keys: Vec<Row>,
 }
 
 impl Layers {
@@ -27,6 +28,7 @@ impl Layers {
             scalars,
             providers: Vec::new(),
             models: Vec::new(),
+            keys: Vec::new(),
         };
         if let Some((name, text)) = &sources.file {
             let entries = file::read(name, text, report);
@@ -52,6 +54,7 @@ impl Layers {
             .providers
             .iter()
             .chain(&self.models)
+            .chain(&self.keys)
             .flat_map(Row::settings);
         KEYS.iter().map(scalar).chain(rows).collect()
     }
@@ -73,6 +76,7 @@ impl Layers {
             let rows = rows::read(section, &entry.value, keys, report);
             match *section {
                 "providers" => self.providers = rows,
+                "keys" => self.keys = rows,
                 _ => self.models = rows,
             }
         } else if SECTIONS.iter().any(|(known, _)| *known == path) {

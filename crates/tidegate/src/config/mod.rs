@@ -2,13 +2,14 @@
 //! flags, turned into one typed [`Config`] in one step.
 //!
 //! Everything a user can learn about a setting comes from one table,
-//! [`KEYS`] and its companions for `[[providers]]` and `[[models]]`: the
+//! [`KEYS`] and its companions for the array tables: the
 //! checks, the environment variable, the default file, the JSON Schema and the
 //! reference. The module opens no file and reads no environment itself; the
 //! caller hands in [`Sources`], so tests need neither.
 
 mod automatic;
 mod build;
+mod client_keys;
 mod env;
 mod file;
 mod keys;
@@ -22,6 +23,7 @@ mod render;
 mod rows;
 mod schema;
 mod secret;
+mod time;
 mod typed;
 mod unknown;
 mod value;
@@ -29,6 +31,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use client_keys::CLIENT_KEYS;
 pub use env::env_name;
 pub use keys::{Fallback, KEYS, Key, Kind, MODEL_KEYS, PROVIDER_KEYS};
 pub use problems::{Problem, Problems};
@@ -36,8 +39,8 @@ pub use render::{default_toml, reference_markdown};
 pub use schema::schema_json;
 pub use secret::Secret;
 pub use typed::{
-    Anthropic, Backoff, Bedrock, Breaker, Cache, ChainEntry, Config, Guard, Header, Level, Limits,
-    Log, LogFormat, Model, OpenAi, Provider, ProviderKind, Resilience, Server,
+    Anthropic, Backoff, Bedrock, Breaker, Cache, ChainEntry, ClientKey, Config, Guard, Header,
+    Level, Limits, Log, LogFormat, Model, OpenAi, Provider, ProviderKind, Resilience, Role, Server,
 };
 
 use layers::Layers;
@@ -86,9 +89,10 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
     let mut report = Report::default();
     let mut layers = Layers::read(sources, &mut report);
     automatic::complete(&mut layers, sources, &mut report);
-    build::check_together(&layers.scalars, &mut report);
+    build::check_together(&layers, &mut report);
     let providers = providers::build(&layers.providers, sources, &mut report);
     let models = models::build(&layers, &mut report);
+    let keys = client_keys::build(&layers.keys, sources, &mut report);
     report.into_result()?;
     let config = Config {
         server: build::server(&layers.scalars),
@@ -98,6 +102,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
         resilience: build::resilience(&layers.scalars),
         providers,
         models,
+        keys,
         unsupported_env: env::unsupported(&sources.env_names),
     };
     Ok(Loaded {

@@ -60,7 +60,8 @@ pub(super) enum Raw {
     Integer(i128),
     Float(f64),
     Text(String),
-    Date,
+    /// As TOML writes it, which may lack the date, the time or the offset.
+    Date(String),
     List(Vec<Node>),
     Table(Vec<Entry>),
 }
@@ -82,7 +83,7 @@ impl Raw {
             Self::Integer(integer) => integer.to_string(),
             Self::Float(float) => float.to_string(),
             Self::Text(text) => quoted(&shortened(text)),
-            Self::Date | Self::List(_) | Self::Table(_) => self.type_name().to_owned(),
+            Self::Date(_) | Self::List(_) | Self::Table(_) => self.type_name().to_owned(),
         }
     }
 
@@ -93,7 +94,7 @@ impl Raw {
             Self::Integer(_) => "an integer",
             Self::Float(_) => "a float",
             Self::Text(_) => "text",
-            Self::Date => "a date",
+            Self::Date(_) => "a date",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
         }

@@ -205,7 +205,8 @@ fn header_value(item: &Item, sources: &Sources<'_>) -> Result<Secret, Fault> {
     Ok(Secret::new(item.text.as_str()))
 }
 
-fn unusable(error: &SecretError) -> Fault {
+/// What to say to a secret that cannot be had.
+pub(super) fn unusable(error: &SecretError) -> Fault {
     let help = match error {
         SecretError::Unset(name) => format!("set {name}, or remove the line that names it"),
         SecretError::Unreadable { .. } => "check the path and who may read it".to_owned(),

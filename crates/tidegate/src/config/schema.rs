@@ -97,6 +97,11 @@ fn kind_schema(kind: &Kind) -> Value {
             "type": "array",
             "items": { "type": "string", "pattern": "^([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])$" },
         }),
+        Kind::Time => json!({
+            "type": "string",
+            "format": "date-time",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+        }),
         Kind::Limit => json!({
             "anyOf": [
                 { "type": "integer", "minimum": 1, "maximum": MAX_LIMIT },

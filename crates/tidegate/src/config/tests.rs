@@ -249,9 +249,15 @@ fn the_examples_in_the_default_file_load_once_uncommented() {
         .filter(is_toml)
         .map(|line| format!("{}\n", &line[2..]))
         .collect();
-    let config = World::file(&text).env("LOCAL_KEY", "k").config();
+    let world = World::file(&text)
+        .env("LOCAL_KEY", "k")
+        .env("TEAM_A_KEY", &"k".repeat(16));
+    let config = world.config();
     assert_eq!(config.providers.len(), 1, "{text}");
-    for key in PROVIDER_KEYS.iter().chain(MODEL_KEYS) {
+    for key in [PROVIDER_KEYS, MODEL_KEYS, CLIENT_KEYS]
+        .into_iter()
+        .flatten()
+    {
         assert!(text.contains(&format!("{} = ", key.name())), "{}", key.path);
     }
 }
@@ -461,4 +467,5 @@ fn variables_without_effect_are_listed() {
 }
 
 mod arbitrary;
+mod client_keys;
 mod tables;

@@ -1,7 +1,7 @@
 //! The typed configuration that the rest of the program reads.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::secret::Secret;
 
@@ -22,6 +22,9 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// Never empty; names are unique and every entry's provider exists.
     pub models: Vec<Model>,
+    /// Empty: everybody who reaches the address may do everything. Else no
+    /// secret is in here twice, and all keys of a tenant have the same limits.
+    pub keys: Vec<ClientKey>,
     /// Environment variables that are set but mean nothing to this version.
     pub unsupported_env: Vec<String>,
 }
@@ -231,7 +234,22 @@ pub struct ChainEntry {
     pub limits: Limits,
 }
 
-/// Budget of one entry; `None` is unlimited.
+/// One `[[keys]]` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientKey {
+    /// Who has it.
+    pub tenant: String,
+    /// What is presented.
+    pub key: Secret,
+    /// What it opens.
+    pub role: Role,
+    /// From then on it opens nothing; `None` is never.
+    pub expires_at: Option<SystemTime>,
+    /// Budget of the tenant; the same in all its keys.
+    pub limits: Limits,
+}
+
+/// Budget of a chain entry or of a tenant; `None` is unlimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Requests per minute.
@@ -282,6 +300,16 @@ words! {
         Debug = "debug",
         /// And every step.
         Trace = "trace",
+    }
+}
+
+words! {
+    /// What a client key opens.
+    Role {
+        /// What concerns its own tenant.
+        User = "user",
+        /// And what concerns all tenants.
+        Admin = "admin",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Checked values, between what was written and the typed configuration.
 
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use super::node::{Origin, quoted};
 use super::secret::HIDDEN;
@@ -22,6 +23,10 @@ pub(super) enum Value {
     Limit(Option<u64>),
     /// Host names in lower case.
     Names(Vec<String>),
+    Time {
+        text: String,
+        at: SystemTime,
+    },
 }
 
 /// One text of a list or table, with its own place.
@@ -53,7 +58,7 @@ impl Value {
             Self::Integer(integer) => integer.to_string(),
             Self::Share(share) => format!("{share:?}"),
             Self::Address(address) => quoted(&address.to_string()),
-            Self::Text(text) => quoted(text),
+            Self::Text(text) | Self::Time { text, .. } => quoted(text),
             Self::Secret(_) | Self::Headers(_) => HIDDEN.to_owned(),
             Self::Chain(chain) => {
                 let entries: Vec<_> = chain.iter().map(|entry| quoted(&entry.text)).collect();

@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::keyring::Denied;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any};
 use serde::Serialize;
 use tidegate_engine::{EngineError, ErrorBody, RequestError, Unavailability};
 
@@ -246,6 +247,9 @@ impl IntoResponse for ApiError {
             headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1_000)));
             headers.insert(RETRY_AFTER_MS, HeaderValue::from(ms));
         }
+        if self.status == StatusCode::UNAUTHORIZED && self.source == Source::Gateway {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.retry == Retry::Spent {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
@@ -421,8 +425,23 @@ pub(super) async fn not_found() -> ApiError {
     )
 }
 
-/// For paths that exist with another method.
-pub(super) async fn method_not_allowed() -> ApiError {
+/// For a path that exists, and a method that is none of its own. The allow
+/// header is made here, not by the router: the router's own is put on whatever
+/// stands in front of this as well, so on a 401.
+pub(super) fn other_methods<S>(methods: impl Iterator<Item = &'static str>) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let mut allowed: Vec<String> = methods.map(str::to_uppercase).collect();
+    if allowed.iter().any(|method| method == "GET") {
+        allowed.push("HEAD".to_owned());
+    }
+    let allowed = HeaderValue::from_str(&allowed.join(","))
+        .expect("the table of routes names methods of HTTP");
+    any(async move || ([(ALLOW, allowed)], method_not_allowed()))
+}
+
+fn method_not_allowed() -> ApiError {
     let message = "this path does not allow the method; the allow header lists those that it does";
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,

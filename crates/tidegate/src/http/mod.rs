@@ -21,21 +21,25 @@ mod sse;
 mod stats;
 mod visit;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::routing::MethodRouter;
 use tidegate_engine::Engine;
 
 use crate::metrics::Metrics;
 use live::{Current, Live};
+use routes::Route;
+use visit::Door;
 
 pub(crate) use around::new_request_id;
 pub(crate) use error::bare_error;
 pub use host::HostPolicy;
-pub use keyring::KeyRing;
+pub use keyring::{KeyRing, Pass, Role};
 pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
 
@@ -106,14 +110,31 @@ impl Gate {
 
 /// The whole HTTP surface.
 pub fn app(gate: Arc<Gate>) -> Router {
-    let mut router = Router::new();
+    let mut paths: BTreeMap<&str, Vec<Route>> = BTreeMap::new();
     for route in routes::routes() {
-        let admit = from_fn_with_state(route.access, visit::admit);
-        router = router.route(route.path, route.handler.route_layer(admit));
+        paths.entry(route.path).or_default().push(route);
+    }
+    let mut router = Router::new();
+    for (path, routes) in paths {
+        router = router.route(path, doors(routes, &gate));
     }
     router
         .fallback(error::not_found)
-        .method_not_allowed_fallback(error::method_not_allowed)
         .layer(from_fn_with_state(gate.clone(), around::around))
         .with_state(gate)
+}
+
+/// The methods of one path, each behind the door that its row names. Whoever
+/// asks for another method passes the easiest of these doors before learning
+/// which methods there are.
+fn doors(routes: Vec<Route>, gate: &Arc<Gate>) -> MethodRouter<Arc<Gate>> {
+    let admit = |access| from_fn_with_state(Door::new(access, gate), visit::admit);
+    let access = routes.iter().map(|route| route.access).min();
+    let access = access.unwrap_or(visit::Access::Admin);
+    let methods = routes.iter().map(|route| route.method);
+    let mut doors = error::other_methods(methods).layer(admit(access));
+    for route in routes {
+        doors = doors.merge(route.handler.route_layer(admit(route.access)));
+    }
+    doors
 }

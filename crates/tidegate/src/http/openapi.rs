@@ -4,6 +4,7 @@ use axum::Json;
 use serde_json::{Map, Value, json};
 
 use super::routes::{Reply, Route, routes};
+use super::visit::Access;
 
 /// The shapes of requests and answers, by name.
 const SCHEMAS: &str = include_str!("schemas.json");
@@ -25,7 +26,13 @@ pub fn openapi_json() -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+        },
     })
 }
 
@@ -38,6 +45,8 @@ fn operation(route: &Route) -> Value {
     let mut operation = json!({
         "summary": route.summary,
         "operationId": operation_id(route),
+        "security": security(route.access),
+        "x-tidegate-access": route.access.as_str(),
         "responses": {
             "200": {"description": "The answer", "content": content(route.response)},
             "default": {"description": "An error", "content": json_content("Error")},
@@ -52,6 +61,14 @@ fn operation(route: &Route) -> Value {
         operation["requestBody"] = json!({"required": true, "content": json_content(schema)});
     }
     operation
+}
+
+/// Holds where `[[keys]]` are configured; without any, nothing is asked for.
+fn security(access: Access) -> Value {
+    match access {
+        Access::Public => json!([]),
+        Access::Tenant | Access::Admin => json!([{"bearer": []}, {"apiKey": []}]),
+    }
 }
 
 fn operation_id(route: &Route) -> String {

@@ -14,8 +14,8 @@ use super::error::ApiError;
 use super::live::Live;
 
 /// Who may use a route. Every route of the table names one: without it the
-/// table does not compile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// table does not compile. The easiest comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Access {
     /// Anybody; for probes that hold no key.
     Public,
@@ -33,6 +33,20 @@ impl Access {
             Self::Tenant => "tenant",
             Self::Admin => "admin",
         }
+    }
+}
+
+/// The door in front of one route.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    access: Access,
+    gate: Arc<Gate>,
+}
+
+impl Door {
+    pub(super) fn new(access: Access, gate: &Arc<Gate>) -> Self {
+        let gate = gate.clone();
+        Self { access, gate }
     }
 }
 
@@ -54,17 +68,13 @@ pub(super) struct Under {
 
 /// Lets a request in, or says why not. The access is bound to the route when
 /// the router is built, so no spelling of a path or a host leads around it.
-pub(super) async fn admit(
-    State(access): State<Access>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let Some(Under { live, trail }) = request.extensions().get::<Under>().cloned() else {
         return ApiError::internal().into_response();
     };
     match live
         .keys
-        .identify(request.headers(), access, SystemTime::now())
+        .identify(request.headers(), door.access, SystemTime::now())
     {
         Ok(caller) => {
             request.extensions_mut().insert(Visit {
@@ -74,7 +84,12 @@ pub(super) async fn admit(
             });
             next.run(request).await
         }
-        Err(denied) => ApiError::from(denied).into_response(),
+        Err(denied) => {
+            let (reason, access) = (denied.as_str(), door.access.as_str());
+            tracing::debug!(reason, access, "a caller was not let in: {reason}");
+            door.gate.metrics.denied(reason);
+            ApiError::from(denied).into_response()
+        }
     }
 }
 

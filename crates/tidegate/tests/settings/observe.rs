@@ -13,7 +13,8 @@ use crate::trial::Trial;
 /// Something to see.
 pub(crate) type Observed = BoxFuture<'static, String>;
 
-fn shown(reply: &Reply) -> String {
+/// How a request ended.
+pub(crate) fn shown(reply: &Reply) -> String {
     match reply.outcome() {
         (status, code) if code.is_empty() => status.to_string(),
         (status, code) => format!("{status} {code}"),

@@ -54,7 +54,15 @@ const DEFAULTS: [(&str, &str); 11] = [
 ];
 
 /// Secrets that rows name.
-const ENVIRONMENT: [(&str, &str); 2] = [("FIRST_KEY", "first"), ("SECOND_KEY", "second")];
+const ENVIRONMENT: [(&str, &str); 4] = [
+    ("FIRST_KEY", "first"),
+    ("SECOND_KEY", "second"),
+    ("CLIENT_KEY", CLIENT_KEY),
+    ("LONG_KEY", "another-key-of-16-or-more"),
+];
+
+/// The client key that rows of `[[keys]]` name.
+pub(crate) const CLIENT_KEY: &str = "client-key-of-16-or-more";
 
 /// The program under one value, or how it refused to start.
 pub(crate) struct Trial {
@@ -152,10 +160,14 @@ fn config(row: &Row, value: &str) -> String {
             format!("[[{table}]]\n{lines}")
         }
     };
-    let in_tables = |key: &str| key.starts_with("providers.") || key.starts_with("models.");
+    let in_tables = |key: &str| {
+        ["providers.", "models.", "keys."]
+            .iter()
+            .any(|table| key.starts_with(table))
+    };
     let top = settings.iter().filter(|(key, _)| !in_tables(key));
     let top: String = top
         .map(|(key, value)| format!("{key} = {value}\n"))
         .collect();
-    top + &of("providers") + &of("models")
+    top + &of("providers") + &of("models") + &of("keys")
 }
