@@ -9,7 +9,5 @@ mod scan_report;
 mod server;
 mod wiring;
 
-pub use http::{
-    AccessLog, Gate, GateSettings, HostPolicy, KeyRing, Pass, Role, app, openapi_json,
-};
+pub use http::{AccessLog, Gate, GateSettings, HostPolicy, KeyRing, Pass, Role, app, openapi_json};
 pub use server::{Server, Shutdown};

@@ -1,10 +1,11 @@
 //! Providers and models for those who configured none.
 
 use super::Sources;
-use super::keys::{MODEL_KEYS, PROVIDER_KEYS};
 use super::layers::Layers;
+use super::models::MODEL_KEYS;
 use super::node::Origin;
 use super::problems::{Fault, Report};
+use super::providers::PROVIDER_KEYS;
 use super::rows::Row;
 use super::value::{Item, Value};
 

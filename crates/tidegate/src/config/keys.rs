@@ -2,7 +2,9 @@
 //! and its meaning are written down.
 
 use super::client_keys::CLIENT_KEYS;
-use super::typed::{Level, LogFormat, ProviderKind};
+use super::models::MODEL_KEYS;
+use super::providers::PROVIDER_KEYS;
+use super::typed::{Level, LogFormat};
 
 /// One setting.
 #[derive(Debug, Clone, Copy)]
@@ -219,7 +221,7 @@ pub(super) const fn optional(
     }
 }
 
-const fn integer(min: u64, max: u64) -> Kind {
+pub(super) const fn integer(min: u64, max: u64) -> Kind {
     Kind::Integer { min, max }
 }
 
@@ -433,118 +435,5 @@ pub const KEYS: &[Key] = &[
         integer(0, 100),
         "3",
         "Retries of one entry for one request; the next entry is tried first.",
-    ),
-];
-
-/// The settings of one `[[providers]]` table.
-pub const PROVIDER_KEYS: &[Key] = &[
-    required(
-        "providers.name",
-        Kind::Name,
-        "\"local\"",
-        "Name that chains use; each one once.",
-    ),
-    required(
-        "providers.kind",
-        Kind::Word {
-            allowed: ProviderKind::WORDS,
-            later: &[],
-        },
-        "\"openai\"",
-        "openai is any server that speaks its API (OpenAI, Azure, Ollama, vLLM, Groq, …); anthropic is Anthropic's Messages API; bedrock is AWS Bedrock.",
-    ),
-    optional(
-        "providers.base_url",
-        Kind::Url,
-        "\"http://127.0.0.1:11434/v1\"",
-        "Where the API starts; kind openai needs it, kind anthropic has https://api.anthropic.com.",
-    ),
-    optional(
-        "providers.api_key",
-        Kind::Secret,
-        "\"env:LOCAL_KEY\"",
-        "Key for kinds openai and anthropic, as env:NAME or file:PATH.",
-    ),
-    optional(
-        "providers.headers",
-        Kind::Headers,
-        "{ x-team = \"search\" }",
-        "Further headers for kinds openai and anthropic; values may be env:NAME or file:PATH.",
-    ),
-    key(
-        "providers.stream_usage",
-        Kind::Flag,
-        "true",
-        "Asks kind openai for token counts at the end of streamed answers.",
-    ),
-    key(
-        "providers.default_max_tokens",
-        integer(1, 10_000_000),
-        "4096",
-        "Bound on answers for kind anthropic, which must have one, where a request sets none.",
-    ),
-    optional(
-        "providers.region",
-        Kind::Text,
-        "\"eu-west-1\"",
-        "AWS region for kind bedrock; otherwise AWS_REGION or the profile decides.",
-    ),
-    optional(
-        "providers.profile",
-        Kind::Text,
-        "\"production\"",
-        "AWS profile for kind bedrock; otherwise AWS_PROFILE or the default one.",
-    ),
-    optional(
-        "providers.role_arn",
-        Kind::Text,
-        "\"arn:aws:iam::123456789012:role/gateway\"",
-        "IAM role that kind bedrock assumes with the credentials that it finds.",
-    ),
-    optional(
-        "providers.endpoint_url",
-        Kind::Url,
-        "\"https://vpce-0123.bedrock-runtime.eu-west-1.vpce.amazonaws.com\"",
-        "Where kind bedrock calls, for VPC endpoints; otherwise the region's own.",
-    ),
-];
-
-/// The settings of one `[[models]]` table.
-pub const MODEL_KEYS: &[Key] = &[
-    required(
-        "models.name",
-        Kind::Text,
-        "\"default\"",
-        "What clients ask for; \"*\" is any name not otherwise listed.",
-    ),
-    required(
-        "models.chain",
-        Kind::Chain,
-        "[\"local/llama3.2\", \"local/qwen2.5\"]",
-        "Entries, best first; \"provider/*\", under \"*\" only, passes on the name asked for.",
-    ),
-    key(
-        "models.requests_per_minute",
-        Kind::Limit,
-        "30",
-        "For each entry of the chain; entries shared by several models share one budget.",
-    ),
-    key(
-        "models.tokens_per_minute",
-        Kind::Limit,
-        "120000",
-        "Likewise for input and output tokens.",
-    ),
-    key(
-        "models.max_concurrent",
-        Kind::Limit,
-        "5",
-        "Likewise for requests at the same time.",
-    ),
-    key(
-        "models.default_output_tokens",
-        integer(1, 10_000_000),
-        "1024",
-        "Output tokens that are set aside when a request does not limit them.",
     ),
 ];

@@ -33,8 +33,10 @@ mod tests;
 
 pub use client_keys::CLIENT_KEYS;
 pub use env::env_name;
-pub use keys::{Fallback, KEYS, Key, Kind, MODEL_KEYS, PROVIDER_KEYS};
+pub use keys::{Fallback, KEYS, Key, Kind};
+pub use models::MODEL_KEYS;
 pub use problems::{Problem, Problems};
+pub use providers::PROVIDER_KEYS;
 pub use render::{default_toml, reference_markdown};
 pub use schema::schema_json;
 pub use secret::Secret;

@@ -2,12 +2,53 @@
 
 use std::collections::BTreeMap;
 
+use super::keys::{Key, Kind, integer, key, required};
 use super::layers::Layers;
 use super::problems::{Fault, Report};
 use super::providers::check_unique;
 use super::rows::Row;
 use super::typed::{ChainEntry, Limits, Model};
 use super::value::{Found, Item, Value};
+
+/// The settings of one `[[models]]` table.
+pub const MODEL_KEYS: &[Key] = &[
+    required(
+        "models.name",
+        Kind::Text,
+        "\"default\"",
+        "What clients ask for; \"*\" is any name not otherwise listed.",
+    ),
+    required(
+        "models.chain",
+        Kind::Chain,
+        "[\"local/llama3.2\", \"local/qwen2.5\"]",
+        "Entries, best first; \"provider/*\", under \"*\" only, passes on the name asked for.",
+    ),
+    key(
+        "models.requests_per_minute",
+        Kind::Limit,
+        "30",
+        "For each entry of the chain; entries shared by several models share one budget.",
+    ),
+    key(
+        "models.tokens_per_minute",
+        Kind::Limit,
+        "120000",
+        "Likewise for input and output tokens.",
+    ),
+    key(
+        "models.max_concurrent",
+        Kind::Limit,
+        "5",
+        "Likewise for requests at the same time.",
+    ),
+    key(
+        "models.default_output_tokens",
+        integer(1, 10_000_000),
+        "1024",
+        "Output tokens that are set aside when a request does not limit them.",
+    ),
+];
 
 /// The keys that make up an entry's budget.
 pub(super) const LIMITS: [&str; 3] = ["requests_per_minute", "tokens_per_minute", "max_concurrent"];

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Sources;
+use super::keys::{Key, Kind, integer, key, optional, required};
 use super::kinds::secret_elsewhere;
 use super::node::Origin;
 use super::problems::{Fault, Report};
@@ -10,6 +11,99 @@ use super::rows::Row;
 use super::secret::{Reference, Secret, SecretError, sendable};
 use super::typed::{Anthropic, Bedrock, Header, OpenAi, Provider, ProviderKind};
 use super::value::{Item, Value};
+
+/// The settings of one `[[providers]]` table.
+pub const PROVIDER_KEYS: &[Key] = &[
+    required(
+        "providers.name",
+        Kind::Name,
+        "\"local\"",
+        "Name that chains use; each one once.",
+    ),
+    required(
+        "providers.kind",
+        Kind::Word {
+            allowed: ProviderKind::WORDS,
+            later: &[],
+        },
+        "\"openai\"",
+        "openai is any server that speaks its API (OpenAI, Azure, Ollama, vLLM, Groq, …); anthropic is Anthropic's Messages API; bedrock is AWS Bedrock.",
+    ),
+    optional(
+        "providers.base_url",
+        Kind::Url,
+        "\"http://127.0.0.1:11434/v1\"",
+        "Where the API starts; kind openai needs it, kind anthropic has https://api.anthropic.com.",
+    ),
+    optional(
+        "providers.api_key",
+        Kind::Secret,
+        "\"env:LOCAL_KEY\"",
+        "Key for kinds openai and anthropic, as env:NAME or file:PATH.",
+    ),
+    optional(
+        "providers.headers",
+        Kind::Headers,
+        "{ x-team = \"search\" }",
+        "Further headers for kinds openai and anthropic; values may be env:NAME or file:PATH.",
+    ),
+    key(
+        "providers.stream_usage",
+        Kind::Flag,
+        "true",
+        "Asks kind openai for token counts at the end of streamed answers.",
+    ),
+    key(
+        "providers.default_max_tokens",
+        integer(1, 10_000_000),
+        "4096",
+        "Bound on answers for kind anthropic, which must have one, where a request sets none.",
+    ),
+    optional(
+        "providers.region",
+        Kind::Text,
+        "\"eu-west-1\"",
+        "AWS region for kind bedrock; otherwise AWS_REGION or the profile decides.",
+    ),
+    optional(
+        "providers.profile",
+        Kind::Text,
+        "\"production\"",
+        "AWS profile for kind bedrock; otherwise AWS_PROFILE or the default one.",
+    ),
+    optional(
+        "providers.role_arn",
+        Kind::Text,
+        "\"arn:aws:iam::123456789012:role/gateway\"",
+        "IAM role that kind bedrock assumes with the credentials that it finds.",
+    ),
+    optional(
+        "providers.endpoint_url",
+        Kind::Url,
+        "\"https://vpce-0123.bedrock-runtime.eu-west-1.vpce.amazonaws.com\"",
+        "Where kind bedrock calls, for VPC endpoints; otherwise the region's own.",
+    ),
+];
+
+/// The keys that only some kinds take, and which.
+const KEYS_OF_KINDS: [(&str, &[&str]); 9] = [
+    ("base_url", &["openai", "anthropic"]),
+    ("api_key", &["openai", "anthropic"]),
+    ("headers", &["openai", "anthropic"]),
+    ("stream_usage", &["openai"]),
+    ("default_max_tokens", &["anthropic"]),
+    ("region", &["bedrock"]),
+    ("profile", &["bedrock"]),
+    ("role_arn", &["bedrock"]),
+    ("endpoint_url", &["bedrock"]),
+];
+
+/// Whether `kind` takes the key `name`.
+pub(super) fn takes(kind: &str, name: &str) -> bool {
+    KEYS_OF_KINDS
+        .iter()
+        .all(|(key, kinds)| *key != name || kinds.contains(&kind))
+}
 
 /// Headers that the HTTP client sets itself.
 const RESERVED: &[&str] = &[
@@ -64,23 +158,10 @@ fn provider(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<Pro
     })
 }
 
-/// The keys that only some kinds take, and which.
-const KEYS_OF_KINDS: [(&str, &[&str]); 9] = [
-    ("base_url", &["openai", "anthropic"]),
-    ("api_key", &["openai", "anthropic"]),
-    ("headers", &["openai", "anthropic"]),
-    ("stream_usage", &["openai"]),
-    ("default_max_tokens", &["anthropic"]),
-    ("region", &["bedrock"]),
-    ("profile", &["bedrock"]),
-    ("role_arn", &["bedrock"]),
-    ("endpoint_url", &["bedrock"]),
-];
-
 /// Refuses keys that would have no effect on `kind`.
 fn refuse_foreign_keys(row: &Row, kind: &str, report: &mut Report) {
     for (name, kinds) in KEYS_OF_KINDS {
-        if row.written(name).is_none() || kinds.contains(&kind) {
+        if row.written(name).is_none() || takes(kind, name) {
             continue;
         }
         let (noun, listed) = match kinds {

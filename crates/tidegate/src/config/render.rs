@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::env::env_name;
 use super::keys::{ARRAY_TABLES, Fallback, KEYS, Key, SECTIONS};
+use super::providers::takes;
 
 /// A complete, commented file that changes nothing: every value in it is the
 /// default, and array tables are shown as comments.
@@ -19,6 +20,11 @@ pub fn default_toml() -> String {
             file.push_str(&comment(line));
         }
         file.push_str(&match rows_of(section) {
+            Some(keys) if *section == "providers" => PROVIDERS
+                .iter()
+                .map(|example| comment(&provider(keys, example)))
+                .collect::<Vec<_>>()
+                .join("#\n"),
             Some(keys) => comment(&format!("[[{section}]]\n{}", body(keys, section))),
             None => format!("[{section}]\n{}", body(KEYS, section)),
         });
@@ -93,6 +99,38 @@ fn body(keys: &[Key], section: &str) -> String {
             format!("# {}\n{name} = {}  # {takes}\n", key.doc, sample(key))
         });
     lines.collect()
+}
+
+/// The kinds of providers that the default file shows, with what their examples
+/// say otherwise than the table does.
+const PROVIDERS: [(&str, &[(&str, &str)]); 3] = [
+    ("openai", &[]),
+    (
+        "anthropic",
+        &[
+            ("name", "\"anthropic\""),
+            ("base_url", "\"https://api.anthropic.com\""),
+            ("api_key", "\"env:ANTHROPIC_API_KEY\""),
+            ("headers", "{ anthropic-beta = \"context-1m-2025-08-07\" }"),
+        ],
+    ),
+    ("bedrock", &[("name", "\"bedrock\"")]),
+];
+
+/// One example: only what its kind takes.
+fn provider(keys: &[Key], (kind, own): &(&str, &[(&str, &str)])) -> String {
+    let line = |key: &Key| {
+        let (name, takes) = (key.name(), key.kind.described());
+        let own = own.iter().find(|(own, _)| *own == name);
+        let value = match (name, own) {
+            ("kind", _) => format!("\"{kind}\""),
+            (_, Some((_, value))) => (*value).to_owned(),
+            (_, None) => sample(key),
+        };
+        format!("# {}\n{name} = {value}  # {takes}\n", key.doc)
+    };
+    let taken = keys.iter().filter(|key| takes(kind, key.name()));
+    format!("[[providers]]\n{}", taken.map(line).collect::<String>())
 }
 
 /// The default, or an example where there is none.

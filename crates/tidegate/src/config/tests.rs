@@ -251,9 +251,10 @@ fn the_examples_in_the_default_file_load_once_uncommented() {
         .collect();
     let world = World::file(&text)
         .env("LOCAL_KEY", "k")
+        .env("ANTHROPIC_API_KEY", "k")
         .env("TEAM_A_KEY", &"k".repeat(16));
     let config = world.config();
-    assert_eq!(config.providers.len(), 1, "{text}");
+    assert_eq!(config.providers.len(), 3, "{text}");
     for key in [PROVIDER_KEYS, MODEL_KEYS, CLIENT_KEYS]
         .into_iter()
         .flatten()
@@ -312,8 +313,8 @@ fn schema_and_reference_name_every_key() {
 #[test]
 fn a_section_of_a_later_version_is_not_called_unknown() {
     check(
-        "[guard]\nmode = \"strict\"\n",
-        "tidegate.toml:1:2: guard: section [guard] is not supported by this version of tidegate",
+        "[sessions]\nttl_s = 3\n",
+        "tidegate.toml:1:2: sessions: section [sessions] is not supported by this version of tidegate",
     );
     for section in super::keys::LATER_SECTIONS {
         let expected = format!("section [{section}] is not supported by this version of tidegate");

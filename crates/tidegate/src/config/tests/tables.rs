@@ -199,11 +199,16 @@ fn names_are_unique() {
 }
 
 #[test]
-fn a_provider_kind_of_a_later_version_is_not_called_unknown() {
+fn a_key_that_its_kind_does_not_take_is_refused() {
     check(
-        "[[providers]]\nname = \"a\"\nkind = \"bedrock\"\n",
-        "tidegate.toml:3:8: providers[0].kind: \"bedrock\" is not supported by this version of \
-         tidegate\n  help: use one of openai, extractive, mock",
+        "[[providers]]\nname = \"a\"\nkind = \"bedrock\"\nbase_url = \"http://h\"\n",
+        "tidegate.toml:4:12: providers[0].base_url: only kinds openai and anthropic take this key\n  \
+         help: remove it, or set kind = \"openai\"",
+    );
+    check(
+        "[[providers]]\nname = \"a\"\nkind = \"anthropic\"\nregion = \"eu-west-1\"\n",
+        "tidegate.toml:4:10: providers[0].region: only kind bedrock takes this key\n  \
+         help: remove it, or set kind = \"bedrock\"",
     );
 }
 
