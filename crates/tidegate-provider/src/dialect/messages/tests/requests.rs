@@ -340,7 +340,10 @@ fn wrong_fields_are_named_with_what_they_must_be() {
 #[test]
 fn a_deep_nest_of_results_is_refused_and_not_followed() {
     let begin = r#"{"type":"tool_result","tool_use_id":"i","content":["#.repeat(20_000);
-    let block = format!(r#"{begin}{{"type":"text","text":"x"}}{}"#, "]}".repeat(20_000));
+    let block = format!(
+        r#"{begin}{{"type":"text","text":"x"}}{}"#,
+        "]}".repeat(20_000)
+    );
     let path = "messages[0].content[0].content[0].type";
     check_unsaid(&of_blocks("user", &block), path);
 }
