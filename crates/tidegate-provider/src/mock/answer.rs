@@ -111,10 +111,18 @@ impl Reply<'_> {
         self.chat.echo.as_deref().or(self.script.answer.as_deref())
     }
 
-    fn text(&self) -> Cow<'_, str> {
+    pub(super) fn text(&self) -> Cow<'_, str> {
         match self.own_words() {
             Some(text) => text.into(),
             None => TOKEN.repeat(self.script.events).into(),
+        }
+    }
+
+    /// What is said in each event of a stream.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        match self.own_words() {
+            Some(text) => pieces(text, self.script.events),
+            None => vec![TOKEN; self.script.events],
         }
     }
 

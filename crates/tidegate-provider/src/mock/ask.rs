@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dialect::Dialect;
+
 /// More answers than this (`n`) are not given.
 const MOST_CHOICES: u64 = 16;
 
@@ -12,6 +14,8 @@ const MOST_CHOICES: u64 = 16;
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) model: String,
+    /// Asked in, and to be answered in.
+    pub(crate) dialect: Dialect,
     /// Estimated: a quarter of the body's bytes.
     pub(crate) prompt_tokens: u64,
     pub(crate) task: Task,
@@ -60,6 +64,8 @@ struct StreamOptions {
 #[derive(Deserialize)]
 struct Tool {
     function: Option<Function>,
+    /// Where Anthropic's dialect has it.
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +109,20 @@ impl Ask {
         Ok(Self::new(read.model, body, Task::Chat(chat)))
     }
 
+    /// Reads the body of a request in Anthropic's dialect, which names
+    /// everything that the mock looks at as OpenAI's does.
+    pub(crate) fn messages(body: &[u8]) -> serde_json::Result<Self> {
+        let ask = Self::chat(body)?;
+        Ok(Self {
+            dialect: Dialect::Messages,
+            task: match ask.task {
+                Task::Chat(chat) => Task::Chat(Chat { choices: 1, ..chat }),
+                Task::Embed(embed) => Task::Embed(embed),
+            },
+            ..ask
+        })
+    }
+
     /// Reads the body of a request for embeddings.
     pub(crate) fn embed(body: &[u8]) -> serde_json::Result<Self> {
         let read: EmbedBody<'_> = serde_json::from_slice(body)?;
@@ -121,6 +141,7 @@ impl Ask {
     fn new(model: Cow<'_, str>, body: &[u8], task: Task) -> Self {
         Self {
             model: model.into_owned(),
+            dialect: Dialect::Chat,
             prompt_tokens: body.len() as u64 / 4,
             task,
         }
@@ -130,8 +151,7 @@ impl Ask {
 fn first_name(tools: Vec<Tool>) -> Option<String> {
     tools
         .into_iter()
-        .find_map(|tool| tool.function)
-        .map(|function| function.name)
+        .find_map(|tool| tool.function.map(|function| function.name).or(tool.name))
 }
 
 /// The rest of the last user message, if that begins with `echo:`.
@@ -217,6 +237,19 @@ mod tests {
             Some("a")
         );
         assert_eq!([tools("[]"), tools("null")], [None, None]);
+    }
+
+    #[test]
+    fn a_request_in_anthropics_dialect_names_its_tool_and_has_one_answer() {
+        let body = br#"{"model":"m","max_tokens":9,"n":3,"stream":true,"tools":[{"name":"look"}],
+            "messages":[{"role":"user","content":"echo:a"}]}"#;
+        let ask = Ask::messages(body).unwrap();
+        assert_eq!((ask.dialect, ask.stream()), (Dialect::Messages, true));
+        let Task::Chat(chat) = ask.task else {
+            panic!("no chat")
+        };
+        assert_eq!((chat.tool.as_deref(), chat.choices), (Some("look"), 1));
+        assert_eq!(chat.echo.as_deref(), Some("a"));
     }
 
     #[test]
