@@ -19,12 +19,15 @@ use super::calls::{Call, Calls};
 use super::play::{Answer, Kind, Play, Tail, play};
 use super::script::Script;
 use crate::chunk::Chunk;
+use crate::dialect::{Dialect, Refusal};
 use crate::embed_request::EmbedRequest;
 use crate::error::{ErrorBody, ProviderError, Unavailability};
 use crate::provider::{ChunkStream, Completion, Provider};
 use crate::request::ChatRequest;
 use crate::usage::Usage;
 
+/// What refusals call this upstream.
+const MOCK: &str = "the mock, which speaks OpenAI's dialect";
 /// Calls that are remembered: more than any test makes, so that a mock that
 /// serves a gateway for days does not fill its memory.
 const MOST_LOGGED: usize = 1 << 20;
@@ -131,7 +134,8 @@ impl Provider for Mock {
         model: &str,
         request: &ChatRequest,
     ) -> Result<Completion, ProviderError> {
-        let ask = Ask::chat(&request.to_upstream(model)).map(Ask::unstreamed);
+        let read = reader(request.dialect())?;
+        let ask = read(&request.to_upstream(model)).map(Ask::unstreamed);
         let (_, answer, call) = self.ask(ask).await?;
         whole(answer, call).await
     }
@@ -141,7 +145,8 @@ impl Provider for Mock {
         model: &str,
         request: &ChatRequest,
     ) -> Result<ChunkStream, ProviderError> {
-        let ask = Ask::chat(&request.to_upstream_with_usage(model)).map(Ask::streamed);
+        let read = reader(request.dialect())?;
+        let ask = read(&request.to_upstream_with_usage(model)).map(Ask::streamed);
         let (ask, answer, call) = self.ask(ask).await?;
         if answer.kind != Kind::Events {
             whole(answer, call).await?;
@@ -158,6 +163,17 @@ impl Provider for Mock {
     ) -> Result<Completion, ProviderError> {
         let (_, answer, call) = self.ask(Ask::embed(&request.to_upstream(model))).await?;
         whole(answer, call).await
+    }
+}
+
+type ReadAsk = fn(&[u8]) -> serde_json::Result<Ask>;
+
+/// How a body is read; the mock speaks OpenAI's two dialects.
+fn reader(dialect: Dialect) -> Result<ReadAsk, ProviderError> {
+    match dialect {
+        Dialect::Chat => Ok(Ask::chat),
+        Dialect::Completion => Ok(Ask::completion),
+        Dialect::Messages => Err(Refusal::unsupported("messages", MOCK).into()),
     }
 }
 
