@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod anthropic;
 mod chunk;
 mod compose;
 mod content;
 mod dialect;
 mod embed_request;
 mod error;
+mod events;
 mod http;
 pub mod mock;
 mod openai;
@@ -16,8 +18,10 @@ mod retry_after;
 mod spoken;
 mod sse;
 mod translated;
+mod upstream;
 mod usage;
 
+pub use anthropic::{Anthropic, AnthropicConfig, AnthropicConfigError};
 pub use chunk::{Chunk, ChunkFacts};
 pub use compose::Composer;
 pub use content::ContentCounts;

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 
-use super::ask::{Ask, Chat, Shape};
+use super::ask::{Ask, Chat};
 use super::script::Script;
+use crate::dialect::Dialect;
 use crate::raw::json_string;
 
 /// `created` of every answer; a mock that reads no wall clock repeats itself exactly.
@@ -32,12 +33,12 @@ pub(crate) struct Reply<'a> {
 impl Reply<'_> {
     /// A `chat.completion`, or a `text_completion`.
     pub(crate) fn whole(self) -> Bytes {
-        let (object, said) = match self.chat.shape {
-            Shape::Chat => (
+        let (object, said) = match self.ask.dialect {
+            Dialect::Chat | Dialect::Messages => (
                 "chat.completion",
                 format!(r#""message":{}"#, self.message()),
             ),
-            Shape::Completion => (TEXT, said(&self.text())),
+            Dialect::Completion => (TEXT, said(&self.text())),
         };
         let finish = self.finish_reason();
         let mut json = self.head(object);
@@ -58,7 +59,7 @@ impl Reply<'_> {
     /// content, the ends and, where it was asked for, the usage.
     pub(crate) fn events(self) -> Vec<Bytes> {
         let mut events = Vec::with_capacity(self.script.events * self.chat.choices + 4);
-        if self.chat.shape == Shape::Chat {
+        if self.ask.dialect != Dialect::Completion {
             let role = r#""delta":{"role":"assistant","content":""}"#;
             self.for_each_choice(&mut events, role, None);
         }
@@ -66,9 +67,9 @@ impl Reply<'_> {
             Some(name) => self.tool_call(&mut events, name),
             None => self.content(&mut events),
         }
-        let nothing = match self.chat.shape {
-            Shape::Chat => r#""delta":{}"#.to_owned(),
-            Shape::Completion => said(""),
+        let nothing = match self.ask.dialect {
+            Dialect::Chat | Dialect::Messages => r#""delta":{}"#.to_owned(),
+            Dialect::Completion => said(""),
         };
         self.for_each_choice(&mut events, &nothing, Some(self.finish_reason()));
         if self.chat.include_usage {
@@ -80,9 +81,9 @@ impl Reply<'_> {
     }
 
     fn chunk_object(self) -> &'static str {
-        match self.chat.shape {
-            Shape::Chat => "chat.completion.chunk",
-            Shape::Completion => TEXT,
+        match self.ask.dialect {
+            Dialect::Chat | Dialect::Messages => "chat.completion.chunk",
+            Dialect::Completion => TEXT,
         }
     }
 
@@ -134,17 +135,27 @@ impl Reply<'_> {
         self.chat.echo.as_deref().or(self.script.answer.as_deref())
     }
 
-    fn text(&self) -> Cow<'_, str> {
+    pub(super) fn text(&self) -> Cow<'_, str> {
         match self.own_words() {
             Some(text) => text.into(),
             None => TOKEN.repeat(self.script.events).into(),
         }
     }
 
+    /// What is said in each event of a stream.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        match self.own_words() {
+            Some(text) => pieces(text, self.script.events),
+            None => vec![TOKEN; self.script.events],
+        }
+    }
+
     fn content(self, events: &mut Vec<Bytes>) {
-        let delta = |text: &str| match self.chat.shape {
-            Shape::Chat => format!(r#""delta":{{"content":{}}}"#, quoted(text)),
-            Shape::Completion => said(text),
+        let delta = |text: &str| match self.ask.dialect {
+            Dialect::Chat | Dialect::Messages => {
+                format!(r#""delta":{{"content":{}}}"#, quoted(text))
+            }
+            Dialect::Completion => said(text),
         };
         if let Some(text) = self.own_words() {
             for piece in pieces(text, self.script.events) {

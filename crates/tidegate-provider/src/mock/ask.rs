@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dialect::Dialect;
+
 /// More answers than this (`n`) are not given.
 const MOST_CHOICES: u64 = 16;
 
@@ -12,6 +14,8 @@ const MOST_CHOICES: u64 = 16;
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) model: String,
+    /// Asked in, and to be answered in.
+    pub(crate) dialect: Dialect,
     /// Estimated: a quarter of the body's bytes.
     pub(crate) prompt_tokens: u64,
     pub(crate) task: Task,
@@ -23,17 +27,8 @@ pub(crate) enum Task {
     Embed(Embed),
 }
 
-/// Which of OpenAI's two dialects is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    Chat,
-    /// A legacy completion.
-    Completion,
-}
-
 #[derive(Debug)]
 pub(crate) struct Chat {
-    pub(crate) shape: Shape,
     pub(crate) stream: bool,
     pub(crate) include_usage: bool,
     pub(crate) choices: usize,
@@ -80,6 +75,8 @@ struct StreamOptions {
 #[derive(Deserialize)]
 struct Tool {
     function: Option<Function>,
+    /// Where Anthropic's dialect has it.
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +107,6 @@ impl Ask {
     pub(crate) fn chat(body: &[u8]) -> serde_json::Result<Self> {
         let read: ChatBody<'_> = serde_json::from_slice(body)?;
         let chat = Chat {
-            shape: Shape::Chat,
             stream: read.stream.unwrap_or(false),
             include_usage: include_usage(read.stream_options),
             choices: choices(read.n.unwrap_or(1)),
@@ -128,14 +124,30 @@ impl Ask {
         let only = prompts.first().filter(|_| prompts.len() == 1);
         let only = only.and_then(|prompt| std::str::from_utf8(prompt).ok());
         let chat = Chat {
-            shape: Shape::Completion,
             stream: read.stream.unwrap_or(false),
             include_usage: include_usage(read.stream_options),
             choices: choices(each.saturating_mul(prompts.len() as u64)),
             tool: None,
             echo: only.and_then(|prompt| prompt.strip_prefix("echo:").map(str::to_owned)),
         };
-        Ok(Self::new(read.model, body, Task::Chat(chat)))
+        Ok(Self {
+            dialect: Dialect::Completion,
+            ..Self::new(read.model, body, Task::Chat(chat))
+        })
+    }
+
+    /// Reads the body of a request in Anthropic's dialect, which names
+    /// everything that the mock looks at as OpenAI's does.
+    pub(crate) fn messages(body: &[u8]) -> serde_json::Result<Self> {
+        let ask = Self::chat(body)?;
+        Ok(Self {
+            dialect: Dialect::Messages,
+            task: match ask.task {
+                Task::Chat(chat) => Task::Chat(Chat { choices: 1, ..chat }),
+                Task::Embed(embed) => Task::Embed(embed),
+            },
+            ..ask
+        })
     }
 
     /// Reads the body of a request for embeddings.
@@ -156,6 +168,7 @@ impl Ask {
     fn new(model: Cow<'_, str>, body: &[u8], task: Task) -> Self {
         Self {
             model: model.into_owned(),
+            dialect: Dialect::Chat,
             prompt_tokens: body.len() as u64 / 4,
             task,
         }
@@ -174,8 +187,7 @@ fn choices(asked: u64) -> usize {
 fn first_name(tools: Vec<Tool>) -> Option<String> {
     tools
         .into_iter()
-        .find_map(|tool| tool.function)
-        .map(|function| function.name)
+        .find_map(|tool| tool.function.map(|function| function.name).or(tool.name))
 }
 
 /// The rest of the last user message, if that begins with `echo:`.
@@ -261,6 +273,19 @@ mod tests {
             Some("a")
         );
         assert_eq!([tools("[]"), tools("null")], [None, None]);
+    }
+
+    #[test]
+    fn a_request_in_anthropics_dialect_names_its_tool_and_has_one_answer() {
+        let body = br#"{"model":"m","max_tokens":9,"n":3,"stream":true,"tools":[{"name":"look"}],
+            "messages":[{"role":"user","content":"echo:a"}]}"#;
+        let ask = Ask::messages(body).unwrap();
+        assert_eq!((ask.dialect, ask.stream()), (Dialect::Messages, true));
+        let Task::Chat(chat) = ask.task else {
+            panic!("no chat")
+        };
+        assert_eq!((chat.tool.as_deref(), chat.choices), (Some("look"), 1));
+        assert_eq!(chat.echo.as_deref(), Some("a"));
     }
 
     #[test]
