@@ -168,7 +168,8 @@ impl Provider for Mock {
 impl Ask {
     fn of(request: &ChatRequest, body: &[u8]) -> serde_json::Result<Self> {
         match request.dialect() {
-            Dialect::Chat | Dialect::Completion => Self::chat(body),
+            Dialect::Chat => Self::chat(body),
+            Dialect::Completion => Self::completion(body),
             Dialect::Messages => Self::messages(body),
         }
     }
