@@ -126,7 +126,7 @@ pub(super) fn client(config: &BedrockConfig, found: &SdkConfig) -> Client {
 }
 
 /// The TLS that every other upstream is called with, not a second one.
-fn http_client() -> SharedHttpClient {
+pub(super) fn http_client() -> SharedHttpClient {
     let tls = TlsContext::builder().with_trust_store(trust()).build();
     let tls = tls.expect("a trust store without certificates of ours is valid");
     Builder::new()

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use aws_sdk_bedrockruntime::config::http::HttpResponse;
-use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_bedrockruntime::error::{DispatchFailure, ProvideErrorMetadata, SdkError};
 use aws_smithy_types::event_stream::{Message, RawMessage};
 use hyper_util::client::legacy;
 
@@ -19,6 +19,10 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     match error {
+        // The SDK takes what it cannot read for a failure of the service.
+        SdkError::ServiceError(answer) if answer.raw().status().is_success() => {
+            Unavailability::Garbage.into()
+        }
         SdkError::ServiceError(refusal) => {
             let (said, raw) = (refusal.err(), refusal.raw());
             classify(Said {
@@ -29,7 +33,7 @@ where
             })
         }
         SdkError::TimeoutError(_) => Unavailability::TimedOut.into(),
-        SdkError::DispatchFailure(_) => of_connection(error),
+        SdkError::DispatchFailure(failure) => of_dispatch(failure, error),
         SdkError::ResponseError(_) => of_body(error).into(),
         // The call was never sent: no credentials, or no place to send it to.
         _ => no_credentials(),
@@ -66,7 +70,7 @@ where
 pub(super) fn no_credentials() -> ProviderError {
     not_served(
         401,
-        "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or run with a role",
+        "no usable AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
         "CredentialsNotLoaded",
     )
 }
@@ -177,17 +181,21 @@ fn wait(response: &HttpResponse) -> Option<Duration> {
     retry_after(&headers, SystemTime::now())
 }
 
-/// What made a connection fail; no credentials look alike at first sight.
-fn of_connection(error: &(dyn Error + 'static)) -> ProviderError {
+/// Why a call did not get through. The SDK looks for credentials on the way, so
+/// what is no matter of connections is a matter of credentials.
+fn of_dispatch(failure: &DispatchFailure, error: Cause<'_>) -> ProviderError {
     let mut causes = causes(error);
     match causes.find_map(|cause| cause.downcast_ref::<legacy::Error>()) {
-        Some(lost) if !lost.is_connect() => Unavailability::Reset.into(),
-        Some(_) | None => Unavailability::Connect.into(),
+        Some(lost) if lost.is_connect() => Unavailability::Connect.into(),
+        Some(_) => Unavailability::Reset.into(),
+        // The only time-out that we set is that of connecting.
+        None if failure.is_timeout() || failure.is_io() => Unavailability::Connect.into(),
+        None => no_credentials(),
     }
 }
 
 /// What made the body of an answer unreadable.
-fn of_body(error: &(dyn Error + 'static)) -> Unavailability {
+fn of_body(error: Cause<'_>) -> Unavailability {
     for cause in causes(error) {
         if cause.is::<http_body_util::LengthLimitError>() {
             return Unavailability::TooLarge {
