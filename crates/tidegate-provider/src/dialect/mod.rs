@@ -50,3 +50,6 @@ impl Dialect {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -29,3 +29,6 @@ fn json(value: &impl serde::Serialize) -> bytes::Bytes {
     json.expect("texts, numbers and JSON that was read before always make JSON")
         .into()
 }
+
+#[cfg(test)]
+mod tests;
