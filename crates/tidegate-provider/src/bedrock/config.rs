@@ -59,7 +59,10 @@ impl BedrockConfig {
             return Err(BedrockConfigError::RoleArn);
         }
         let tokens = 1..=i32::MAX as u64;
-        if !self.default_max_tokens.is_none_or(|it| tokens.contains(&it)) {
+        if !self
+            .default_max_tokens
+            .is_none_or(|it| tokens.contains(&it))
+        {
             return Err(BedrockConfigError::DefaultMaxTokens);
         }
         Ok(())

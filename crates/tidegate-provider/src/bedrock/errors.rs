@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use aws_sdk_bedrockruntime::config::http::HttpResponse;
-use aws_sdk_bedrockruntime::error::{DispatchFailure, ProvideErrorMetadata, SdkError};
+use aws_sdk_bedrockruntime::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_types::event_stream::{Message, RawMessage};
 use hyper_util::client::legacy;
 
@@ -33,7 +33,13 @@ where
             })
         }
         SdkError::TimeoutError(_) => Unavailability::TimedOut.into(),
-        SdkError::DispatchFailure(failure) => of_dispatch(failure, error),
+        SdkError::DispatchFailure(failure) => match of_connection(error) {
+            Some(lost) => lost,
+            // The SDK looks for credentials on the way, and says so here.
+            None if failure.is_other() => no_credentials(),
+            // The only time-out that we set is that of connecting.
+            None => Unavailability::Connect.into(),
+        },
         SdkError::ResponseError(_) => of_body(error).into(),
         // The call was never sent: no credentials, or no place to send it to.
         _ => no_credentials(),
@@ -181,17 +187,16 @@ fn wait(response: &HttpResponse) -> Option<Duration> {
     retry_after(&headers, SystemTime::now())
 }
 
-/// Why a call did not get through. The SDK looks for credentials on the way, so
-/// what is no matter of connections is a matter of credentials.
-fn of_dispatch(failure: &DispatchFailure, error: Cause<'_>) -> ProviderError {
+/// What happened to the connection, if that is what it was.
+fn of_connection(error: Cause<'_>) -> Option<ProviderError> {
     let mut causes = causes(error);
-    match causes.find_map(|cause| cause.downcast_ref::<legacy::Error>()) {
-        Some(lost) if lost.is_connect() => Unavailability::Connect.into(),
-        Some(_) => Unavailability::Reset.into(),
-        // The only time-out that we set is that of connecting.
-        None if failure.is_timeout() || failure.is_io() => Unavailability::Connect.into(),
-        None => no_credentials(),
-    }
+    let lost = causes.find_map(|cause| cause.downcast_ref::<legacy::Error>())?;
+    let reason = if lost.is_connect() {
+        Unavailability::Connect
+    } else {
+        Unavailability::Reset
+    };
+    Some(reason.into())
 }
 
 /// What made the body of an answer unreadable.

@@ -6,6 +6,7 @@ mod fidelity;
 mod requests;
 mod streams;
 mod whole;
+mod wire;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_bedrockruntime::config::{Credentials, SharedCredentialsProvider};

@@ -33,7 +33,10 @@ async fn embedded(
 }
 
 fn titan(vector: &str, tokens: u64) -> ::http::Response<SdkBody> {
-    response(200, format!(r#"{{"embedding":{vector},"inputTextTokenCount":{tokens}}}"#))
+    response(
+        200,
+        format!(r#"{{"embedding":{vector},"inputTextTokenCount":{tokens}}}"#),
+    )
 }
 
 async fn refused(model: &str, fields: &str) -> (u16, String) {
@@ -47,7 +50,9 @@ async fn refused(model: &str, fields: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn titan_gets_one_text_per_call_and_the_answers_keep_their_order() {
-    let responses = (1..=6).map(|n| titan(&format!("[{n}.50,-0.25]"), n)).collect();
+    let responses = (1..=6)
+        .map(|n| titan(&format!("[{n}.50,-0.25]"), n))
+        .collect();
     let fields = r#""input":["a","b","c","d","e","f"],"dimensions":256"#;
     let (sent, answer) = embedded(TITAN, fields, responses).await.unwrap();
     assert_eq!(sent[0], json!({"inputText": "a", "dimensions": 256}));
@@ -73,39 +78,63 @@ async fn cohere_gets_96_texts_per_call() {
         response
     };
     let fields = format!(r#""input":{}"#, json!(texts));
-    let (sent, answer) = embedded(COHERE, &fields, vec![vectors(96), vectors(4)]).await.unwrap();
-    assert_eq!(sent[1], json!({
-        "texts": ["96", "97", "98", "99"], "input_type": "search_document",
-        "truncate": "NONE", "embedding_types": ["float"],
-    }));
+    let (sent, answer) = embedded(COHERE, &fields, vec![vectors(96), vectors(4)])
+        .await
+        .unwrap();
+    assert_eq!(
+        sent[1],
+        json!({
+            "texts": ["96", "97", "98", "99"], "input_type": "search_document",
+            "truncate": "NONE", "embedding_types": ["float"],
+        })
+    );
     assert_eq!(answer["data"].as_array().unwrap().len(), 100);
     assert_eq!(answer["usage"]["prompt_tokens"], 20);
 }
 
 #[tokio::test]
 async fn coheres_older_answers_are_read_too() {
-    let plain = response(200, r#"{"embeddings":[[0.5],[1.5]],"response_type":"embeddings_floats"}"#);
-    let (_, answer) = embedded(COHERE, r#""input":["a","b"]"#, vec![plain]).await.unwrap();
+    let plain = response(
+        200,
+        r#"{"embeddings":[[0.5],[1.5]],"response_type":"embeddings_floats"}"#,
+    );
+    let (_, answer) = embedded(COHERE, r#""input":["a","b"]"#, vec![plain])
+        .await
+        .unwrap();
     assert_eq!(answer["data"][1]["embedding"], json!([1.5]));
 }
 
 #[tokio::test]
 async fn base64_is_little_endian_f32() {
     let fields = r#""input":"a","encoding_format":"base64""#;
-    let (_, answer) = embedded(TITAN, fields, vec![titan("[1.0,-2.5]", 1)]).await.unwrap();
+    let (_, answer) = embedded(TITAN, fields, vec![titan("[1.0,-2.5]", 1)])
+        .await
+        .unwrap();
     assert_eq!(answer["data"][0]["embedding"], "AACAPwAAIMA=");
 }
 
 #[tokio::test]
 async fn what_a_model_cannot_embed_is_refused() {
     let input = r#""input":"a""#;
-    assert_eq!(refused("amazon.nova-lite-v1:0", input).await, (404, "model".to_owned()));
-    assert_eq!(refused(TITAN, r#""input":[1,2]"#).await, (400, "input".to_owned()));
+    assert_eq!(
+        refused("amazon.nova-lite-v1:0", input).await,
+        (404, "model".to_owned())
+    );
+    assert_eq!(
+        refused(TITAN, r#""input":[1,2]"#).await,
+        (400, "input".to_owned())
+    );
     let dimensions = r#""input":"a","dimensions":300"#;
-    assert_eq!(refused(TITAN, dimensions).await, (400, "dimensions".to_owned()));
+    assert_eq!(
+        refused(TITAN, dimensions).await,
+        (400, "dimensions".to_owned())
+    );
     let dimensions = r#""input":"a","dimensions":256"#;
     for model in ["amazon.titan-embed-text-v1", COHERE] {
-        assert_eq!(refused(model, dimensions).await, (400, "dimensions".to_owned()));
+        assert_eq!(
+            refused(model, dimensions).await,
+            (400, "dimensions".to_owned())
+        );
     }
     let user = r#""input":"a","user":"eve""#;
     assert_eq!(refused(TITAN, user).await, (400, "user".to_owned()));

@@ -33,10 +33,19 @@ async fn what_has_no_room_is_throttled_and_says_for_how_long() {
     ] {
         let mut response = exception(status, kind, "slow down");
         let plain = failed(exception(status, kind, "slow down")).await;
-        assert_eq!(plain, ProviderError::Throttled { retry_after: None }, "{kind}");
-        response.headers_mut().insert("retry-after", "7".parse().unwrap());
+        assert_eq!(
+            plain,
+            ProviderError::Throttled { retry_after: None },
+            "{kind}"
+        );
+        response
+            .headers_mut()
+            .insert("retry-after", "7".parse().unwrap());
         let retry_after = Some(Duration::from_secs(7));
-        assert_eq!(failed(response).await, ProviderError::Throttled { retry_after });
+        assert_eq!(
+            failed(response).await,
+            ProviderError::Throttled { retry_after }
+        );
     }
 }
 
@@ -57,7 +66,12 @@ async fn what_broke_is_worth_another_try() {
 
 #[tokio::test]
 async fn a_request_that_is_wrong_is_final_and_keeps_its_words() {
-    let error = failed(exception(400, "ValidationException", "maxTokens is too large")).await;
+    let error = failed(exception(
+        400,
+        "ValidationException",
+        "maxTokens is too large",
+    ))
+    .await;
     let expected = ErrorBody {
         status: 400,
         message: "maxTokens is too large".to_owned(),
@@ -72,10 +86,25 @@ async fn a_request_that_is_wrong_is_final_and_keeps_its_words() {
 async fn a_model_that_is_not_there_and_a_key_that_is_not_taken_leave_the_next_one_a_chance() {
     for (status, kind, message, expected) in [
         (404, "ResourceNotFoundException", "no such model", 404),
-        (400, "ValidationException", "The provided model identifier is invalid.", 404),
-        (400, "ValidationException", "This model doesn't support tool use.", 404),
+        (
+            400,
+            "ValidationException",
+            "The provided model identifier is invalid.",
+            404,
+        ),
+        (
+            400,
+            "ValidationException",
+            "This model doesn't support tool use.",
+            404,
+        ),
         (403, "AccessDeniedException", "no access to the model", 401),
-        (403, "UnrecognizedClientException", "The security token is invalid.", 401),
+        (
+            403,
+            "UnrecognizedClientException",
+            "The security token is invalid.",
+            401,
+        ),
         (403, "ExpiredTokenException", "expired", 401),
         (403, "InvalidSignatureException", "Signature expired", 401),
         (403, "SomethingNewException", "no", 401),
@@ -103,7 +132,10 @@ async fn a_place_where_nobody_listens_is_no_connection() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let bedrock = with_endpoint(port);
-    let error = bedrock.complete("m", &hello(Dialect::Chat)).await.unwrap_err();
+    let error = bedrock
+        .complete("m", &hello(Dialect::Chat))
+        .await
+        .unwrap_err();
     assert_eq!(error, Unavailability::Connect.into());
 }
 
@@ -142,7 +174,9 @@ fn with_endpoint(port: u16) -> Bedrock {
     };
     let reached = bedrock.reached.take().unwrap();
     let found = reached.found.into_builder();
-    let found = found.http_client(crate::bedrock::config::http_client()).build();
+    let found = found
+        .http_client(crate::bedrock::config::http_client())
+        .build();
     let client = crate::bedrock::config::client(&config, &found);
     let reached = crate::bedrock::Reached { client, found };
     Bedrock {
@@ -162,14 +196,21 @@ async fn no_credentials_is_said_with_what_to_set() {
     let reached = crate::bedrock::Reached { client, found };
     bedrock.reached = tokio::sync::OnceCell::new_with(Some(reached));
     for error in [
-        bedrock.complete("m", &hello(Dialect::Chat)).await.unwrap_err(),
+        bedrock
+            .complete("m", &hello(Dialect::Chat))
+            .await
+            .unwrap_err(),
         bedrock.reach().await.unwrap_err(),
     ] {
         let ProviderError::NotServed(body) = error else {
             panic!("{error:?}")
         };
         assert_eq!(body.status, 401);
-        assert!(body.message.contains("AWS_ACCESS_KEY_ID"), "{}", body.message);
+        assert!(
+            body.message.contains("AWS_ACCESS_KEY_ID"),
+            "{}",
+            body.message
+        );
     }
 }
 
@@ -181,16 +222,31 @@ fn a_configuration_that_cannot_be_used_is_named() {
     let some = |text: &str| Some(text.to_owned());
     for url in ["", "localhost", "ftp://a.example", "/path"] {
         let endpoint_url = some(url);
-        let error = check(BedrockConfig { endpoint_url, ..config() });
+        let error = check(BedrockConfig {
+            endpoint_url,
+            ..config()
+        });
         assert_eq!(error, Err(BedrockConfigError::EndpointUrl), "{url}");
     }
     let region = some("eu west");
-    assert_eq!(check(BedrockConfig { region, ..config() }), Err(BedrockConfigError::Region));
+    assert_eq!(
+        check(BedrockConfig { region, ..config() }),
+        Err(BedrockConfigError::Region)
+    );
     let role_arn = some("admin");
-    assert_eq!(check(BedrockConfig { role_arn, ..config() }), Err(BedrockConfigError::RoleArn));
+    assert_eq!(
+        check(BedrockConfig {
+            role_arn,
+            ..config()
+        }),
+        Err(BedrockConfigError::RoleArn)
+    );
     for tokens in [0, 1 << 31] {
         let default_max_tokens = Some(tokens);
-        let error = check(BedrockConfig { default_max_tokens, ..config() });
+        let error = check(BedrockConfig {
+            default_max_tokens,
+            ..config()
+        });
         assert_eq!(error, Err(BedrockConfigError::DefaultMaxTokens));
     }
 }

@@ -129,7 +129,10 @@ async fn the_call_is_signed_and_names_the_model_in_its_path() {
         "https://bedrock-runtime.eu-west-1.amazonaws.com/model/anthropic.claude-sonnet-4-20250514-v1%3A0/converse"
     );
     let signed = sent.headers().get("authorization").unwrap();
-    assert!(signed.contains("/eu-west-1/bedrock/aws4_request"), "{signed}");
+    assert!(
+        signed.contains("/eu-west-1/bedrock/aws4_request"),
+        "{signed}"
+    );
     assert!(signed.contains("content-length") || signed.contains("content-type"));
 }
 
@@ -212,7 +215,10 @@ async fn no_tool_at_all_is_said_by_showing_none() {
             {{"role":"assistant","tool_calls":[{{"id":"1","type":"function","function":{{"name":"t","arguments":"{{}}"}}}}]}},
             {{"role":"tool","tool_call_id":"1","content":"y"}}]}}"#
     );
-    assert_eq!(refused(Dialect::Chat, CLAUDE, &with_history).await, "tool_choice");
+    assert_eq!(
+        refused(Dialect::Chat, CLAUDE, &with_history).await,
+        "tool_choice"
+    );
 }
 
 #[tokio::test]
@@ -267,13 +273,19 @@ async fn what_only_anthropics_models_take_is_refused_for_others() {
     let thinking = body(r#""thinking":{"type":"enabled","budget_tokens":2000}"#);
     for model in ["amazon.nova-lite-v1:0", "eu.meta.llama3-2-3b-instruct-v1:0"] {
         assert_eq!(refused(Dialect::Messages, model, &top_k).await, "top_k");
-        assert_eq!(refused(Dialect::Messages, model, &thinking).await, "thinking");
+        assert_eq!(
+            refused(Dialect::Messages, model, &thinking).await,
+            "thinking"
+        );
     }
     // A profile's ARN does not tell whose model stands behind it.
     let profile = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc";
     for model in [profile, "eu.anthropic.claude-sonnet-4-20250514-v1:0"] {
         let sent = sent(Dialect::Messages, model, &top_k).await.unwrap();
-        assert!(sent.contains(r#""additionalModelRequestFields":{"top_k":5}"#), "{sent}");
+        assert!(
+            sent.contains(r#""additionalModelRequestFields":{"top_k":5}"#),
+            "{sent}"
+        );
     }
 }
 
@@ -285,6 +297,9 @@ async fn an_image_that_is_no_base64_is_wrong_for_every_model() {
             "source":{{"type":"base64","media_type":"image/png","data":"{data}"}}}}]}}]}}"#
         );
         let error = sent(Dialect::Messages, CLAUDE, &body).await.unwrap_err();
-        assert!(matches!(error, ProviderError::Rejected(_)), "{data}: {error:?}");
+        assert!(
+            matches!(error, ProviderError::Rejected(_)),
+            "{data}: {error:?}"
+        );
     }
 }

@@ -7,21 +7,51 @@ use crate::error::{ProviderError, Unavailability};
 fn told() -> Vec<Vec<u8>> {
     vec![
         event("messageStart", r#"{"role":"assistant","p":"abc"}"#),
-        event("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}}}"#),
-        event("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"c2VhbA=="}}}"#),
+        event(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"hm"}}}"#,
+        ),
+        event(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"c2VhbA=="}}}"#,
+        ),
         event("contentBlockStop", r#"{"contentBlockIndex":0}"#),
-        event("contentBlockDelta", r#"{"contentBlockIndex":1,"delta":{"reasoningContent":{"redactedContent":"AAAA"}}}"#),
+        event(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":1,"delta":{"reasoningContent":{"redactedContent":"AAAA"}}}"#,
+        ),
         event("contentBlockStop", r#"{"contentBlockIndex":1}"#),
-        event("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"text":"I "}}"#),
-        event("contentBlockDelta", r#"{"contentBlockIndex":2,"delta":{"text":"look."}}"#),
+        event(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":2,"delta":{"text":"I "}}"#,
+        ),
+        event(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":2,"delta":{"text":"look."}}"#,
+        ),
         event("contentBlockStop", r#"{"contentBlockIndex":2}"#),
-        event("contentBlockStart", r#"{"contentBlockIndex":3,"start":{"toolUse":{"toolUseId":"tooluse_1","name":"look"}}}"#),
-        event("contentBlockDelta", r#"{"contentBlockIndex":3,"delta":{"toolUse":{"input":""}}}"#),
-        event("contentBlockDelta", r#"{"contentBlockIndex":3,"delta":{"toolUse":{"input":"{\"at\":"}}}"#),
-        event("contentBlockDelta", r#"{"contentBlockIndex":3,"delta":{"toolUse":{"input":"\"sea\"}"}}}"#),
+        event(
+            "contentBlockStart",
+            r#"{"contentBlockIndex":3,"start":{"toolUse":{"toolUseId":"tooluse_1","name":"look"}}}"#,
+        ),
+        event(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":3,"delta":{"toolUse":{"input":""}}}"#,
+        ),
+        event(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":3,"delta":{"toolUse":{"input":"{\"at\":"}}}"#,
+        ),
+        event(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":3,"delta":{"toolUse":{"input":"\"sea\"}"}}}"#,
+        ),
         event("contentBlockStop", r#"{"contentBlockIndex":3}"#),
         event("messageStop", r#"{"stopReason":"tool_use"}"#),
-        event("metadata", r#"{"usage":{"inputTokens":11,"outputTokens":7,"totalTokens":18},"metrics":{"latencyMs":1}}"#),
+        event(
+            "metadata",
+            r#"{"usage":{"inputTokens":11,"outputTokens":7,"totalTokens":18},"metrics":{"latencyMs":1}}"#,
+        ),
     ]
 }
 
@@ -42,7 +72,12 @@ async fn a_stream_comes_back_as_chunks_of_a_chat() {
     let finished: u64 = chunks.iter().map(|chunk| chunk.facts.finished).sum();
     assert_eq!(finished, 1);
     let lines = json_lines(Dialect::Chat).await.concat();
-    for word in [r#""reasoning_content":"hm""#, r#""content":"look.""#, r#""arguments":"\"sea\"}""#, r#""finish_reason":"tool_calls""#] {
+    for word in [
+        r#""reasoning_content":"hm""#,
+        r#""content":"look.""#,
+        r#""arguments":"\"sea\"}""#,
+        r#""finish_reason":"tool_calls""#,
+    ] {
         assert!(lines.contains(word), "{word} in {lines}");
     }
 }
@@ -50,7 +85,15 @@ async fn a_stream_comes_back_as_chunks_of_a_chat() {
 #[tokio::test]
 async fn a_stream_comes_back_as_anthropics_events() {
     let lines = json_lines(Dialect::Messages).await.concat();
-    for word in [r#""thinking":"hm""#, r#""signature":"c2VhbA==""#, r#""data":"AAAA""#, r#""text":"look.""#, r#""partial_json":"\"sea\"}""#, r#""stop_reason":"tool_use""#, "message_stop"] {
+    for word in [
+        r#""thinking":"hm""#,
+        r#""signature":"c2VhbA==""#,
+        r#""data":"AAAA""#,
+        r#""text":"look.""#,
+        r#""partial_json":"\"sea\"}""#,
+        r#""stop_reason":"tool_use""#,
+        "message_stop",
+    ] {
         assert!(lines.contains(word), "{word} in {lines}");
     }
 }
@@ -60,7 +103,11 @@ async fn a_stream_that_stops_before_it_says_why_is_cut_short() {
     let told = told();
     for kept in 0..told.len() - 2 {
         let (_, error) = streamed(Dialect::Chat, told[..kept].concat()).await;
-        assert_eq!(error, Some(Unavailability::Truncated.into()), "after {kept} frames");
+        assert_eq!(
+            error,
+            Some(Unavailability::Truncated.into()),
+            "after {kept} frames"
+        );
     }
     // The answer is complete once its end has been said, counted or not.
     let (_, error) = streamed(Dialect::Chat, told[..told.len() - 1].concat()).await;
@@ -84,7 +131,11 @@ async fn a_frame_whose_checksum_does_not_fit_ends_the_stream_with_an_error() {
             let mut broken = told.clone();
             broken[at][place] ^= 1;
             let (_, error) = streamed(Dialect::Chat, broken.concat()).await;
-            assert_eq!(error, Some(Unavailability::Garbage.into()), "{what} of frame {at}");
+            assert_eq!(
+                error,
+                Some(Unavailability::Garbage.into()),
+                "{what} of frame {at}"
+            );
         }
     }
 }
@@ -146,9 +197,18 @@ async fn events_of_tomorrow_are_passed_over_and_blocks_of_tomorrow_are_not() {
     let (_, error) = streamed(Dialect::Chat, told.concat()).await;
     assert_eq!(error, None);
     for (kind, payload) in [
-        ("contentBlockDelta", r#"{"contentBlockIndex":9,"delta":{"tide":{"height":6.5}}}"#),
-        ("contentBlockStart", r#"{"contentBlockIndex":9,"start":{"image":{"format":"png"}}}"#),
-        ("contentBlockDelta", r#"{"contentBlockIndex":9,"delta":{"toolUse":{"input":"{}"}}}"#),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":9,"delta":{"tide":{"height":6.5}}}"#,
+        ),
+        (
+            "contentBlockStart",
+            r#"{"contentBlockIndex":9,"start":{"image":{"format":"png"}}}"#,
+        ),
+        (
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":9,"delta":{"toolUse":{"input":"{}"}}}"#,
+        ),
     ] {
         let mut strange = told.clone();
         strange.insert(1, event(kind, payload));

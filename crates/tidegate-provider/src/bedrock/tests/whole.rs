@@ -34,15 +34,25 @@ async fn an_answer_comes_back_as_a_chat_completion() {
         call["function"]["arguments"],
         r#"{"z":1.0,"a":123456789012345678901234567890}"#
     );
-    assert_eq!((&answer["id"], &answer["model"]), (&json!("4711"), &json!(super::CLAUDE)));
+    assert_eq!(
+        (&answer["id"], &answer["model"]),
+        (&json!("4711"), &json!(super::CLAUDE))
+    );
     assert_eq!(answer["usage"]["prompt_tokens"], 11);
     assert_eq!(answer["usage"]["completion_tokens"], 7);
 }
 
 #[tokio::test]
 async fn an_answer_comes_back_as_an_anthropic_message() {
-    let answer = answered(Dialect::Messages, response(200, FULL)).await.unwrap();
-    let kinds: Vec<_> = answer["content"].as_array().unwrap().iter().map(|it| it["type"].clone()).collect();
+    let answer = answered(Dialect::Messages, response(200, FULL))
+        .await
+        .unwrap();
+    let kinds: Vec<_> = answer["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["type"].clone())
+        .collect();
     assert_eq!(kinds, ["thinking", "redacted_thinking", "text", "tool_use"]);
     assert_eq!(answer["content"][0]["signature"], "c2VhbA==");
     assert_eq!(answer["stop_reason"], "tool_use");
@@ -50,7 +60,9 @@ async fn an_answer_comes_back_as_an_anthropic_message() {
 
 #[test]
 fn every_reason_to_stop_is_known() {
-    let stop = |reason: &str| read(stopped(reason, "").as_bytes(), String::new(), "m").map(|reply| reply.stop);
+    let stop = |reason: &str| {
+        read(stopped(reason, "").as_bytes(), String::new(), "m").map(|reply| reply.stop)
+    };
     assert_eq!(stop("end_turn"), Ok(Stop::End));
     assert_eq!(stop("tool_use"), Ok(Stop::ToolUse));
     assert_eq!(stop("max_tokens"), Ok(Stop::MaxTokens));
@@ -66,7 +78,10 @@ fn every_reason_to_stop_is_known() {
 
 #[test]
 fn the_stop_sequence_is_the_one_that_the_model_met() {
-    let body = stopped("stop_sequence", r#","additionalModelResponseFields":{"stop_sequence":"END"}"#);
+    let body = stopped(
+        "stop_sequence",
+        r#","additionalModelResponseFields":{"stop_sequence":"END"}"#,
+    );
     let reply = read(body.as_bytes(), String::new(), "m").unwrap();
     assert_eq!(reply.stop, Stop::Sequence(Some("END".to_owned())));
 }
@@ -74,10 +89,17 @@ fn the_stop_sequence_is_the_one_that_the_model_met() {
 #[test]
 fn cached_input_is_counted_once() {
     let tokens = |total: u64| {
-        let body = stopped("end_turn", "").replace("\"totalTokens\":30", &format!("\"totalTokens\":{total}"));
+        let body = stopped("end_turn", "")
+            .replace("\"totalTokens\":30", &format!("\"totalTokens\":{total}"));
         read(body.as_bytes(), String::new(), "m").unwrap().tokens
     };
-    let apart = Tokens { input: 11, cache_read: 8, cache_write: 4, output: 7, reasoning: 0 };
+    let apart = Tokens {
+        input: 11,
+        cache_read: 8,
+        cache_write: 4,
+        output: 7,
+        reasoning: 0,
+    };
     assert_eq!(tokens(30), apart);
     // 18 = 11 + 7: this model's input holds what was cached, and more cannot be.
     assert_eq!(tokens(18), Tokens { input: 0, ..apart });
@@ -85,7 +107,10 @@ fn cached_input_is_counted_once() {
 
 #[test]
 fn a_block_that_nobody_can_say_costs_the_answer() {
-    for block in [r#"{"image":{"format":"png","source":{"bytes":"AAAA"}}}"#, r#"{"tide":{"height":6.5}}"#] {
+    for block in [
+        r#"{"image":{"format":"png","source":{"bytes":"AAAA"}}}"#,
+        r#"{"tide":{"height":6.5}}"#,
+    ] {
         let body = stopped("end_turn", "").replace(r#"{"text":"hi"}"#, block);
         let error = read(body.as_bytes(), String::new(), "m").unwrap_err();
         assert_eq!(error, Unavailability::Garbage.into(), "{block}");
@@ -99,8 +124,14 @@ fn a_block_that_nobody_can_say_costs_the_answer() {
 async fn what_is_no_answer_is_garbage() {
     let cut = FULL.len() / 2;
     for body in ["", "no json", "[]", "{}", &FULL[..cut]] {
-        let error = answered(Dialect::Chat, response(200, body)).await.unwrap_err();
-        assert_eq!(error, ProviderError::Unavailable(Unavailability::Garbage), "{body}");
+        let error = answered(Dialect::Chat, response(200, body))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error,
+            ProviderError::Unavailable(Unavailability::Garbage),
+            "{body}"
+        );
     }
 }
 
@@ -108,6 +139,8 @@ async fn what_is_no_answer_is_garbage() {
 async fn an_answer_without_end_is_given_up() {
     let limit_bytes = crate::bedrock::call::MOST_ANSWER_BYTES;
     let endless = vec![b' '; limit_bytes + 1];
-    let error = answered(Dialect::Chat, response(200, endless)).await.unwrap_err();
+    let error = answered(Dialect::Chat, response(200, endless))
+        .await
+        .unwrap_err();
     assert_eq!(error, Unavailability::TooLarge { limit_bytes }.into());
 }
