@@ -13,7 +13,8 @@ use super::{CLAUDE, parsed, provider, response};
 use crate::bedrock::request::{Ask, write};
 use crate::dialect::tests::arbitrary::{CASES, conversation, events, reply};
 use crate::dialect::{
-    Conversation, Dialect, Event, ImageData, Json, Part, Reply, Stop, Tool, ToolChoice, Turn, chat,
+    Conversation, Dialect, Event, Image, ImageData, Json, Part, Reply, Stop, Tool, ToolChoice,
+    Turn, chat,
 };
 use crate::provider::Provider;
 
@@ -25,13 +26,13 @@ fn runtime() -> Runtime {
 /// test for each of these.
 fn sayable(mut said: Conversation) -> Conversation {
     for part in said.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
-        if let Part::Image(image) = part {
-            if let ImageData::Url(_) = image.data {
-                image.data = ImageData::Base64 {
-                    media_type: "image/gif".to_owned(),
-                    data: "R0lGODlh".to_owned(),
-                };
-            }
+        if let Part::Image(Image { data, .. }) = part
+            && matches!(data, ImageData::Url(_))
+        {
+            *data = ImageData::Base64 {
+                media_type: "image/gif".to_owned(),
+                data: "R0lGODlh".to_owned(),
+            };
         }
     }
     let taken = |c: &char| c.is_ascii_alphanumeric() || *c == ' ';
