@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tidegate_provider::{
-    ChatRequest, ChunkStream, Completion, Composer, EmbedRequest, ErrorBody, Provider,
+    ChatRequest, ChunkStream, Completion, Composer, Dialect, EmbedRequest, ErrorBody, Provider,
     ProviderError, Usage,
 };
 use tidegate_retrieval::{Document, Hit, Index, extract};
@@ -46,6 +46,7 @@ impl Extractive {
     }
 
     async fn answer(&self, request: &ChatRequest) -> Result<Vec<String>, ProviderError> {
+        only_chats(request.dialect())?;
         if request.choices() > 1 {
             return Err(unsupported(
                 "n",
@@ -98,14 +99,29 @@ impl Provider for Extractive {
     }
 }
 
+/// It speaks OpenAI's chats; what comes in other words another model may know.
+fn only_chats(dialect: Dialect) -> Result<(), ProviderError> {
+    let param = match dialect {
+        Dialect::Chat => return Ok(()),
+        Dialect::Completion => "prompt",
+        Dialect::Messages => "messages",
+    };
+    let message = "the built-in extractive model answers chats in OpenAI's dialect only";
+    Err(ProviderError::NotServed(refusal(param, message)))
+}
+
 fn unsupported(param: &str, message: &str) -> ProviderError {
-    ProviderError::Rejected(ErrorBody {
+    ProviderError::Rejected(refusal(param, message))
+}
+
+fn refusal(param: &str, message: &str) -> ErrorBody {
+    ErrorBody {
         status: 400,
         message: message.to_owned(),
         kind: Some("invalid_request_error".to_owned()),
         code: Some("unsupported_parameter".to_owned()),
         param: Some(param.to_owned()),
-    })
+    }
 }
 
 /// The answer in parts: a sentence each with its mark, then the sources.
@@ -171,5 +187,21 @@ fn composer(model: &str) -> Composer {
         id,
         created,
         model: model.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_legacy_completion_is_left_to_another_model() {
+        assert!(only_chats(Dialect::Chat).is_ok());
+        let Err(ProviderError::NotServed(body)) = only_chats(Dialect::Completion) else {
+            panic!("not left to another model")
+        };
+        assert_eq!(body.status, 400);
+        assert_eq!(body.code.as_deref(), Some("unsupported_parameter"));
+        assert_eq!(body.param.as_deref(), Some("prompt"));
     }
 }

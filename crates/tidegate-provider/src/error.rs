@@ -158,12 +158,18 @@ impl ErrorBody {
         }
         match self.status {
             429 | 503 | 529 => ProviderError::Throttled { retry_after },
+            403 if self.names_a_missing_right() => ProviderError::NotServed(self),
             401 | 402 | 404 => ProviderError::NotServed(self),
             408 => Unavailability::Status(408).into(),
             400..=499 => ProviderError::Rejected(self),
             200 => Unavailability::ErrorInAnswer.into(),
             status => Unavailability::Status(status).into(),
         }
+    }
+
+    /// What this key may not, another upstream's may.
+    fn names_a_missing_right(&self) -> bool {
+        self.kind.as_deref() == Some("permission_error")
     }
 
     fn names_a_throttle(&self) -> bool {
@@ -256,6 +262,13 @@ mod tests {
         for status in [401, 404] {
             assert!(classify(status, "<html>").may_fall_back());
         }
+    }
+
+    #[test]
+    fn a_right_that_our_key_lacks_another_upstream_may_have() {
+        let body = r#"{"type":"error","error":{"type":"permission_error","message":"no"}}"#;
+        assert!(classify(403, body).may_fall_back());
+        assert!(!classify(403, r#"{"error":{"message":"forbidden words"}}"#).may_fall_back());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod anthropic;
 #[cfg(feature = "bedrock")]
 mod bedrock;
 mod chunk;
@@ -8,6 +9,7 @@ mod content;
 mod dialect;
 mod embed_request;
 mod error;
+mod events;
 mod http;
 pub mod mock;
 mod openai;
@@ -18,8 +20,10 @@ mod retry_after;
 mod spoken;
 mod sse;
 mod translated;
+mod upstream;
 mod usage;
 
+pub use anthropic::{Anthropic, AnthropicConfig, AnthropicConfigError};
 #[cfg(feature = "bedrock")]
 pub use bedrock::{Bedrock, BedrockConfig, BedrockConfigError};
 pub use chunk::{Chunk, ChunkFacts};

@@ -1,36 +1,25 @@
 //! Every server that speaks OpenAI's dialect: OpenAI, Azure, Ollama, vLLM, Groq, …
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, SystemTime};
-
-use ::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use ::http::{HeaderMap, Response, Uri};
+use ::http::header::AUTHORIZATION;
+use ::http::{HeaderMap, Uri};
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, StreamExt};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use tokio::time::Sleep;
 
 use crate::chunk::Chunk;
 use crate::dialect::{Dialect, Refusal};
 use crate::embed_request::EmbedRequest;
 use crate::error::{ErrorBody, ProviderError, Unavailability};
-use crate::http::{HttpClient, read_all};
+use crate::events::{Events, Grammar, Step};
+use crate::http::read_all;
 use crate::provider::{ChunkStream, Completion, Provider};
 use crate::request::ChatRequest;
-use crate::retry_after::retry_after;
-use crate::sse::SseDecoder;
+use crate::sse::SseEvent;
+use crate::upstream::{self, MOST_ANSWER_BYTES, MOST_ERROR_BYTES, Upstream, is_event_stream};
 use crate::usage::Usage;
-
-/// Largest answer and largest single event that we accept.
-const MOST_ANSWER_BYTES: usize = 32 << 20;
-const MOST_EVENT_BYTES: usize = 2 << 20;
-const MOST_ERROR_BYTES: usize = 64 << 10;
 
 /// What refusals call such an upstream.
 const OPENAI: &str = "a server in OpenAI's dialect";
@@ -62,11 +51,10 @@ pub enum OpenAiConfigError {
 /// A provider in OpenAI's dialect.
 #[derive(Debug)]
 pub struct OpenAi {
-    client: HttpClient,
+    upstream: Upstream,
     chat: Uri,
     completions: Uri,
     embeddings: Uri,
-    headers: HeaderMap,
     stream_usage: bool,
 }
 
@@ -78,11 +66,10 @@ impl OpenAi {
     /// [`OpenAiConfigError`] names what is wrong.
     pub fn new(config: &OpenAiConfig) -> Result<Self, OpenAiConfigError> {
         Ok(Self {
-            client: HttpClient::new(&config.base_url),
+            upstream: Upstream::new(&config.base_url, headers(config)?),
             chat: endpoint(&config.base_url, "/chat/completions")?,
             completions: endpoint(&config.base_url, "/completions")?,
             embeddings: endpoint(&config.base_url, "/embeddings")?,
-            headers: headers(config)?,
             stream_usage: config.stream_usage,
         })
     }
@@ -96,25 +83,8 @@ impl OpenAi {
         }
     }
 
-    async fn send(&self, uri: &Uri, body: Bytes) -> Result<Response<Incoming>, ProviderError> {
-        let response = self
-            .client
-            .post(uri.clone(), self.headers.clone(), body)
-            .await?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let status = response.status().as_u16();
-        let wait = retry_after(response.headers(), SystemTime::now());
-        // A body that cannot be read takes nothing away from what the status says.
-        let body = read_all(response.into_body(), MOST_ERROR_BYTES)
-            .await
-            .unwrap_or_default();
-        Err(ErrorBody::parse(status, &body).classify(wait))
-    }
-
     async fn whole(&self, uri: &Uri, body: Bytes) -> Result<Completion, ProviderError> {
-        let response = self.send(uri, body).await?;
+        let response = self.upstream.send(uri, body).await?;
         let body = read_all(response.into_body(), MOST_ANSWER_BYTES).await?;
         let usage = check_answer(&body)?;
         Ok(Completion { body, usage })
@@ -143,14 +113,15 @@ impl Provider for OpenAi {
             request.to_upstream(model)
         };
         let place = self.place(request.dialect())?;
-        let response = self.send(place, body).await?;
+        let response = self.upstream.send(place, body).await?;
         if !is_event_stream(response.headers()) {
             // Some servers answer a stream request with a JSON error and 200.
             let body = read_all(response.into_body(), MOST_ERROR_BYTES).await?;
             check_answer(&body)?;
             return Err(Unavailability::Garbage.into());
         }
-        Ok(Events::new(response.into_body(), request.choices()).boxed())
+        let open_choices = request.choices();
+        Ok(Events::new(response.into_body(), Chunks { open_choices }).boxed())
     }
 
     async fn embed(
@@ -163,54 +134,18 @@ impl Provider for OpenAi {
     }
 
     async fn reach(&self) -> Result<(), ProviderError> {
-        self.client.touch(self.chat.clone()).await
+        self.upstream.reach(&self.chat).await
     }
 }
 
 fn endpoint(base: &Uri, path: &str) -> Result<Uri, OpenAiConfigError> {
-    let wrong = OpenAiConfigError::BaseUrl;
-    if !matches!(base.scheme_str(), Some("http" | "https")) {
-        return Err(wrong);
-    }
-    let prefix = base.path().trim_end_matches('/');
-    let query = base
-        .query()
-        .map_or(String::new(), |query| format!("?{query}"));
-    let mut parts = base.clone().into_parts();
-    parts.path_and_query = format!("{prefix}{path}{query}").parse().ok();
-    Uri::from_parts(parts).map_err(|_| wrong)
+    upstream::endpoint(base, path).ok_or(OpenAiConfigError::BaseUrl)
 }
 
 fn headers(config: &OpenAiConfig) -> Result<HeaderMap, OpenAiConfigError> {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        USER_AGENT,
-        HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"))),
-    );
-    let bearer = config
-        .api_key
-        .as_ref()
-        .map(|key| (AUTHORIZATION.as_str(), format!("Bearer {key}")));
-    let further = config
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()));
-    for (name, value) in bearer.into_iter().chain(further) {
-        let wrong = || OpenAiConfigError::Header(name.to_owned());
-        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?;
-        let mut value = HeaderValue::from_str(&value).map_err(|_| wrong())?;
-        value.set_sensitive(true);
-        headers.insert(key, value);
-    }
-    Ok(headers)
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+    let bearer = config.api_key.as_ref();
+    let bearer = bearer.map(|key| (AUTHORIZATION.as_str(), format!("Bearer {key}")));
+    upstream::headers(bearer, &config.headers).map_err(OpenAiConfigError::Header)
 }
 
 #[derive(Deserialize)]
@@ -238,112 +173,26 @@ fn check_answer(body: &Bytes) -> Result<Option<Usage>, ProviderError> {
     Ok(Usage::read(answer.usage))
 }
 
-/// How long the end of the body may lag behind `[DONE]` before the connection
-/// is given up instead of being used again.
-const END_GRACE: Duration = Duration::from_millis(10);
-
-/// The chunks of one event stream.
-struct Events {
-    body: Incoming,
-    decoder: SseDecoder,
+/// The chunks of a stream that `[DONE]` ends.
+struct Chunks {
     /// Answers that have not ended yet.
     open_choices: u64,
-    end: End,
 }
 
-enum End {
-    NotYet,
-    /// `[DONE]` was read; the body should end now.
-    Draining(Option<Pin<Box<Sleep>>>),
-    Over,
-}
-
-impl Events {
-    fn new(body: Incoming, choices: u64) -> Self {
-        let decoder = SseDecoder::new(MOST_EVENT_BYTES);
-        Self {
-            body,
-            decoder,
-            open_choices: choices,
-            end: End::NotYet,
+impl Grammar for Chunks {
+    fn read(&mut self, event: SseEvent) -> Result<Step, ProviderError> {
+        if event.data == b"[DONE]"[..] {
+            return Ok(Step::End);
         }
-    }
-
-    /// The next decoded chunk, `Ok(None)` when more bytes are needed.
-    fn decode(&mut self) -> Result<Option<Chunk>, ProviderError> {
-        let event = self
-            .decoder
-            .next_event()
-            .map_err(|_| Unavailability::TooLarge {
-                limit_bytes: MOST_EVENT_BYTES,
-            })?;
-        let Some(data) = event else { return Ok(None) };
-        if data == b"[DONE]"[..] {
-            self.end = End::Draining(None);
-            return Ok(None);
-        }
-        let chunk = Chunk::parse(data)?;
+        let chunk = Chunk::parse(event.data)?;
         self.open_choices = self.open_choices.saturating_sub(chunk.facts.finished);
-        Ok(Some(chunk))
+        Ok(Step::Chunk(chunk))
     }
 
     /// An end of the body without `[DONE]` is an end only if every answer has
     /// said why it stopped.
-    fn body_ended(&mut self) -> Option<Result<Chunk, ProviderError>> {
-        self.end = End::Over;
-        (self.open_choices > 0).then(|| Err(Unavailability::Truncated.into()))
-    }
-
-    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            if !matches!(frame, Some(Ok(_))) {
-                return Poll::Ready(());
-            }
-        }
-        let End::Draining(grace) = &mut self.end else {
-            return Poll::Ready(());
-        };
-        let grace = grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(END_GRACE)));
-        grace.poll_unpin(cx)
-    }
-}
-
-impl Stream for Events {
-    type Item = Result<Chunk, ProviderError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match self.end {
-                End::Over => return Poll::Ready(None),
-                End::Draining(_) => {
-                    ready!(self.poll_drained(cx));
-                    self.end = End::Over;
-                    return Poll::Ready(None);
-                }
-                End::NotYet => {}
-            }
-            match self.decode() {
-                Ok(Some(chunk)) => return Poll::Ready(Some(Ok(chunk))),
-                Ok(None) if matches!(self.end, End::Draining(_)) => continue,
-                Ok(None) => {}
-                Err(error) => {
-                    self.end = End::Over;
-                    return Poll::Ready(Some(Err(error)));
-                }
-            }
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        self.decoder.feed(data);
-                    }
-                }
-                Some(Err(_)) => {
-                    self.end = End::Over;
-                    return Poll::Ready(Some(Err(Unavailability::Truncated.into())));
-                }
-                None => return Poll::Ready(self.body_ended()),
-            }
-        }
+    fn is_complete(&self) -> bool {
+        self.open_choices == 0
     }
 }
 

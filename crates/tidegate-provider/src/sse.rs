@@ -17,12 +17,22 @@ pub enum SseError {
     },
 }
 
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SseEvent {
+    /// The value of its `event` field, where it has one.
+    pub(crate) name: Option<Bytes>,
+    /// The values of its `data` fields.
+    pub(crate) data: Bytes,
+}
+
 /// Turns bytes into the `data` of events.
 #[derive(Debug)]
 pub struct SseDecoder {
     buffer: BytesMut,
     /// Bytes of the buffer that are known to hold no line end.
     searched: usize,
+    name: Option<BytesMut>,
     data: Option<BytesMut>,
     limit_bytes: usize,
 }
@@ -33,6 +43,7 @@ impl SseDecoder {
         Self {
             buffer: BytesMut::new(),
             searched: 0,
+            name: None,
             data: None,
             limit_bytes,
         }
@@ -48,15 +59,25 @@ impl SseDecoder {
     /// # Errors
     /// [`SseError::TooLarge`]; the stream is of no use after it.
     pub fn next_event(&mut self) -> Result<Option<Bytes>, SseError> {
+        Ok(self.next_named_event()?.map(|event| event.data))
+    }
+
+    /// The same with the event's name.
+    pub(crate) fn next_named_event(&mut self) -> Result<Option<SseEvent>, SseError> {
         while let Some(line) = self.next_line() {
             if line.is_empty() {
+                // A name without data is no event.
+                let name = self.name.take().map(BytesMut::freeze);
                 if let Some(data) = self.data.take() {
-                    return Ok(Some(data.freeze()));
+                    let data = data.freeze();
+                    return Ok(Some(SseEvent { name, data }));
                 }
                 continue;
             }
-            if let Some(value) = data_field(line) {
-                self.push(value);
+            match field(line) {
+                Some(Field::Name(name)) => self.name = Some(name),
+                Some(Field::Data(value)) => self.push(value),
+                None => {}
             }
             self.check_size()?;
         }
@@ -93,7 +114,8 @@ impl SseDecoder {
     }
 
     fn check_size(&self) -> Result<(), SseError> {
-        let held = self.data.as_ref().map_or(0, BytesMut::len);
+        let size = |field: &Option<BytesMut>| field.as_ref().map_or(0, BytesMut::len);
+        let held = size(&self.name) + size(&self.data);
         // Several small events may wait in the buffer; only an unfinished line
         // counts against the cap.
         let unfinished = if self.searched == self.buffer.len() {
@@ -110,19 +132,24 @@ impl SseDecoder {
     }
 }
 
-/// The value of a `data` line; comments and other fields are nothing to us.
-fn data_field(mut line: BytesMut) -> Option<BytesMut> {
-    if line == b"data"[..] {
-        return Some(BytesMut::new());
+/// A line that says something to us.
+enum Field {
+    Name(BytesMut),
+    Data(BytesMut),
+}
+
+/// What a line says; comments and other fields are nothing to us.
+fn field(mut line: BytesMut) -> Option<Field> {
+    let colon = line.iter().position(|byte| *byte == b':');
+    let name = line.split_to(colon.unwrap_or(line.len()));
+    // The colon, and one blank after it.
+    let skipped = usize::from(colon.is_some()) + usize::from(line.get(1) == Some(&b' '));
+    line.advance(skipped);
+    match &*name {
+        b"event" => Some(Field::Name(line)),
+        b"data" => Some(Field::Data(line)),
+        _ => None,
     }
-    if !line.starts_with(b"data:") {
-        return None;
-    }
-    line.advance(5);
-    if line.first() == Some(&b' ') {
-        line.advance(1);
-    }
-    Some(line)
 }
 
 #[cfg(test)]
@@ -148,6 +175,21 @@ mod tests {
         let stream =
             b": ping\n\nevent: x\ndata: one\n\ndata:two\ndata: three\r\n\r\nid: 7\n\ndata: cut";
         assert_eq!(events(&[stream]), ["one", "two\nthree"]);
+    }
+
+    #[test]
+    fn an_event_has_the_name_that_was_said_last_before_its_end() {
+        let mut decoder = SseDecoder::new(1_000);
+        decoder
+            .feed(b"event: a\ndata: 1\n\nevent: lost\n\ndata: 2\n\nevent: x\ndata:3\nevent:b\n\n");
+        let mut next = || {
+            let event = decoder.next_named_event().unwrap().unwrap();
+            (event.name, event.data)
+        };
+        let name = |name: &'static str| Some(Bytes::from_static(name.as_bytes()));
+        assert_eq!(next(), (name("a"), Bytes::from_static(b"1")));
+        assert_eq!(next(), (None, Bytes::from_static(b"2")));
+        assert_eq!(next(), (name("b"), Bytes::from_static(b"3")));
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod conversation;
 mod convert;
 mod fields;
 mod json;
+#[cfg(test)]
+mod losses;
 pub(crate) mod messages;
 mod refusal;
 mod reply;

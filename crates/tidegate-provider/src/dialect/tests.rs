@@ -7,4 +7,5 @@
 pub(crate) mod arbitrary;
 mod fidelity;
 mod garbage;
+mod losses;
 mod pairs;

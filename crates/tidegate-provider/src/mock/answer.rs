@@ -7,11 +7,15 @@ use bytes::Bytes;
 
 use super::ask::{Ask, Chat};
 use super::script::Script;
+use crate::dialect::Dialect;
 use crate::raw::json_string;
 
 /// `created` of every answer; a mock that reads no wall clock repeats itself exactly.
 const CREATED: u64 = 1_750_000_000;
 const TOKEN: &str = "token ";
+
+/// What a legacy completion is, whole and in its parts.
+const TEXT: &str = "text_completion";
 
 /// What closes a stream.
 pub(crate) const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -27,17 +31,23 @@ pub(crate) struct Reply<'a> {
 }
 
 impl Reply<'_> {
-    /// A `chat.completion`.
+    /// A `chat.completion`, or a `text_completion`.
     pub(crate) fn whole(self) -> Bytes {
-        let message = self.message();
+        let (object, said) = match self.ask.dialect {
+            Dialect::Chat | Dialect::Messages => (
+                "chat.completion",
+                format!(r#""message":{}"#, self.message()),
+            ),
+            Dialect::Completion => (TEXT, said(&self.text())),
+        };
         let finish = self.finish_reason();
-        let mut json = self.head("chat.completion");
+        let mut json = self.head(object);
         for index in 0..self.chat.choices {
             let comma = if index == 0 { "" } else { "," };
             put(
                 &mut json,
                 format_args!(
-                    r#"{comma}{{"index":{index},"message":{message},"logprobs":null,"finish_reason":"{finish}"}}"#
+                    r#"{comma}{{"index":{index},{said},"logprobs":null,"finish_reason":"{finish}"}}"#
                 ),
             );
         }
@@ -49,18 +59,32 @@ impl Reply<'_> {
     /// content, the ends and, where it was asked for, the usage.
     pub(crate) fn events(self) -> Vec<Bytes> {
         let mut events = Vec::with_capacity(self.script.events * self.chat.choices + 4);
-        self.for_each_choice(&mut events, r#"{"role":"assistant","content":""}"#, None);
+        if self.ask.dialect != Dialect::Completion {
+            let role = r#""delta":{"role":"assistant","content":""}"#;
+            self.for_each_choice(&mut events, role, None);
+        }
         match &self.chat.tool {
             Some(name) => self.tool_call(&mut events, name),
             None => self.content(&mut events),
         }
-        self.for_each_choice(&mut events, "{}", Some(self.finish_reason()));
+        let nothing = match self.ask.dialect {
+            Dialect::Chat | Dialect::Messages => r#""delta":{}"#.to_owned(),
+            Dialect::Completion => said(""),
+        };
+        self.for_each_choice(&mut events, &nothing, Some(self.finish_reason()));
         if self.chat.include_usage {
-            let head = self.head("chat.completion.chunk");
+            let head = self.head(self.chunk_object());
             events.push(frame(&format!(r#"{head}],"usage":{}}}"#, self.usage())));
         }
         events.push(Bytes::from_static(DONE));
         events
+    }
+
+    fn chunk_object(self) -> &'static str {
+        match self.ask.dialect {
+            Dialect::Chat | Dialect::Messages => "chat.completion.chunk",
+            Dialect::Completion => TEXT,
+        }
     }
 
     fn head(self, object: &str) -> String {
@@ -111,15 +135,28 @@ impl Reply<'_> {
         self.chat.echo.as_deref().or(self.script.answer.as_deref())
     }
 
-    fn text(&self) -> Cow<'_, str> {
+    pub(super) fn text(&self) -> Cow<'_, str> {
         match self.own_words() {
             Some(text) => text.into(),
             None => TOKEN.repeat(self.script.events).into(),
         }
     }
 
+    /// What is said in each event of a stream.
+    pub(super) fn texts(&self) -> Vec<&str> {
+        match self.own_words() {
+            Some(text) => pieces(text, self.script.events),
+            None => vec![TOKEN; self.script.events],
+        }
+    }
+
     fn content(self, events: &mut Vec<Bytes>) {
-        let delta = |text: &str| format!(r#"{{"content":{}}}"#, quoted(text));
+        let delta = |text: &str| match self.ask.dialect {
+            Dialect::Chat | Dialect::Messages => {
+                format!(r#""delta":{{"content":{}}}"#, quoted(text))
+            }
+            Dialect::Completion => said(text),
+        };
         if let Some(text) = self.own_words() {
             for piece in pieces(text, self.script.events) {
                 self.for_each_choice(events, &delta(piece), None);
@@ -137,13 +174,18 @@ impl Reply<'_> {
 
     fn tool_call(self, events: &mut Vec<Bytes>, name: &str) {
         let call = tool_call(name, "").replacen('{', r#"{"index":0,"#, 1);
-        self.for_each_choice(events, &format!(r#"{{"tool_calls":[{call}]}}"#), None);
-        let arguments = r#"{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}"#;
+        self.for_each_choice(
+            events,
+            &format!(r#""delta":{{"tool_calls":[{call}]}}"#),
+            None,
+        );
+        let arguments = r#""delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}"#;
         self.for_each_choice(events, arguments, None);
     }
 
-    fn for_each_choice(self, events: &mut Vec<Bytes>, delta: &str, finish: Option<&str>) {
-        let head = self.head("chat.completion.chunk");
+    /// One event for every choice, each of which says `said`.
+    fn for_each_choice(self, events: &mut Vec<Bytes>, said: &str, finish: Option<&str>) {
+        let head = self.head(self.chunk_object());
         let finish = finish.map_or_else(|| "null".to_owned(), quoted);
         // OpenAI says `null` in every chunk but the last when usage is asked for.
         let usage = if self.chat.include_usage {
@@ -153,7 +195,7 @@ impl Reply<'_> {
         };
         events.extend((0..self.chat.choices).map(|index| {
             frame(&format!(
-                r#"{head}{{"index":{index},"delta":{delta},"logprobs":null,"finish_reason":{finish}}}]{usage}}}"#
+                r#"{head}{{"index":{index},{said},"logprobs":null,"finish_reason":{finish}}}]{usage}}}"#
             ))
         }));
     }
@@ -188,6 +230,11 @@ fn pieces(text: &str, count: usize) -> Vec<&str> {
         pieces.push(&text[start..*starts.peek().unwrap_or(&text.len())]);
     }
     pieces
+}
+
+/// What a choice of a legacy completion says.
+fn said(text: &str) -> String {
+    format!(r#""text":{}"#, quoted(text))
 }
 
 fn quoted(text: &str) -> String {
@@ -318,6 +365,36 @@ mod tests {
         assert_eq!(call(1)["function"]["name"], "look");
         assert_eq!(call(2)["function"]["arguments"], "{}");
         assert_eq!(seen[3]["choices"][0]["finish_reason"], "tool_calls");
+    }
+
+    #[test]
+    fn a_legacy_completion_says_its_text_whole_and_streamed() {
+        let body = br#"{"model":"m","prompt":"x"}"#;
+        let ask = Ask::completion(body).unwrap();
+        let Task::Chat(chat) = &ask.task else {
+            panic!("no completion")
+        };
+        let script = Script {
+            events: 2,
+            ..Script::default()
+        };
+        let reply = Reply {
+            ask: &ask,
+            chat,
+            script: &script,
+            number: 7,
+        };
+        let whole: Value = serde_json::from_slice(&reply.whole()).unwrap();
+        assert_eq!(whole["object"], "text_completion");
+        assert_eq!(whole["choices"][0]["text"], "token token ");
+        let events = reply.events();
+        let texts = events[..events.len() - 1].iter().map(|event| {
+            let json = event.strip_prefix(b"data: ").unwrap();
+            let event: Value = serde_json::from_slice(json).unwrap();
+            assert_eq!(event["object"], "text_completion");
+            event["choices"][0]["text"].as_str().unwrap().to_owned()
+        });
+        assert_eq!(texts.collect::<Vec<_>>(), ["token ", "token ", ""]);
     }
 
     #[test]

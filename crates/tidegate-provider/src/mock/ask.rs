@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dialect::Dialect;
+
 /// More answers than this (`n`) are not given.
 const MOST_CHOICES: u64 = 16;
 
@@ -12,6 +14,8 @@ const MOST_CHOICES: u64 = 16;
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) model: String,
+    /// Asked in, and to be answered in.
+    pub(crate) dialect: Dialect,
     /// Estimated: a quarter of the body's bytes.
     pub(crate) prompt_tokens: u64,
     pub(crate) task: Task,
@@ -53,6 +57,17 @@ struct ChatBody<'a> {
 }
 
 #[derive(Deserialize)]
+struct CompletionBody<'a> {
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+    #[serde(borrow)]
+    prompt: &'a RawValue,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    n: Option<u64>,
+}
+
+#[derive(Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
 }
@@ -60,6 +75,8 @@ struct StreamOptions {
 #[derive(Deserialize)]
 struct Tool {
     function: Option<Function>,
+    /// Where Anthropic's dialect has it.
+    name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -89,18 +106,48 @@ impl Ask {
     /// Reads the body of a chat request.
     pub(crate) fn chat(body: &[u8]) -> serde_json::Result<Self> {
         let read: ChatBody<'_> = serde_json::from_slice(body)?;
-        let options = read
-            .stream_options
-            .and_then(|options| options.include_usage);
-        let choices = read.n.unwrap_or(1).clamp(1, MOST_CHOICES);
         let chat = Chat {
             stream: read.stream.unwrap_or(false),
-            include_usage: options.unwrap_or(false),
-            choices: usize::try_from(choices).unwrap_or(1),
+            include_usage: include_usage(read.stream_options),
+            choices: choices(read.n.unwrap_or(1)),
             tool: read.tools.and_then(first_name),
             echo: echo(read.messages.get()),
         };
         Ok(Self::new(read.model, body, Task::Chat(chat)))
+    }
+
+    /// Reads the body of a legacy completion; every prompt is answered.
+    pub(crate) fn completion(body: &[u8]) -> serde_json::Result<Self> {
+        let read: CompletionBody<'_> = serde_json::from_slice(body)?;
+        let prompts = inputs(read.prompt.get())?;
+        let each = read.n.unwrap_or(1).max(1);
+        let only = prompts.first().filter(|_| prompts.len() == 1);
+        let only = only.and_then(|prompt| std::str::from_utf8(prompt).ok());
+        let chat = Chat {
+            stream: read.stream.unwrap_or(false),
+            include_usage: include_usage(read.stream_options),
+            choices: choices(each.saturating_mul(prompts.len() as u64)),
+            tool: None,
+            echo: only.and_then(|prompt| prompt.strip_prefix("echo:").map(str::to_owned)),
+        };
+        Ok(Self {
+            dialect: Dialect::Completion,
+            ..Self::new(read.model, body, Task::Chat(chat))
+        })
+    }
+
+    /// Reads the body of a request in Anthropic's dialect, which names
+    /// everything that the mock looks at as OpenAI's does.
+    pub(crate) fn messages(body: &[u8]) -> serde_json::Result<Self> {
+        let ask = Self::chat(body)?;
+        Ok(Self {
+            dialect: Dialect::Messages,
+            task: match ask.task {
+                Task::Chat(chat) => Task::Chat(Chat { choices: 1, ..chat }),
+                Task::Embed(embed) => Task::Embed(embed),
+            },
+            ..ask
+        })
     }
 
     /// Reads the body of a request for embeddings.
@@ -121,17 +168,26 @@ impl Ask {
     fn new(model: Cow<'_, str>, body: &[u8], task: Task) -> Self {
         Self {
             model: model.into_owned(),
+            dialect: Dialect::Chat,
             prompt_tokens: body.len() as u64 / 4,
             task,
         }
     }
 }
 
+fn include_usage(options: Option<StreamOptions>) -> bool {
+    let asked = options.and_then(|options| options.include_usage);
+    asked.unwrap_or(false)
+}
+
+fn choices(asked: u64) -> usize {
+    usize::try_from(asked.clamp(1, MOST_CHOICES)).unwrap_or(1)
+}
+
 fn first_name(tools: Vec<Tool>) -> Option<String> {
     tools
         .into_iter()
-        .find_map(|tool| tool.function)
-        .map(|function| function.name)
+        .find_map(|tool| tool.function.map(|function| function.name).or(tool.name))
 }
 
 /// The rest of the last user message, if that begins with `echo:`.
@@ -220,9 +276,37 @@ mod tests {
     }
 
     #[test]
+    fn a_request_in_anthropics_dialect_names_its_tool_and_has_one_answer() {
+        let body = br#"{"model":"m","max_tokens":9,"n":3,"stream":true,"tools":[{"name":"look"}],
+            "messages":[{"role":"user","content":"echo:a"}]}"#;
+        let ask = Ask::messages(body).unwrap();
+        assert_eq!((ask.dialect, ask.stream()), (Dialect::Messages, true));
+        let Task::Chat(chat) = ask.task else {
+            panic!("no chat")
+        };
+        assert_eq!((chat.tool.as_deref(), chat.choices), (Some("look"), 1));
+        assert_eq!(chat.echo.as_deref(), Some("a"));
+    }
+
+    #[test]
     fn choices_are_at_least_one_and_at_most_sixteen() {
         let choices = |n: &str| chat(&format!(r#""messages":[],"n":{n}"#)).choices;
         assert_eq!(["null", "0", "3", "1000"].map(choices), [1, 1, 3, 16]);
+    }
+
+    #[test]
+    fn every_prompt_of_a_completion_is_answered_and_only_one_alone_is_echoed() {
+        let completion = |fields: &str| {
+            let body = format!(r#"{{"model":"m",{fields}}}"#);
+            let Task::Chat(chat) = Ask::completion(body.as_bytes()).unwrap().task else {
+                panic!("no completion")
+            };
+            (chat.choices, chat.echo)
+        };
+        let echo = Some(" a".to_owned());
+        assert_eq!(completion(r#""prompt":"echo: a""#), (1, echo));
+        assert_eq!(completion(r#""prompt":["echo: a","b"],"n":2"#), (4, None));
+        assert_eq!(completion(r#""prompt":[1,2]"#), (1, None));
     }
 
     #[test]

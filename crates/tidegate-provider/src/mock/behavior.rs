@@ -44,7 +44,8 @@ pub enum Behavior {
     HugeLine,
     /// `slow-N`: an ordinary answer after N milliseconds instead of the script's latency.
     Slow(Duration),
-    /// `no-done`: a complete stream without the closing `[DONE]`.
+    /// `no-done`: a complete stream without the closing `[DONE]`, which only
+    /// OpenAI's dialects have.
     NoDone,
     /// `empty`: 200 with an empty body.
     Empty,

@@ -13,6 +13,7 @@ mod calls;
 mod embedding;
 mod journal;
 mod limit;
+mod messages;
 mod play;
 mod provider;
 mod script;

@@ -12,6 +12,8 @@ use super::ask::{Ask, Task};
 use super::behavior::Behavior;
 use super::calls::Call;
 use super::embedding;
+use super::messages;
+use crate::dialect::Dialect;
 
 /// What happens to one request.
 #[derive(Debug)]
@@ -68,11 +70,11 @@ pub(crate) fn play(ask: &Ask, call: &Call) -> Play {
         Behavior::Answer | Behavior::Slow(_) => ordinary(ask, call),
         Behavior::Throttle { retry_after } => Answer {
             retry_after,
-            ..refusal(429)
+            ..refusal(ask, 429)
         },
-        Behavior::Overloaded => refusal(529),
-        Behavior::Unavailable => refusal(503),
-        Behavior::Status(status) => refusal(status),
+        Behavior::Overloaded => refusal(ask, 529),
+        Behavior::Unavailable => refusal(ask, 503),
+        Behavior::Status(status) => refusal(ask, status),
         Behavior::ResetMid => Answer {
             tail: Tail::Reset,
             ..half(ordinary(ask, call))
@@ -86,7 +88,7 @@ pub(crate) fn play(ask: &Ask, call: &Call) -> Play {
         Behavior::Html => html(),
         Behavior::ErrorInStream => broken(ask, call, |_| 1),
         Behavior::ErrorAfterContent => broken(ask, call, |events| events / 2),
-        Behavior::ErrorInAnswer => Answer::json(error_in_answer()),
+        Behavior::ErrorInAnswer => Answer::json(error_in_answer(ask)),
         Behavior::HugeLine => flood(ask),
         Behavior::NoDone => without_done(ordinary(ask, call)),
         Behavior::Empty => Answer::new(ask, vec![]),
@@ -139,27 +141,35 @@ fn ordinary(ask: &Ask, call: &Call) -> Answer {
                 script: &call.script,
                 number: call.number,
             };
-            if chat.stream {
-                Answer::new(ask, reply.events())
-            } else {
-                Answer::json(reply.whole())
+            match (ask.dialect, chat.stream) {
+                (Dialect::Chat | Dialect::Completion, true) => Answer::new(ask, reply.events()),
+                (Dialect::Chat | Dialect::Completion, false) => Answer::json(reply.whole()),
+                (Dialect::Messages, true) => Answer::new(ask, messages::events(reply)),
+                (Dialect::Messages, false) => Answer::json(messages::whole(reply)),
             }
         }
     }
 }
 
 /// A status with an error object that says it.
-fn refusal(status: u16) -> Answer {
-    let kind = match status {
+fn refusal(ask: &Ask, status: u16) -> Answer {
+    let message = format!("the mock answers with status {status}");
+    let body = match ask.dialect {
+        Dialect::Chat | Dialect::Completion => error(&message, kind_of(status), None),
+        Dialect::Messages => messages::error(&message, messages::kind_of(status)),
+    };
+    Answer {
+        status,
+        ..Answer::json(body)
+    }
+}
+
+fn kind_of(status: u16) -> &'static str {
+    match status {
         429 => "rate_limit_error",
         529 => "overloaded_error",
         400..=499 => "invalid_request_error",
         _ => "server_error",
-    };
-    let message = format!("the mock answers with status {status}");
-    Answer {
-        status,
-        ..Answer::json(error(&message, kind, None))
     }
 }
 
@@ -212,24 +222,30 @@ fn broken(ask: &Ask, call: &Call, keep: fn(usize) -> usize) -> Answer {
         ..
     } = ordinary(ask, call)
     else {
-        return Answer::json(error_in_answer());
+        return Answer::json(error_in_answer(ask));
     };
     frames.truncate(keep(frames.len()));
-    let quota = "the mock has run out of quota";
-    frames.push(frame(&error(
-        quota,
-        "insufficient_quota",
-        Some("insufficient_quota"),
-    )));
+    frames.push(error_event(ask));
     Answer::new(ask, frames)
 }
 
-fn error_in_answer() -> String {
-    error(
-        "the mock failed while it answered",
-        "server_error",
-        Some("server_error"),
-    )
+fn error_event(ask: &Ask) -> Bytes {
+    match ask.dialect {
+        Dialect::Chat | Dialect::Completion => frame(&error(
+            "the mock has run out of quota",
+            "insufficient_quota",
+            Some("insufficient_quota"),
+        )),
+        Dialect::Messages => messages::error_event("the mock is overloaded", "overloaded_error"),
+    }
+}
+
+fn error_in_answer(ask: &Ask) -> String {
+    let message = "the mock failed while it answered";
+    match ask.dialect {
+        Dialect::Chat | Dialect::Completion => error(message, "server_error", Some("server_error")),
+        Dialect::Messages => messages::error(message, "api_error"),
+    }
 }
 
 fn flood(ask: &Ask) -> Answer {

@@ -19,6 +19,8 @@ use super::calls::{Call, Calls};
 use super::play::{Answer, Kind, Play, Tail, play};
 use super::script::Script;
 use crate::chunk::Chunk;
+use crate::dialect::Dialect;
+use crate::dialect::messages::{EventFacts, check_answer};
 use crate::embed_request::EmbedRequest;
 use crate::error::{ErrorBody, ProviderError, Unavailability};
 use crate::provider::{ChunkStream, Completion, Provider};
@@ -32,6 +34,7 @@ const MOST_LOGGED: usize = 1 << 20;
 const MOST_ANSWER_BYTES: usize = 32 << 20;
 /// A drip has begun once its first event, which says nothing, is there.
 const FIRST_EVENT: &str = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}"#;
+const FIRST_MESSAGES_EVENT: &str = r#"{"type":"ping"}"#;
 
 /// A scripted upstream in process. All of its time is tokio's, so a paused
 /// clock works; dropping a future or a stream before its end counts as
@@ -131,9 +134,9 @@ impl Provider for Mock {
         model: &str,
         request: &ChatRequest,
     ) -> Result<Completion, ProviderError> {
-        let ask = Ask::chat(&request.to_upstream(model)).map(Ask::unstreamed);
-        let (_, answer, call) = self.ask(ask).await?;
-        whole(answer, call).await
+        let ask = Ask::of(request, &request.to_upstream(model)).map(Ask::unstreamed);
+        let (ask, answer, call) = self.ask(ask).await?;
+        whole(ask.dialect, answer, call).await
     }
 
     async fn stream(
@@ -141,10 +144,11 @@ impl Provider for Mock {
         model: &str,
         request: &ChatRequest,
     ) -> Result<ChunkStream, ProviderError> {
-        let ask = Ask::chat(&request.to_upstream_with_usage(model)).map(Ask::streamed);
+        let body = request.to_upstream_with_usage(model);
+        let ask = Ask::of(request, &body).map(Ask::streamed);
         let (ask, answer, call) = self.ask(ask).await?;
         if answer.kind != Kind::Events {
-            whole(answer, call).await?;
+            whole(ask.dialect, answer, call).await?;
             return Err(Unavailability::Garbage.into());
         }
         let playing = Playing::new(&ask, answer, call);
@@ -156,12 +160,20 @@ impl Provider for Mock {
         model: &str,
         request: &EmbedRequest,
     ) -> Result<Completion, ProviderError> {
-        let (_, answer, call) = self.ask(Ask::embed(&request.to_upstream(model))).await?;
-        whole(answer, call).await
+        let (ask, answer, call) = self.ask(Ask::embed(&request.to_upstream(model))).await?;
+        whole(ask.dialect, answer, call).await
     }
 }
 
 impl Ask {
+    fn of(request: &ChatRequest, body: &[u8]) -> serde_json::Result<Self> {
+        match request.dialect() {
+            Dialect::Chat => Self::chat(body),
+            Dialect::Completion => Self::completion(body),
+            Dialect::Messages => Self::messages(body),
+        }
+    }
+
     /// The caller of the seam says by the method whether it wants events.
     fn streamed(mut self) -> Self {
         if let Task::Chat(chat) = &mut self.task {
@@ -186,9 +198,9 @@ impl Ask {
 }
 
 /// What reading a whole body gives.
-async fn whole(answer: Answer, call: Call) -> Result<Completion, ProviderError> {
+async fn whole(dialect: Dialect, answer: Answer, call: Call) -> Result<Completion, ProviderError> {
     let outcome = match answer.tail {
-        Tail::Complete => read(answer.frames.concat().into()),
+        Tail::Complete => read(dialect, answer.frames.concat().into()),
         Tail::Close | Tail::Reset => Err(Unavailability::Reset.into()),
         Tail::Drip => std::future::pending().await,
         Tail::Flood => Err(too_large()),
@@ -204,7 +216,11 @@ struct Peek<'a> {
     error: Option<&'a RawValue>,
 }
 
-fn read(body: Bytes) -> Result<Completion, ProviderError> {
+fn read(dialect: Dialect, body: Bytes) -> Result<Completion, ProviderError> {
+    if dialect == Dialect::Messages {
+        let usage = check_answer(&body)?;
+        return Ok(Completion { body, usage });
+    }
     let peek: Peek<'_> = serde_json::from_slice(&body).map_err(|_| Unavailability::Garbage)?;
     if peek.error.is_some() {
         return Err(ErrorBody::parse(200, &body).classify(None));
@@ -238,6 +254,9 @@ struct Playing {
     events: std::vec::IntoIter<Bytes>,
     tail: Tail,
     gap: Duration,
+    dialect: Dialect,
+    /// Of events in Anthropic's dialect.
+    facts: EventFacts,
     /// Answers that have not ended yet.
     open_choices: u64,
     /// Something was said, so the next event keeps the gap.
@@ -249,12 +268,18 @@ impl Playing {
     fn new(ask: &Ask, answer: Answer, call: Call) -> Self {
         let mut events: Vec<Bytes> = answer.frames.iter().filter_map(event).collect();
         if answer.tail == Tail::Drip {
-            events.push(Bytes::from_static(FIRST_EVENT.as_bytes()));
+            let first = match ask.dialect {
+                Dialect::Chat | Dialect::Completion => FIRST_EVENT,
+                Dialect::Messages => FIRST_MESSAGES_EVENT,
+            };
+            events.push(Bytes::from_static(first.as_bytes()));
         }
         Self {
             events: events.into_iter(),
             tail: answer.tail,
             gap: call.script.event_gap,
+            dialect: ask.dialect,
+            facts: EventFacts::default(),
             open_choices: ask.choices(),
             started: false,
             call: Some(call),
@@ -271,7 +296,10 @@ impl Playing {
             tokio::time::sleep(self.gap).await;
         }
         self.started = true;
-        let chunk = Chunk::parse(json);
+        let chunk = match self.dialect {
+            Dialect::Chat | Dialect::Completion => Chunk::parse(json),
+            Dialect::Messages => self.facts.read(None, json),
+        };
         match &chunk {
             Ok(chunk) => self.open_choices = self.open_choices.saturating_sub(chunk.facts.finished),
             Err(_) => self.finish(),
@@ -306,6 +334,9 @@ fn event(frame: &Bytes) -> Option<Bytes> {
     if frame == DONE {
         return None;
     }
+    let named = frame.starts_with(b"event: ");
+    let name_bytes = frame.iter().position(|byte| named && *byte == b'\n');
+    let frame = frame.slice(name_bytes.map_or(0, |at| at + 1)..);
     let start = if frame.starts_with(b"data: ") { 6 } else { 0 };
     Some(
         frame

@@ -38,7 +38,8 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// Plays `script` to everyone who connects, until `shutdown` is ready.
 ///
-/// Serves `POST /v1/chat/completions`, `POST /v1/embeddings`, `GET /v1/models`,
+/// Serves `POST /v1/chat/completions`, `POST /v1/completions`,
+/// `POST /v1/messages`, `POST /v1/embeddings`, `GET /v1/models`,
 /// `GET /__mock/stats` and `POST /__mock/reset`. With a `journal`, one JSON
 /// line per request is appended to that file when the request ends or its
 /// client leaves. Shutting down cuts what is still in flight.
@@ -92,6 +93,8 @@ async fn respond(
     let read: fn(&[u8]) -> serde_json::Result<Ask> = match (request.method(), request.uri().path())
     {
         (&Method::POST, "/v1/chat/completions") => Ask::chat,
+        (&Method::POST, "/v1/completions") => Ask::completion,
+        (&Method::POST, "/v1/messages") => Ask::messages,
         (&Method::POST, "/v1/embeddings") => Ask::embed,
         (method, path) => return Ok(aside(&calls, method, path)),
     };

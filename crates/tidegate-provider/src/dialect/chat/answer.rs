@@ -71,10 +71,15 @@ fn read(body: &[u8]) -> Option<Reply> {
     let uses_tools = parts
         .iter()
         .any(|part| matches!(part, Part::ToolUse { .. }));
+    let stop = read_stop(&choice.finish_reason)?;
     Some(Reply {
         id: answer.id.unwrap_or_default(),
         model: answer.model.unwrap_or_default(),
-        stop: read_stop(&choice.finish_reason, uses_tools)?,
+        stop: if uses_tools {
+            after_tool_use(stop)
+        } else {
+            stop
+        },
         tokens: read_tokens(answer.usage).unwrap_or_default(),
         parts,
     })
@@ -102,15 +107,28 @@ pub(super) fn read_tokens(raw: Option<&RawValue>) -> Option<Tokens> {
     usage.map(Tokens::from)
 }
 
-/// The reason to stop. A model that was told which tool to use says `stop`
-/// when it used it, and so do some servers whenever a tool is used.
-pub(super) fn read_stop(word: &str, uses_tools: bool) -> Option<Stop> {
+/// The reason to stop.
+pub(super) fn read_stop(word: &str) -> Option<Stop> {
     match word {
-        "stop" if !uses_tools => Some(Stop::End),
-        "stop" | "tool_calls" | "function_call" => Some(Stop::ToolUse),
+        "stop" => Some(Stop::End),
+        "tool_calls" | "function_call" => Some(Stop::ToolUse),
         "length" => Some(Stop::MaxTokens),
         "content_filter" => Some(Stop::Filtered),
         _ => None,
+    }
+}
+
+/// The reason to stop of an answer that uses a tool. A model that was told
+/// which one says `stop` when it used it, and so do some servers always.
+pub(super) fn after_tool_use(stop: Stop) -> Stop {
+    match stop {
+        Stop::End => Stop::ToolUse,
+        Stop::MaxTokens
+        | Stop::Sequence(_)
+        | Stop::ToolUse
+        | Stop::Filtered
+        | Stop::ContextFull
+        | Stop::Paused => stop,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::answer::{read_stop, read_tokens};
+use super::answer::{after_tool_use, read_stop, read_tokens};
 use super::thoughts::ThinkingBlock;
 use crate::chunk::Chunk;
 use crate::dialect::{Event, Opening, Piece, Stop};
@@ -105,11 +105,7 @@ impl EventReader {
         self.start(None, None);
         // The upstream said that this was all, if not why.
         if !self.stopped {
-            self.stop(if self.uses_tools {
-                Stop::ToolUse
-            } else {
-                Stop::End
-            });
+            self.stop(Stop::End);
         }
         self.events.push(Event::End);
         std::mem::take(&mut self.events)
@@ -158,7 +154,7 @@ impl EventReader {
             self.call(call)?;
         }
         if let Some(word) = choice.finish_reason.filter(|_| !self.stopped) {
-            self.stop(read_stop(&word, self.uses_tools)?);
+            self.stop(read_stop(&word)?);
         }
         Some(())
     }
@@ -166,6 +162,11 @@ impl EventReader {
     fn stop(&mut self, stop: Stop) {
         self.close();
         self.stopped = true;
+        let stop = if self.uses_tools {
+            after_tool_use(stop)
+        } else {
+            stop
+        };
         self.events.push(Event::Stop(stop));
     }
 

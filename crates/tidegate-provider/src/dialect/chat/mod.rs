@@ -17,6 +17,8 @@ mod write_messages;
 pub(crate) use answer::{read_reply, write_reply};
 pub(crate) use event_reader::EventReader;
 pub(crate) use event_writer::EventWriter;
+#[cfg(test)]
+pub(crate) use read::DEFAULTS;
 pub(crate) use read::read_request;
 pub(crate) use write::write_request;
 

@@ -9,7 +9,7 @@ use crate::raw::RawObject;
 
 /// Fields that may be there as long as they say what is meant without them.
 /// Numbers stand in both of their spellings.
-pub(super) const DEFAULTS: [(&str, &[&str]); 11] = [
+pub(crate) const DEFAULTS: [(&str, &[&str]); 11] = [
     ("frequency_penalty", &["0", "0.0"]),
     ("logit_bias", &["{}"]),
     ("logprobs", &["false"]),

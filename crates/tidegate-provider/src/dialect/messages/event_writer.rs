@@ -69,12 +69,16 @@ enum Said<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta<'a> {
-    TextDelta { text: &'a str },
-    ThinkingDelta { thinking: &'a str },
-    InputJsonDelta { partial_json: &'a str },
-    SignatureDelta { signature: &'a str },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "input_json_delta")]
+    Input { partial_json: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
 }
 
 impl EventWriter {
@@ -190,7 +194,7 @@ impl Waiting {
         };
         for delta in deltas {
             let facts = ChunkFacts {
-                has_content: !matches!(delta, Delta::SignatureDelta { .. }),
+                has_content: !matches!(delta, Delta::Signature { .. }),
                 ..ChunkFacts::default()
             };
             chunks.push(chunk(&Said::ContentBlockDelta { index, delta }, facts));
@@ -257,10 +261,10 @@ fn is_empty(piece: &Piece) -> bool {
 
 fn delta<'a>(opening: &Opening, piece: &'a Piece) -> Delta<'a> {
     match piece {
-        Piece::Text(thinking) if *opening == Opening::Thinking => Delta::ThinkingDelta { thinking },
-        Piece::Text(text) => Delta::TextDelta { text },
-        Piece::Input(partial_json) => Delta::InputJsonDelta { partial_json },
-        Piece::Signature(signature) => Delta::SignatureDelta { signature },
+        Piece::Text(thinking) if *opening == Opening::Thinking => Delta::Thinking { thinking },
+        Piece::Text(text) => Delta::Text { text },
+        Piece::Input(partial_json) => Delta::Input { partial_json },
+        Piece::Signature(signature) => Delta::Signature { signature },
     }
 }
 

@@ -94,7 +94,12 @@ impl EventFacts {
             // `ping`, and what the dialect may learn yet.
             _ => {}
         }
-        let event = Some(event_name(name.unwrap_or(&peek.kind)));
+        let event = event_name(name.unwrap_or(&peek.kind));
+        // Such a name would end its line where it is sent on.
+        if event.contains(char::is_control) {
+            return Err(Unavailability::Garbage.into());
+        }
+        let event = Some(event);
         Ok(Chunk { event, json, facts })
     }
 }

@@ -21,3 +21,6 @@ pub(crate) use say::write_request;
 
 /// What refusals call an upstream that speaks this dialect.
 const ANTHROPIC: &str = "an Anthropic model";
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,13 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, timeout};
 
 use super::chat;
+use crate::dialect::Dialect;
 use crate::embed_request::EmbedRequest;
 use crate::error::{ProviderError, Unavailability};
 use crate::mock::{Behavior, Limit, Mock, Outage, Script, parse_faults};
 use crate::provider::{Completion, Provider};
+use crate::request::ChatRequest;
+use crate::spoken::spoken_answer;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,24 @@ async fn any_other_model_name_gets_an_ordinary_answer() {
     assert_eq!(completion.usage.unwrap().completion_tokens, 4);
     // Role, content, end, usage.
     assert_eq!(stream(&mock(), "gpt-x").await, (1 + 4 + 1 + 1, Ok(())));
+}
+
+#[tokio::test]
+async fn a_legacy_completion_is_answered_whole_and_streamed() {
+    let body = Bytes::from_static(br#"{"model":"m","prompt":["a","b"]}"#);
+    let request = ChatRequest::parse_as(Dialect::Completion, body).unwrap();
+    let completion = mock().complete("m", &request).await.unwrap();
+    let said = spoken_answer(Dialect::Completion, &completion.body);
+    let texts: Vec<&str> = said.iter().map(|spoken| &*spoken.text).collect();
+    assert_eq!(texts, ["token token token token "; 2]);
+    let stream = mock().stream("m", &request).await.unwrap();
+    let chunks: Vec<_> = stream.map(Result::unwrap).collect().await;
+    let finished: u64 = chunks.iter().map(|chunk| chunk.facts.finished).sum();
+    assert_eq!(finished, 2);
+    let said = chunks
+        .iter()
+        .flat_map(|chunk| chunk.spoken(Dialect::Completion));
+    assert_eq!(said.count(), 2 * 4);
 }
 
 #[tokio::test]

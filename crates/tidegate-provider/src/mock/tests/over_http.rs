@@ -413,6 +413,17 @@ async fn tool_calls_and_embeddings_are_served() {
 }
 
 #[tokio::test]
+async fn a_legacy_completion_is_served() {
+    let server = Server::start(four()).await;
+    let body = r#"{"model":"m","prompt":"echo:x"}"#;
+    let seen = server.call("POST", "/v1/completions", body).await;
+    let answer = seen.is(200).json();
+    assert_eq!(answer["object"], "text_completion");
+    assert_eq!(answer["choices"][0]["text"], "x");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_no_call_is_answered_aside_and_not_counted() {
     let server = Server::start(four()).await;
     let models = server.call("GET", "/v1/models", "").await.is(200).json();

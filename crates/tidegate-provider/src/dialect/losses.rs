@@ -1,0 +1,131 @@
+//! What one dialect says and the other does not, or says otherwise.
+//!
+//! `docs/dialects.md` is written from this table, and every row is tried with
+//! its example: it cannot say what the code does not do.
+
+mod chat_to_messages;
+mod messages_to_chat;
+
+use super::Dialect::{self, Chat, Messages};
+
+/// One line of `docs/dialects.md`.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    pub(crate) from: Dialect,
+    pub(crate) to: Dialect,
+    /// The field in the words of `from`; `[]` stands for any place in a list.
+    pub(crate) field: &'static str,
+    pub(crate) fate: Fate,
+    /// What more there is to know, for people.
+    pub(crate) note: &'static str,
+    /// Fields of a request that has it, in JSON.
+    pub(crate) example: &'static str,
+}
+
+/// What becomes of a field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fate {
+    /// The request is refused, and the refusal names the field.
+    Refused,
+    /// It is left out: a hint that changes no answer, or no more than a hint may.
+    Dropped,
+    /// It is left out: this value says what is meant without it.
+    Default,
+    /// It stands at this place, with this value.
+    Becomes(&'static str, &'static str),
+}
+
+/// A row: field, fate, note, example.
+type Row = (&'static str, Fate, &'static str, &'static str);
+
+/// Every row of both directions, in the order in which they are printed.
+pub(crate) fn losses() -> impl Iterator<Item = Loss> {
+    let row = |from, to| {
+        move |&(field, fate, note, example): &Row| Loss {
+            from,
+            to,
+            field,
+            fate,
+            note,
+            example,
+        }
+    };
+    let there = chat_to_messages::ROWS.iter().map(row(Chat, Messages));
+    there.chain(messages_to_chat::ROWS.iter().map(row(Messages, Chat)))
+}
+
+/// What answers say otherwise, or not at all: from, what, what becomes of it.
+/// The tests of both sides hold these by name.
+pub(crate) const ANSWERS: &[(Dialect, &str, &str)] = &[
+    (
+        Chat,
+        "several `choices`",
+        "no answer: the next model is tried",
+    ),
+    (
+        Chat,
+        "a `finish_reason` that OpenAI does not have",
+        "the same",
+    ),
+    (
+        Chat,
+        "`finish_reason: stop` beside `tool_calls`",
+        "`stop_reason: tool_use`",
+    ),
+    (Chat, "`refusal`", "a text, and `stop_reason: refusal`"),
+    (
+        Chat,
+        "`reasoning_content` or `reasoning`",
+        "a `thinking` block, with an empty seal unless `thinking_blocks` has one",
+    ),
+    (
+        Chat,
+        "`created`, `system_fingerprint`, `service_tier`, `annotations`",
+        "left out",
+    ),
+    (
+        Messages,
+        "several `text` blocks",
+        "one `content`, joined by nothing",
+    ),
+    (
+        Messages,
+        "the order of blocks",
+        "thoughts, `content`, `tool_calls`",
+    ),
+    (
+        Messages,
+        "`stop_reason: stop_sequence` and `stop_sequence`",
+        "`finish_reason: stop`; which one it was is left out",
+    ),
+    (
+        Messages,
+        "`stop_reason: pause_turn`",
+        "`finish_reason: stop`",
+    ),
+    (
+        Messages,
+        "`stop_reason: refusal`",
+        "`finish_reason: content_filter`",
+    ),
+    (
+        Messages,
+        "`stop_reason: model_context_window_exceeded`",
+        "`finish_reason: length`",
+    ),
+    (
+        Messages,
+        "`cache_creation_input_tokens`",
+        "`prompt_tokens_details.cache_creation_tokens`, and among `prompt_tokens`",
+    ),
+    (
+        Messages,
+        "`citations`, and what further fields a text has",
+        "left out",
+    ),
+    (
+        Messages,
+        "a block of a kind that OpenAI does not have",
+        "no answer: the next model is tried",
+    ),
+];
