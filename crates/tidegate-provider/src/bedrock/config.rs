@@ -59,7 +59,10 @@ impl BedrockConfig {
             return Err(BedrockConfigError::RoleArn);
         }
         let tokens = 1..=i32::MAX as u64;
-        if !self.default_max_tokens.is_none_or(|it| tokens.contains(&it)) {
+        if !self
+            .default_max_tokens
+            .is_none_or(|it| tokens.contains(&it))
+        {
             return Err(BedrockConfigError::DefaultMaxTokens);
         }
         Ok(())
@@ -126,7 +129,7 @@ pub(super) fn client(config: &BedrockConfig, found: &SdkConfig) -> Client {
 }
 
 /// The TLS that every other upstream is called with, not a second one.
-fn http_client() -> SharedHttpClient {
+pub(super) fn http_client() -> SharedHttpClient {
     let tls = TlsContext::builder().with_trust_store(trust()).build();
     let tls = tls.expect("a trust store without certificates of ours is valid");
     Builder::new()

@@ -296,6 +296,9 @@ fn item(index: usize, vector: &RawValue, encoding: Encoding) -> Result<Item<'_>,
 fn encoded(vector: &RawValue) -> Result<String, ProviderError> {
     let floats: Vec<f32> =
         serde_json::from_str(vector.get()).map_err(|_| Unavailability::Garbage)?;
-    let bytes: Vec<u8> = floats.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let bytes: Vec<u8> = floats
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
     Ok(base64::encode(bytes))
 }

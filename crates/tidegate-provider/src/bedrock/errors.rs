@@ -19,6 +19,10 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     match error {
+        // The SDK takes what it cannot read for a failure of the service.
+        SdkError::ServiceError(answer) if answer.raw().status().is_success() => {
+            Unavailability::Garbage.into()
+        }
         SdkError::ServiceError(refusal) => {
             let (said, raw) = (refusal.err(), refusal.raw());
             classify(Said {
@@ -29,7 +33,13 @@ where
             })
         }
         SdkError::TimeoutError(_) => Unavailability::TimedOut.into(),
-        SdkError::DispatchFailure(_) => of_connection(error),
+        SdkError::DispatchFailure(failure) => match of_connection(error) {
+            Some(lost) => lost,
+            // The SDK looks for credentials on the way, and says so here.
+            None if failure.is_other() => no_credentials(),
+            // The only time-out that we set is that of connecting.
+            None => Unavailability::Connect.into(),
+        },
         SdkError::ResponseError(_) => of_body(error).into(),
         // The call was never sent: no credentials, or no place to send it to.
         _ => no_credentials(),
@@ -66,7 +76,7 @@ where
 pub(super) fn no_credentials() -> ProviderError {
     not_served(
         401,
-        "no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or run with a role",
+        "no usable AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role",
         "CredentialsNotLoaded",
     )
 }
@@ -177,17 +187,20 @@ fn wait(response: &HttpResponse) -> Option<Duration> {
     retry_after(&headers, SystemTime::now())
 }
 
-/// What made a connection fail; no credentials look alike at first sight.
-fn of_connection(error: &(dyn Error + 'static)) -> ProviderError {
+/// What happened to the connection, if that is what it was.
+fn of_connection(error: Cause<'_>) -> Option<ProviderError> {
     let mut causes = causes(error);
-    match causes.find_map(|cause| cause.downcast_ref::<legacy::Error>()) {
-        Some(lost) if !lost.is_connect() => Unavailability::Reset.into(),
-        Some(_) | None => Unavailability::Connect.into(),
-    }
+    let lost = causes.find_map(|cause| cause.downcast_ref::<legacy::Error>())?;
+    let reason = if lost.is_connect() {
+        Unavailability::Connect
+    } else {
+        Unavailability::Reset
+    };
+    Some(reason.into())
 }
 
 /// What made the body of an answer unreadable.
-fn of_body(error: &(dyn Error + 'static)) -> Unavailability {
+fn of_body(error: Cause<'_>) -> Unavailability {
     for cause in causes(error) {
         if cause.is::<http_body_util::LengthLimitError>() {
             return Unavailability::TooLarge {

@@ -33,9 +33,15 @@ struct Block {
 
 #[derive(Debug)]
 enum Content {
-    Text { index: usize },
-    Thinking { index: usize },
-    ToolUse { index: usize },
+    Text {
+        index: usize,
+    },
+    Thinking {
+        index: usize,
+    },
+    ToolUse {
+        index: usize,
+    },
     /// Said at its end, when all of it is there.
     Redacted(Vec<u8>),
 }
@@ -73,7 +79,10 @@ impl Steps {
     /// # Errors
     /// [`Unavailability::Garbage`] for content that no dialect of ours can say,
     /// and for pieces that do not belong to their block.
-    pub(super) fn step(&mut self, event: ConverseStreamOutput) -> Result<Vec<Event>, ProviderError> {
+    pub(super) fn step(
+        &mut self,
+        event: ConverseStreamOutput,
+    ) -> Result<Vec<Event>, ProviderError> {
         let mut events = Vec::new();
         match event {
             ConverseStreamOutput::MessageStart(_) => self.start(&mut events),
@@ -168,7 +177,11 @@ impl Steps {
             }
             _ => return Err(Unavailability::Garbage.into()),
         };
-        if let Some(index) = self.blocks[at].content.index().filter(|_| !is_empty(&piece)) {
+        if let Some(index) = self.blocks[at]
+            .content
+            .index()
+            .filter(|_| !is_empty(&piece))
+        {
             events.push(Event::Piece { index, piece });
         }
         Ok(())

@@ -84,11 +84,7 @@ impl Bedrock {
         self.reached.get_or_try_init(load).await
     }
 
-    fn body(
-        &self,
-        model: &str,
-        request: &ChatRequest,
-    ) -> Result<(Tongue, Bytes), ProviderError> {
+    fn body(&self, model: &str, request: &ChatRequest) -> Result<(Tongue, Bytes), ProviderError> {
         let (tongue, conversation) = tongue::conversation(request)?;
         Ok((tongue, self.said(model, request, &conversation)?))
     }
