@@ -3,14 +3,16 @@
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{Extractor, Literal, Seq};
-use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look};
+use regex_syntax::hir::{
+    Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look, Repetition,
+};
 
 use super::PatternError;
 
-/// A loop over white space without a limit (`\s+`) repeats at most this many
-/// times more than its minimum. With it, nearly every pattern has a longest
-/// match, so it is run near its literals only and streams need a short tail.
-const SPACES: u32 = 16;
+/// A loop over white space and punctuation without a limit (`\s+`) counts as this many times more
+/// than its minimum. With it, nearly every pattern has a longest match, so it is
+/// run near its literals only and streams need a short tail.
+const SPACES: u32 = 8;
 
 /// More literals than this, and the prefilter would cost more than it saves.
 const MAX_LITERALS: usize = 400;
@@ -18,7 +20,8 @@ const MAX_LITERALS: usize = 400;
 /// Longer literals do not make a hit rarer, only the prefilter bigger.
 const MAX_LITERAL_BYTES: usize = 12;
 
-/// Reads an expression: without case, `^` and `$` at lines, `\b` of ASCII.
+/// Reads an expression: without case, `^` and `$` at lines, `\b` of ASCII, because
+/// word boundaries of Unicode have no fast automaton.
 pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
     let mut parser = ParserBuilder::new()
         .case_insensitive(true)
@@ -35,7 +38,16 @@ pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
     if hir.properties().minimum_len().unwrap_or(0) == 0 {
         return Err(PatternError::Empty);
     }
-    Ok(bound(&hir))
+    Ok(rebuild(&hir, &|node| match node.kind() {
+        HirKind::Look(look) => Some(Hir::look(of_ascii(*look))),
+        _ => None,
+    }))
+}
+
+/// Bytes of the longest match, with white space bounded; nothing where another
+/// loop has no bound.
+pub(super) fn reach(hir: &Hir) -> Option<usize> {
+    bound(hir).properties().maximum_len()
 }
 
 /// The last line of the parser's report; the lines above it draw the pattern.
@@ -45,20 +57,22 @@ fn reason(error: &regex_syntax::Error) -> String {
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
-/// The same tree with loops over white space bounded and word boundaries of
-/// ASCII, because those of Unicode have no fast automaton.
+/// The same tree with loops over white space bounded. It is measured and never
+/// compiled: a loop is one state of an automaton, a counted loop many.
 fn bound(hir: &Hir) -> Hir {
     rebuild(hir, &|node| match node.kind() {
-        HirKind::Repetition(repetition) if repetition.max.is_none() => {
-            let mut bounded = repetition.with(bound(&repetition.sub));
-            if is_space(&repetition.sub) {
-                bounded.max = Some(repetition.min + SPACES);
-            }
+        HirKind::Repetition(repetition) if is_endless(repetition) => {
+            let mut bounded = repetition.clone();
+            bounded.max = Some(repetition.min + SPACES);
             Some(Hir::repetition(bounded))
         }
-        HirKind::Look(look) => Some(Hir::look(of_ascii(*look))),
         _ => None,
     })
+}
+
+/// True for a loop over white space and punctuation without a limit.
+fn is_endless(repetition: &Repetition) -> bool {
+    repetition.max.is_none() && is_space(&repetition.sub)
 }
 
 fn is_space(hir: &Hir) -> bool {
@@ -66,7 +80,8 @@ fn is_space(hir: &Hir) -> bool {
         return *hir.kind() == HirKind::Literal(regex_syntax::hir::Literal(Box::from(*b" ")));
     };
     let chars = |range: &ClassUnicodeRange| range.start()..=range.end();
-    class.iter().flat_map(chars).all(char::is_whitespace)
+    let is_space = |c: char| c.is_whitespace() || c.is_ascii_punctuation();
+    class.iter().flat_map(chars).all(is_space)
 }
 
 fn of_ascii(look: Look) -> Look {
