@@ -4,8 +4,10 @@
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{Extractor, Literal, Seq};
 use regex_syntax::hir::{
-    Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look, Repetition,
+    Capture, Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind,
+    Look, Repetition,
 };
+use regex_syntax::utf8::Utf8Sequences;
 
 use super::PatternError;
 
@@ -13,6 +15,9 @@ use super::PatternError;
 /// than its minimum. With it, nearly every pattern has a longest match, so it is
 /// run near its literals only and streams need a short tail.
 const SPACES: u32 = 8;
+
+/// A class with more members than this gives no literals.
+const MAX_CLASS: u32 = 12;
 
 /// More literals than this, and the prefilter would cost more than it saves.
 const MAX_LITERALS: usize = 400;
@@ -127,18 +132,40 @@ pub(super) fn literals(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     required(&folded)
 }
 
-/// The class without capitals of ASCII. A large class is left as it is: no
+/// The class without capitals of ASCII. A large class without ASCII becomes what
+/// its characters begin with; any other large class stays as it is, and no
 /// literals come from it.
 fn lower_class(class: &ClassUnicode) -> Option<Hir> {
     const LARGE: u32 = 64;
     let size = |range: &ClassUnicodeRange| u32::from(range.end()) - u32::from(range.start()) + 1;
-    if class.iter().map(size).sum::<u32>() > LARGE {
+    let size: u32 = class.iter().map(size).sum();
+    let is_foreign = class.iter().all(|range| !range.start().is_ascii());
+    if is_foreign && size > MAX_CLASS {
+        return Some(beginnings(class));
+    }
+    if size > LARGE {
         return None;
     }
     let chars = class.iter().flat_map(|range| range.start()..=range.end());
     let lower = chars.map(|c| c.to_ascii_lowercase());
     let ranges = lower.map(|c| ClassUnicodeRange::new(c, c));
     Some(Hir::class(Class::Unicode(ClassUnicode::new(ranges))))
+}
+
+/// The bytes that characters of the class begin with, then any byte.
+fn beginnings(class: &ClassUnicode) -> Hir {
+    let any = Hir::class(Class::Bytes(ClassBytes::new([ClassBytesRange::new(
+        0, 255,
+    )])));
+    let sequences = class
+        .iter()
+        .flat_map(|range| Utf8Sequences::new(range.start(), range.end()));
+    let branches = sequences.map(|sequence| {
+        let fixed = sequence.into_iter().take_while(|r| r.start == r.end);
+        let bytes: Vec<u8> = fixed.map(|range| range.start).collect();
+        Hir::concat(vec![Hir::literal(bytes), any.clone()])
+    });
+    Hir::alternation(branches.collect())
 }
 
 fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
@@ -153,9 +180,12 @@ fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     match hir.kind() {
         HirKind::Concat(subs) => {
             for (index, sub) in subs.iter().enumerate() {
-                // Four parts in a row are more than a literal's length uses.
-                let until = subs.len().min(index + 4);
-                offer(prefixes(&Hir::concat(subs[index..until].to_vec())));
+                // More parts in a row than a literal's length uses would only cost
+                // time; fewer help where four are more than can be listed.
+                for parts in [4, 3] {
+                    let until = subs.len().min(index + parts);
+                    offer(prefixes(&Hir::concat(subs[index..until].to_vec())));
+                }
                 offer(required(sub));
             }
         }
@@ -172,7 +202,7 @@ fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
 
 fn prefixes(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     let mut seq: Seq = Extractor::new()
-        .limit_class(12)
+        .limit_class(MAX_CLASS as usize)
         .limit_repeat(4)
         .limit_literal_len(MAX_LITERAL_BYTES)
         .limit_total(MAX_LITERALS)
