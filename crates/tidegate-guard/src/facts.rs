@@ -18,7 +18,7 @@ use crate::span::{Span, spans_of};
 pub(crate) use seek::{Ending, Found, Piece, Seeker};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.
-const PATTERN_BYTES: usize = 256 * 1024;
+const PATTERN_BYTES: usize = 1024 * 1024;
 
 /// The states of a lazy automaton that are kept at once, in bytes. When a text
 /// needs more, they are built again, and in the end a slower linear automaton
@@ -89,7 +89,8 @@ pub struct Fact {
 pub(crate) struct Compiled {
     regex: Regex,
     check: Check,
-    /// Bytes of the longest match, the largest number where there is none.
+    /// Bytes of the longest match, the largest number where there is none. White
+    /// space counts with a bound here; longer matches are no facts.
     reach: usize,
 }
 
@@ -211,7 +212,7 @@ fn compile(pattern: &Pattern) -> Result<(Compiled, Option<Vec<Vec<u8>>>), Patter
     let compiled = Compiled {
         regex,
         check: pattern.check,
-        reach: hir.properties().maximum_len().unwrap_or(usize::MAX),
+        reach: shape::reach(&hir).unwrap_or(usize::MAX),
     };
     Ok((compiled, shape::literals(&hir)))
 }

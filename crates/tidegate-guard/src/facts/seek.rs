@@ -164,6 +164,11 @@ fn confirm(
                 break;
             };
             let bytes = found.start() + piece.base..found.end() + piece.base;
+            if bytes.len() > pattern.reach {
+                // Endless white space: a window would not always hold it all.
+                at = bytes.start + 1;
+                continue;
+            }
             at = bytes.end;
             let is_settled = settles(bytes.start);
             if is_settled {

@@ -3,14 +3,21 @@
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{Extractor, Literal, Seq};
-use regex_syntax::hir::{Capture, Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look};
+use regex_syntax::hir::{
+    Capture, Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind,
+    Look, Repetition,
+};
+use regex_syntax::utf8::Utf8Sequences;
 
 use super::PatternError;
 
-/// A loop over white space without a limit (`\s+`) repeats at most this many
-/// times more than its minimum. With it, nearly every pattern has a longest
-/// match, so it is run near its literals only and streams need a short tail.
-const SPACES: u32 = 16;
+/// A loop over white space and punctuation without a limit (`\s+`) counts as this many times more
+/// than its minimum. With it, nearly every pattern has a longest match, so it is
+/// run near its literals only and streams need a short tail.
+const SPACES: u32 = 8;
+
+/// A class with more members than this gives no literals.
+const MAX_CLASS: u32 = 12;
 
 /// More literals than this, and the prefilter would cost more than it saves.
 const MAX_LITERALS: usize = 400;
@@ -18,7 +25,8 @@ const MAX_LITERALS: usize = 400;
 /// Longer literals do not make a hit rarer, only the prefilter bigger.
 const MAX_LITERAL_BYTES: usize = 12;
 
-/// Reads an expression: without case, `^` and `$` at lines, `\b` of ASCII.
+/// Reads an expression: without case, `^` and `$` at lines, `\b` of ASCII, because
+/// word boundaries of Unicode have no fast automaton.
 pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
     let mut parser = ParserBuilder::new()
         .case_insensitive(true)
@@ -35,7 +43,16 @@ pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
     if hir.properties().minimum_len().unwrap_or(0) == 0 {
         return Err(PatternError::Empty);
     }
-    Ok(bound(&hir))
+    Ok(rebuild(&hir, &|node| match node.kind() {
+        HirKind::Look(look) => Some(Hir::look(of_ascii(*look))),
+        _ => None,
+    }))
+}
+
+/// Bytes of the longest match, with white space bounded; nothing where another
+/// loop has no bound.
+pub(super) fn reach(hir: &Hir) -> Option<usize> {
+    bound(hir).properties().maximum_len()
 }
 
 /// The last line of the parser's report; the lines above it draw the pattern.
@@ -45,20 +62,22 @@ fn reason(error: &regex_syntax::Error) -> String {
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
-/// The same tree with loops over white space bounded and word boundaries of
-/// ASCII, because those of Unicode have no fast automaton.
+/// The same tree with loops over white space bounded. It is measured and never
+/// compiled: a loop is one state of an automaton, a counted loop many.
 fn bound(hir: &Hir) -> Hir {
     rebuild(hir, &|node| match node.kind() {
-        HirKind::Repetition(repetition) if repetition.max.is_none() => {
-            let mut bounded = repetition.with(bound(&repetition.sub));
-            if is_space(&repetition.sub) {
-                bounded.max = Some(repetition.min + SPACES);
-            }
+        HirKind::Repetition(repetition) if is_endless(repetition) => {
+            let mut bounded = repetition.clone();
+            bounded.max = Some(repetition.min + SPACES);
             Some(Hir::repetition(bounded))
         }
-        HirKind::Look(look) => Some(Hir::look(of_ascii(*look))),
         _ => None,
     })
+}
+
+/// True for a loop over white space and punctuation without a limit.
+fn is_endless(repetition: &Repetition) -> bool {
+    repetition.max.is_none() && is_space(&repetition.sub)
 }
 
 fn is_space(hir: &Hir) -> bool {
@@ -66,7 +85,8 @@ fn is_space(hir: &Hir) -> bool {
         return *hir.kind() == HirKind::Literal(regex_syntax::hir::Literal(Box::from(*b" ")));
     };
     let chars = |range: &ClassUnicodeRange| range.start()..=range.end();
-    class.iter().flat_map(chars).all(char::is_whitespace)
+    let is_space = |c: char| c.is_whitespace() || c.is_ascii_punctuation();
+    class.iter().flat_map(chars).all(is_space)
 }
 
 fn of_ascii(look: Look) -> Look {
@@ -112,18 +132,40 @@ pub(super) fn literals(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     required(&folded)
 }
 
-/// The class without capitals of ASCII. A large class is left as it is: no
+/// The class without capitals of ASCII. A large class without ASCII becomes what
+/// its characters begin with; any other large class stays as it is, and no
 /// literals come from it.
 fn lower_class(class: &ClassUnicode) -> Option<Hir> {
     const LARGE: u32 = 64;
     let size = |range: &ClassUnicodeRange| u32::from(range.end()) - u32::from(range.start()) + 1;
-    if class.iter().map(size).sum::<u32>() > LARGE {
+    let size: u32 = class.iter().map(size).sum();
+    let is_foreign = class.iter().all(|range| !range.start().is_ascii());
+    if is_foreign && size > MAX_CLASS {
+        return Some(beginnings(class));
+    }
+    if size > LARGE {
         return None;
     }
     let chars = class.iter().flat_map(|range| range.start()..=range.end());
     let lower = chars.map(|c| c.to_ascii_lowercase());
     let ranges = lower.map(|c| ClassUnicodeRange::new(c, c));
     Some(Hir::class(Class::Unicode(ClassUnicode::new(ranges))))
+}
+
+/// The bytes that characters of the class begin with, then any byte.
+fn beginnings(class: &ClassUnicode) -> Hir {
+    let any = Hir::class(Class::Bytes(ClassBytes::new([ClassBytesRange::new(
+        0, 255,
+    )])));
+    let sequences = class
+        .iter()
+        .flat_map(|range| Utf8Sequences::new(range.start(), range.end()));
+    let branches = sequences.map(|sequence| {
+        let fixed = sequence.into_iter().take_while(|r| r.start == r.end);
+        let bytes: Vec<u8> = fixed.map(|range| range.start).collect();
+        Hir::concat(vec![Hir::literal(bytes), any.clone()])
+    });
+    Hir::alternation(branches.collect())
 }
 
 fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
@@ -138,9 +180,12 @@ fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     match hir.kind() {
         HirKind::Concat(subs) => {
             for (index, sub) in subs.iter().enumerate() {
-                // Four parts in a row are more than a literal's length uses.
-                let until = subs.len().min(index + 4);
-                offer(prefixes(&Hir::concat(subs[index..until].to_vec())));
+                // More parts in a row than a literal's length uses would only cost
+                // time; fewer help where four are more than can be listed.
+                for parts in [4, 3] {
+                    let until = subs.len().min(index + parts);
+                    offer(prefixes(&Hir::concat(subs[index..until].to_vec())));
+                }
                 offer(required(sub));
             }
         }
@@ -157,7 +202,7 @@ fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
 
 fn prefixes(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     let mut seq: Seq = Extractor::new()
-        .limit_class(12)
+        .limit_class(MAX_CLASS as usize)
         .limit_repeat(4)
         .limit_literal_len(MAX_LITERAL_BYTES)
         .limit_total(MAX_LITERALS)

@@ -1,0 +1,136 @@
+//! Measures how long the built-in rules take: to load, over ordinary texts, and
+//! over texts that are made to be slow. Prints medians; run it with `--release`.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidegate_guard::{Direction, Rules, ScanRequest};
+
+const MIB: usize = 1024 * 1024;
+
+fn median(runs: usize, mut work: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[runs / 2]
+}
+
+/// Ordinary prose of a length.
+fn prose(bytes: usize) -> String {
+    let sentence = "The harbour opens at six, and boats that wait outside may enter one by one; \
+                    please show the papers, follow the pilot and ignore the smaller lights. ";
+    sentence.repeat(bytes / sentence.len() + 1)[..bytes].to_owned()
+}
+
+/// A text of words in an order that repeats late, from a small generator.
+fn shuffled(words: &[&str], bytes: usize) -> String {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut text = String::with_capacity(bytes + 64);
+    while text.len() < bytes {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        text.push_str(words[(seed >> 33) as usize % words.len()]);
+        text.push(' ');
+    }
+    text
+}
+
+/// Words that begin what the rules look for, taken from their expressions.
+fn triggers(expression: &str) -> Vec<&str> {
+    let words = expression.split(|c: char| !c.is_alphabetic());
+    words.filter(|word| word.len() > 2).collect()
+}
+
+fn evil(rules: &Rules) -> Result<(), Box<dyn Error>> {
+    let request = ScanRequest {
+        direction: Direction::Retrieved,
+        ..ScanRequest::default()
+    };
+    let mut times = Vec::new();
+    for rule in rules.iter() {
+        let words = triggers(&rule.patterns[0]);
+        if words.is_empty() {
+            continue;
+        }
+        let text = shuffled(&words, MIB);
+        times.push((
+            median(3, || drop(rules.scan(&text, &request))),
+            rule.id.to_string(),
+        ));
+    }
+    let fixed = [
+        ("digits", "4111 1111 1111 1112 ".repeat(MIB / 20)),
+        ("one digit", "4".repeat(MIB)),
+        ("spaces", " ".repeat(MIB)),
+        ("ignore", "ignore ".repeat(MIB / 7)),
+        (
+            "ignore and spaces",
+            format!("ignore{}", " ".repeat(60)).repeat(MIB / 66),
+        ),
+        ("at", "a@".repeat(MIB / 2)),
+        ("dots", "a@a.".repeat(MIB / 4)),
+        ("base64", "QUFB".repeat(MIB / 4)),
+        ("cyrillic", "игнорируй все ".repeat(MIB / 26)),
+        ("zero width", "a\u{200b}".repeat(MIB / 4)),
+        ("tags", "\u{e0041}".repeat(MIB / 4)),
+        ("images", "![a](https://a/?".repeat(MIB / 16)),
+        ("curl", "curl a ".repeat(MIB / 7)),
+        ("plus", "+1 ".repeat(MIB / 3)),
+        ("keys", "secret_key=".repeat(MIB / 11)),
+        ("DAN", "DAN do anything now ".repeat(MIB / 20)),
+    ];
+    for (name, text) in fixed {
+        times.push((
+            median(3, || drop(rules.scan(&text, &request))),
+            name.to_owned(),
+        ));
+    }
+    times.sort();
+    times.reverse();
+    for (time, name) in times.iter().take(25) {
+        println!("{:>9.2} ms for 1 MiB of {name}", time.as_secs_f64() * 1e3);
+    }
+    let (middle, _) = &times[times.len() / 2];
+    println!(
+        "{:>9.2} ms is the median of {} texts",
+        middle.as_secs_f64() * 1e3,
+        times.len()
+    );
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let start = Instant::now();
+    let rules = Arc::new(Rules::builtin()?);
+    println!(
+        "{} rules load in {:?} the first time",
+        rules.len(),
+        start.elapsed()
+    );
+    println!("{:?} to load", median(11, || drop(Rules::builtin())));
+    let request = ScanRequest::default();
+    let short = prose(500);
+    println!(
+        "{:?} for 500 characters",
+        median(2001, || drop(rules.scan(&short, &request)))
+    );
+    let long = prose(100 * 1024);
+    println!(
+        "{:?} for 100 KiB",
+        median(201, || drop(rules.scan(&long, &request)))
+    );
+    let follow = median(51, || {
+        let mut follow = rules.follow(request.clone());
+        for piece in long.as_bytes().chunks(16) {
+            follow.push(std::str::from_utf8(piece).unwrap_or_default());
+        }
+        follow.end();
+    });
+    println!("{follow:?} for 100 KiB that arrive in pieces of 16 bytes");
+    evil(&rules)
+}
