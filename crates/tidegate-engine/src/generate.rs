@@ -1,13 +1,9 @@
 //! Step 6 of a request: for each model of the chain admit, call, settle.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use tidegate_provider::{
-    ChatRequest, Chunk, ChunkStream, Completion, EmbedRequest, ProviderError, Unavailability,
-};
+use tidegate_provider::{ChatRequest, Completion, EmbedRequest, ProviderError, Unavailability};
 use tidegate_resilience::Outcome;
 use tidegate_store::{Limits, Used};
 use tidegate_work::Deadline;
@@ -21,6 +17,7 @@ use crate::context::Trail;
 use crate::entry::{Counters, Entry};
 use crate::error::EngineError;
 use crate::line::NoTurn;
+use crate::send::{Raw, send};
 use crate::stream::Committed;
 use crate::tries::{Next, Tries, Verdict};
 
@@ -133,8 +130,6 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 const LONGEST_NAP: Duration = Duration::from_secs(1);
 /// A time-out after less than this share of an attempt's time was the caller's.
 const HURRY: f64 = 0.9;
-/// Chunks without content that are held back before a stream commits.
-const MOST_HELD_CHUNKS: usize = 64;
 
 impl Generator {
     /// Finds room, calls, and goes on to the next entry until one answers.
@@ -378,43 +373,6 @@ impl Generator {
             }
         }
     }
-}
-
-enum Raw {
-    Whole(Completion),
-    Stream(VecDeque<Chunk>, ChunkStream),
-}
-
-async fn send(entry: &Entry, call: Call<'_>) -> Result<Raw, ProviderError> {
-    match call {
-        Call::Chat(request) => entry
-            .provider
-            .complete(&entry.model, request)
-            .await
-            .map(Raw::Whole),
-        Call::Embed(request) => entry
-            .provider
-            .embed(&entry.model, request)
-            .await
-            .map(Raw::Whole),
-        Call::Elsewhere => Err(Unavailability::Connect.into()),
-        Call::Stream(request) => commit(entry.provider.stream(&entry.model, request).await?).await,
-    }
-}
-
-/// Reads on until the first content: up to there another model can still take
-/// over without the caller noticing.
-async fn commit(mut chunks: ChunkStream) -> Result<Raw, ProviderError> {
-    let mut ready = VecDeque::new();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
-        let committed = chunk.facts.has_content || chunk.facts.finished > 0;
-        ready.push_back(chunk);
-        if committed || ready.len() >= MOST_HELD_CHUNKS {
-            break;
-        }
-    }
-    Ok(Raw::Stream(ready, chunks))
 }
 
 fn note(trail: &Trail, entry: &Entry, sent_at: Instant, outcome: &Result<Reply, ProviderError>) {

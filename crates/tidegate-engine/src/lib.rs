@@ -19,6 +19,7 @@ mod guard;
 mod health;
 mod line;
 mod reserve;
+mod send;
 mod store_key;
 mod stream;
 mod tries;

@@ -20,6 +20,47 @@ pub(super) struct Route {
     pub(super) handler: MethodRouter<Arc<Gate>>,
 }
 
+impl Route {
+    fn get(
+        path: &'static str,
+        access: Access,
+        summary: &'static str,
+        response: Reply,
+        handler: MethodRouter<Arc<Gate>>,
+    ) -> Self {
+        Self {
+            path,
+            method: "get",
+            access,
+            summary,
+            request: None,
+            response,
+            handler,
+        }
+    }
+
+    fn post(
+        path: &'static str,
+        access: Access,
+        summary: &'static str,
+        response: Reply,
+        handler: MethodRouter<Arc<Gate>>,
+    ) -> Self {
+        Self {
+            method: "post",
+            ..Self::get(path, access, summary, response, handler)
+        }
+    }
+
+    /// With a body of this component schema.
+    fn takes(self, request: &'static str) -> Self {
+        Self {
+            request: Some(request),
+            ..self
+        }
+    }
+}
+
 /// What a route answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reply {
@@ -34,167 +75,151 @@ pub(super) enum Reply {
 /// The table.
 pub(super) fn routes() -> Vec<Route> {
     let mut all = Vec::new();
+    all.extend(talking_routes());
     all.extend(model_routes());
     all.extend(operator_routes());
     all
 }
 
+fn talking_routes() -> Vec<Route> {
+    vec![
+        Route::post(
+            "/v1/chat/completions",
+            Access::Tenant,
+            "Answer a conversation, whole or as a stream, from a chain of models",
+            Reply::JsonOrEvents("ChatCompletion"),
+            post(chat::chat),
+        )
+        .takes("ChatRequest"),
+        Route::post(
+            "/v1/completions",
+            Access::Tenant,
+            "Complete a text, in OpenAI's legacy dialect, from upstreams that still speak it",
+            Reply::JsonOrEvents("LegacyCompletion"),
+            post(chat::completions),
+        )
+        .takes("CompletionRequest"),
+        Route::post(
+            "/v1/messages",
+            Access::Tenant,
+            "Answer a conversation in Anthropic's dialect, whole or as a stream",
+            Reply::JsonOrEvents("MessagesAnswer"),
+            post(chat::messages),
+        )
+        .takes("MessagesRequest"),
+        Route::post(
+            "/v1/embeddings",
+            Access::Tenant,
+            "Embed texts",
+            Reply::Json("EmbeddingList"),
+            post(embeddings::embeddings),
+        )
+        .takes("EmbeddingRequest"),
+    ]
+}
+
 fn model_routes() -> Vec<Route> {
     vec![
-        Route {
-            path: "/v1/chat/completions",
-            method: "post",
-            access: Access::Tenant,
-            summary: "Answer a conversation, whole or as a stream, from a chain of models",
-            request: Some("ChatRequest"),
-            response: Reply::JsonOrEvents("ChatCompletion"),
-            handler: post(chat::chat),
-        },
-        Route {
-            path: "/v1/completions",
-            method: "post",
-            access: Access::Tenant,
-            summary: "Complete a text, in OpenAI's legacy dialect, from upstreams that still speak it",
-            request: Some("CompletionRequest"),
-            response: Reply::JsonOrEvents("LegacyCompletion"),
-            handler: post(chat::completions),
-        },
-        Route {
-            path: "/v1/messages",
-            method: "post",
-            access: Access::Tenant,
-            summary: "Answer a conversation in Anthropic's dialect, whole or as a stream",
-            request: Some("MessagesRequest"),
-            response: Reply::JsonOrEvents("MessagesAnswer"),
-            handler: post(chat::messages),
-        },
-        Route {
-            path: "/v1/embeddings",
-            method: "post",
-            access: Access::Tenant,
-            summary: "Embed texts",
-            request: Some("EmbeddingRequest"),
-            response: Reply::Json("EmbeddingList"),
-            handler: post(embeddings::embeddings),
-        },
-        Route {
-            path: "/v1/scan",
-            method: "post",
-            access: Access::Tenant,
-            summary: "Scan a text, or several, and say what was found",
-            request: Some("ScanRequest"),
-            response: Reply::Json("Verdict"),
-            handler: post(scan::scan),
-        },
-        Route {
-            path: "/v1/models",
-            method: "get",
-            access: Access::Tenant,
-            summary: "List the configured model names",
-            request: None,
-            response: Reply::Json("ModelList"),
-            handler: get(models::list),
-        },
-        Route {
-            path: "/v1/models/{name}",
-            method: "get",
-            access: Access::Tenant,
-            summary: "Show one configured model name",
-            request: None,
-            response: Reply::Json("Model"),
-            handler: get(models::one),
-        },
-        Route {
-            path: "/v1/models/{name}/reset",
-            method: "post",
-            access: Access::Admin,
-            summary: "Close the breakers of a model's chain, of one provider/model (percent-encoded), or of all",
-            request: None,
-            response: Reply::Json("Reset"),
-            handler: post(stats::reset),
-        },
-        Route {
-            path: "/v1/limits/{name}/reserve",
-            method: "post",
-            access: Access::Tenant,
-            summary: "Reserve one request and tokens for a call that is made elsewhere",
-            request: Some("ReserveRequest"),
-            response: Reply::Json("Reservation"),
-            handler: post(limits::reserve),
-        },
-        Route {
-            path: "/v1/limits/settle",
-            method: "post",
-            access: Access::Tenant,
-            summary: "End a reservation with what was really used",
-            request: Some("SettleRequest"),
-            response: Reply::Json("Settled"),
-            handler: post(limits::settle),
-        },
+        Route::post(
+            "/v1/scan",
+            Access::Tenant,
+            "Scan a text, or several, and say what was found",
+            Reply::Json("Verdict"),
+            post(scan::scan),
+        )
+        .takes("ScanRequest"),
+        Route::get(
+            "/v1/models",
+            Access::Tenant,
+            "List the configured model names",
+            Reply::Json("ModelList"),
+            get(models::list),
+        ),
+        Route::get(
+            "/v1/models/{name}",
+            Access::Tenant,
+            "Show one configured model name",
+            Reply::Json("Model"),
+            get(models::one),
+        ),
+        Route::post(
+            "/v1/models/{name}/reset",
+            Access::Admin,
+            "Close the breakers of a model's chain, of one provider/model (percent-encoded), or of all",
+            Reply::Json("Reset"),
+            post(stats::reset),
+        ),
+        Route::post(
+            "/v1/limits/{name}/reserve",
+            Access::Tenant,
+            "Reserve one request and tokens for a call that is made elsewhere",
+            Reply::Json("Reservation"),
+            post(limits::reserve),
+        )
+        .takes("ReserveRequest"),
+        Route::post(
+            "/v1/limits/settle",
+            Access::Tenant,
+            "End a reservation with what was really used",
+            Reply::Json("Settled"),
+            post(limits::settle),
+        )
+        .takes("SettleRequest"),
     ]
 }
 
 fn operator_routes() -> Vec<Route> {
-    let read = |path, access, summary, response, handler| Route {
-        path,
-        method: "get",
-        access,
-        summary,
-        request: None,
-        response,
-        handler,
-    };
     vec![
-        read(
+        Route::get(
             "/v1/stats",
             Access::Admin,
             "Health of every chain entry",
             Reply::Json("Stats"),
             get(stats::stats),
         ),
-        read(
+        Route::get(
             "/model_stats",
             Access::Admin,
             "The same in AI-Prism's shape",
             Reply::Json("ModelStats"),
             get(stats::model_stats),
         ),
-        read(
+        Route::get(
             "/health/live",
             Access::Public,
             "Whether the process answers at all",
             Reply::Json("Live"),
             get(health::live),
         ),
-        read(
+        Route::get(
             "/health/ready",
             Access::Public,
             "Whether requests should be sent here",
             Reply::Json("Ready"),
             get(health::ready),
         ),
-        read(
+        Route::get(
             "/metrics",
             Access::Admin,
             "Metrics for Prometheus",
             Reply::Text("application/openmetrics-text"),
             get(health::metrics),
         ),
-        read(
+        Route::get(
             "/openapi.json",
             Access::Tenant,
             "This description",
             Reply::Text("application/json"),
             get(openapi::serve),
         ),
-        read(
+        Route::get(
             "/docs",
             Access::Tenant,
             "The endpoints, for people",
             Reply::Text("text/html"),
             get(home::page),
         ),
-        read(
+        Route::get(
             "/",
             Access::Tenant,
             "The endpoints, for people",
