@@ -4,19 +4,15 @@ use crate::word::words;
 
 words! {
     /// What a match must pass besides its pattern.
+    #[derive(Default)]
     pub enum Check {
         /// Nothing.
+        #[default]
         None = "none",
         /// The check digit of payment cards.
         Luhn = "luhn",
         /// The check digits of international bank account numbers (mod 97).
         Iban = "iban",
-    }
-}
-
-impl Default for Check {
-    fn default() -> Self {
-        Self::None
     }
 }
 
