@@ -4,19 +4,15 @@ use crate::word::words;
 
 words! {
     /// What a match must pass besides its pattern.
+    #[derive(Default)]
     pub enum Check {
         /// Nothing.
+        #[default]
         None = "none",
         /// The check digit of payment cards.
         Luhn = "luhn",
         /// The check digits of international bank account numbers (mod 97).
         Iban = "iban",
-    }
-}
-
-impl Default for Check {
-    fn default() -> Self {
-        Self::None
     }
 }
 
@@ -61,25 +57,20 @@ fn iban(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(check: Check, text: &str, expected: bool) {
-        assert_eq!(check.passes(text), expected, "{text}");
-    }
-
     #[test]
     fn a_card_number_with_one_wrong_digit_fails() {
-        check(Check::Luhn, "4111 1111 1111 1111", true);
-        check(Check::Luhn, "3782-822463-10005", true);
-        check(Check::Luhn, "4111 1111 1111 1112", false);
-        check(Check::Luhn, "4111 1111 1111 1171", false);
-        check(Check::Luhn, "0000 0000 0000 0000", false);
+        assert!(Check::Luhn.passes("4111 1111 1111 1111"));
+        assert!(Check::Luhn.passes("3782-822463-10005"));
+        assert!(!Check::Luhn.passes("4111 1111 1111 1112"));
+        assert!(!Check::Luhn.passes("4111 1111 1111 1171"));
+        assert!(!Check::Luhn.passes("0000 0000 0000 0000"));
     }
 
     #[test]
     fn an_account_number_with_two_digits_swapped_fails() {
-        check(Check::Iban, "GB82 WEST 1234 5698 7654 32", true);
-        check(Check::Iban, "de89370400440532013000", true);
-        check(Check::Iban, "GB82 WEST 1234 5698 7654 23", false);
-        check(Check::Iban, "GB82", false);
+        assert!(Check::Iban.passes("GB82 WEST 1234 5698 7654 32"));
+        assert!(Check::Iban.passes("de89370400440532013000"));
+        assert!(!Check::Iban.passes("GB82 WEST 1234 5698 7654 23"));
+        assert!(!Check::Iban.passes("GB82"));
     }
 }

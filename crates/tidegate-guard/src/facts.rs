@@ -15,6 +15,8 @@ use regex_automata::nfa::thompson::WhichCaptures;
 use crate::checksum::Check;
 use crate::span::{Span, spans_of};
 
+use shape::Literals;
+
 pub(crate) use seek::{Ending, Found, Piece, Seeker};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.
@@ -23,7 +25,7 @@ const PATTERN_BYTES: usize = 1024 * 1024;
 /// The states of a lazy automaton that are kept at once, in bytes. When a text
 /// needs more, they are built again, and in the end a slower linear automaton
 /// takes over.
-const STATES_BYTES: usize = 256 * 1024;
+const STATES_BYTES: usize = 1024 * 1024;
 
 /// A linear-time regular expression with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +91,8 @@ pub struct Fact {
 pub(crate) struct Compiled {
     regex: Regex,
     check: Check,
-    /// Bytes of the longest match, the largest number where there is none. White
-    /// space counts with a bound here; longer matches are no facts.
+    /// Bytes of the longest match, the largest number where there is none. Loops
+    /// without a limit count with a bound here; longer matches are no facts.
     reach: usize,
 }
 
@@ -190,7 +192,7 @@ impl Facts {
     }
 }
 
-fn compile(pattern: &Pattern) -> Result<(Compiled, Option<Vec<Vec<u8>>>), PatternError> {
+fn compile(pattern: &Pattern) -> Result<(Compiled, Option<Literals>), PatternError> {
     let hir = shape::parse(&pattern.expression)?;
     // Its own prefilter would repeat ours, the small dense automaton would make
     // loading slow, captures are not asked for. The fall-back is linear too.

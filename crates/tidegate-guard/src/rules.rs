@@ -13,7 +13,7 @@ use crate::verdict::{Detection, Direction, ScanRequest, Verdict};
 
 /// The longest match of a rule's pattern, in bytes. A stream is followed with
 /// a tail of this length, so no pattern may need more.
-pub(crate) const MAX_MATCH_BYTES: usize = 2_048;
+pub(crate) const MAX_MATCH_BYTES: usize = 4_096;
 
 macro_rules! builtin {
     ($($name:literal),+) => {

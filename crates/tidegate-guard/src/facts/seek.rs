@@ -165,8 +165,9 @@ fn confirm(
             };
             let bytes = found.start() + piece.base..found.end() + piece.base;
             if bytes.len() > pattern.reach {
-                // Endless white space: a window would not always hold it all.
-                at = bytes.start + 1;
+                // A loop ran on: a window would not always hold it all. What ends
+                // here and is short enough begins near the end.
+                at = (bytes.end - pattern.reach).max(bytes.start + 1);
                 continue;
             }
             at = bytes.end;

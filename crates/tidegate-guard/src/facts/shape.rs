@@ -5,16 +5,20 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::hir::literal::{Extractor, Literal, Seq};
 use regex_syntax::hir::{
     Capture, Class, ClassBytes, ClassBytesRange, ClassUnicode, ClassUnicodeRange, Hir, HirKind,
-    Look, Repetition,
+    Look,
 };
 use regex_syntax::utf8::Utf8Sequences;
 
 use super::PatternError;
 
-/// A loop over white space and punctuation without a limit (`\s+`) counts as this many times more
-/// than its minimum. With it, nearly every pattern has a longest match, so it is
-/// run near its literals only and streams need a short tail.
+/// How often a loop without a limit counts beyond its minimum: over white space
+/// and punctuation, over other characters, over anything longer. With it every
+/// pattern has a longest match, so it is run near its literals only and streams
+/// need a short tail. The automaton has a true loop, because a counted one makes
+/// states by the thousand.
 const SPACES: u32 = 8;
+const LETTERS: u32 = 40;
+const PARTS: u32 = 6;
 
 /// A class with more members than this gives no literals.
 const MAX_CLASS: u32 = 12;
@@ -22,8 +26,14 @@ const MAX_CLASS: u32 = 12;
 /// More literals than this, and the prefilter would cost more than it saves.
 const MAX_LITERALS: usize = 400;
 
+/// Literals that begin at fewer places of a text than this are not improved.
+const RARE: f64 = 2e-6;
+
 /// Longer literals do not make a hit rarer, only the prefilter bigger.
-const MAX_LITERAL_BYTES: usize = 12;
+const MAX_LITERAL_BYTES: usize = 8;
+
+/// Pieces of text, one of which is in every match.
+pub(super) type Literals = Vec<Vec<u8>>;
 
 /// Reads an expression: without case, `^` and `$` at lines, `\b` of ASCII, because
 /// word boundaries of Unicode have no fast automaton.
@@ -49,10 +59,29 @@ pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
     }))
 }
 
-/// Bytes of the longest match, with white space bounded; nothing where another
-/// loop has no bound.
+/// Bytes of the longest match, endless loops bounded.
 pub(super) fn reach(hir: &Hir) -> Option<usize> {
     bound(hir).properties().maximum_len()
+}
+
+/// The same tree with its loops bounded. It is measured and never compiled.
+fn bound(hir: &Hir) -> Hir {
+    rebuild(hir, &|node| match node.kind() {
+        HirKind::Repetition(repetition) if repetition.max.is_none() => {
+            let mut bounded = repetition.with(bound(&repetition.sub));
+            bounded.max = Some(repetition.min + beyond(&repetition.sub));
+            Some(Hir::repetition(bounded))
+        }
+        _ => None,
+    })
+}
+
+fn beyond(sub: &Hir) -> u32 {
+    match sub.kind() {
+        _ if is_space(sub) => SPACES,
+        HirKind::Class(_) => LETTERS,
+        _ => PARTS,
+    }
 }
 
 /// The last line of the parser's report; the lines above it draw the pattern.
@@ -60,24 +89,6 @@ fn reason(error: &regex_syntax::Error) -> String {
     let report = error.to_string();
     let last = report.lines().last().unwrap_or_default();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
-}
-
-/// The same tree with loops over white space bounded. It is measured and never
-/// compiled: a loop is one state of an automaton, a counted loop many.
-fn bound(hir: &Hir) -> Hir {
-    rebuild(hir, &|node| match node.kind() {
-        HirKind::Repetition(repetition) if is_endless(repetition) => {
-            let mut bounded = repetition.clone();
-            bounded.max = Some(repetition.min + SPACES);
-            Some(Hir::repetition(bounded))
-        }
-        _ => None,
-    })
-}
-
-/// True for a loop over white space and punctuation without a limit.
-fn is_endless(repetition: &Repetition) -> bool {
-    repetition.max.is_none() && is_space(&repetition.sub)
 }
 
 fn is_space(hir: &Hir) -> bool {
@@ -123,7 +134,7 @@ fn rebuild(hir: &Hir, change: &dyn Fn(&Hir) -> Option<Hir>) -> Hir {
 
 /// Literals in lower case of ASCII, at least one of which is in every match, or
 /// nothing where there is no such set that is worth looking for.
-pub(super) fn literals(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+pub(super) fn literals(hir: &Hir) -> Option<Literals> {
     let folded = rebuild(hir, &|node| match node.kind() {
         HirKind::Class(Class::Unicode(class)) => lower_class(class),
         HirKind::Literal(literal) => Some(Hir::literal(literal.0.to_ascii_lowercase())),
@@ -168,39 +179,47 @@ fn beginnings(class: &ClassUnicode) -> Hir {
     Hir::alternation(branches.collect())
 }
 
-fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
-    let mut best = prefixes(hir);
-    let mut offer = |candidate: Option<Vec<Vec<u8>>>| {
-        if candidate.as_ref().map_or(f64::MAX, |c| cost(c))
-            < best.as_ref().map_or(f64::MAX, |b| cost(b))
-        {
-            best = candidate;
-        }
-    };
-    match hir.kind() {
-        HirKind::Concat(subs) => {
-            for (index, sub) in subs.iter().enumerate() {
-                // More parts in a row than a literal's length uses would only cost
-                // time; fewer help where four are more than can be listed.
-                for parts in [4, 3] {
-                    let until = subs.len().min(index + parts);
-                    offer(prefixes(&Hir::concat(subs[index..until].to_vec())));
-                }
-                offer(required(sub));
-            }
-        }
+fn required(hir: &Hir) -> Option<Literals> {
+    let best = match hir.kind() {
+        HirKind::Concat(subs) => required_of_row(subs),
         HirKind::Alternation(subs) => {
             let branches: Option<Vec<_>> = subs.iter().map(required).collect();
-            offer(branches.map(|branches| branches.concat()));
+            branches.map(|branches| branches.concat())
         }
-        HirKind::Capture(capture) => offer(required(&capture.sub)),
-        HirKind::Repetition(repetition) if repetition.min > 0 => offer(required(&repetition.sub)),
-        _ => {}
-    }
+        HirKind::Capture(capture) => required(&capture.sub),
+        HirKind::Repetition(repetition) if repetition.min > 0 => required(&repetition.sub),
+        _ => prefixes(hir),
+    };
     best.filter(|literals| literals.len() <= MAX_LITERALS)
 }
 
-fn prefixes(hir: &Hir) -> Option<Vec<Vec<u8>>> {
+/// The best literals of a row of parts: what some of them in a row begin with, or
+/// what one of them needs by itself.
+fn required_of_row(subs: &[Hir]) -> Option<Literals> {
+    let mut best: Option<Literals> = None;
+    let mut least = f64::MAX;
+    for (index, sub) in subs.iter().enumerate() {
+        // More parts in a row than a literal's length uses would only cost time;
+        // fewer help where four are more than can be listed.
+        let row = |parts: usize| &subs[index..subs.len().min(index + parts)];
+        let first = |parts: usize| prefixes(&Hir::concat(row(parts).to_vec()));
+        for candidate in [first(4).or_else(|| first(3)), required(sub)] {
+            let Some(candidate) = candidate else {
+                continue;
+            };
+            if cost(&candidate) < least {
+                least = cost(&candidate);
+                best = Some(candidate);
+            }
+        }
+        if least < RARE {
+            break;
+        }
+    }
+    best
+}
+
+fn prefixes(hir: &Hir) -> Option<Literals> {
     let mut seq: Seq = Extractor::new()
         .limit_class(MAX_CLASS as usize)
         .limit_repeat(4)
