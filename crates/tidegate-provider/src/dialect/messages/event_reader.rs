@@ -1,5 +1,7 @@
 //! The events of a stream, read.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -48,11 +50,16 @@ enum Kind {
     Tool(Option<Json>),
 }
 
+/// Only the type is looked at before it is known what the rest has to be.
+#[derive(Deserialize)]
+struct Kinded<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+}
+
 /// Every field that some kind of event has.
 #[derive(Deserialize)]
 struct Read<'a> {
-    #[serde(rename = "type")]
-    kind: String,
     #[serde(default, borrow)]
     message: Option<Message<'a>>,
     #[serde(default)]
@@ -101,15 +108,14 @@ impl EventReader {
     /// The error's own class when it is one; [`Unavailability::Garbage`] for
     /// what is no event, and for blocks and stops that no other dialect has.
     pub(crate) fn read(&mut self, chunk: &Chunk) -> Result<Vec<Event>, ProviderError> {
-        let read: Read<'_> =
-            serde_json::from_slice(&chunk.json).map_err(|_| Unavailability::Garbage)?;
-        let steps = match &*read.kind {
+        let Kinded { kind } = parse(&chunk.json)?;
+        let steps = match &*kind {
             "error" => return Err(error_in(&chunk.json)),
-            "message_start" => read.message.map(|message| self.start(message)),
-            "content_block_start" => self.begin(read),
-            "content_block_delta" => self.piece(read),
-            "content_block_stop" => self.close(read),
-            "message_delta" => self.stop(read),
+            "message_start" => self.start(parse(&chunk.json)?),
+            "content_block_start" => self.begin(parse(&chunk.json)?),
+            "content_block_delta" => self.piece(parse(&chunk.json)?),
+            "content_block_stop" => self.close(parse(&chunk.json)?),
+            "message_delta" => self.stop(parse(&chunk.json)?),
             "message_stop" => Some(self.end()),
             // `ping`, and what the dialect may learn yet.
             _ => Some(Vec::new()),
@@ -134,13 +140,14 @@ impl EventReader {
         steps
     }
 
-    fn start(&mut self, message: Message<'_>) -> Vec<Event> {
+    fn start(&mut self, read: Read<'_>) -> Option<Vec<Event>> {
+        let message = read.message?;
         self.stage = Stage::Speaking;
         learn(&mut self.tokens, message.usage);
-        vec![Event::Start {
+        Some(vec![Event::Start {
             id: message.id.unwrap_or_default(),
             model: message.model.unwrap_or_default(),
-        }]
+        }])
     }
 
     fn begin(&mut self, read: Read<'_>) -> Option<Vec<Event>> {
@@ -220,6 +227,10 @@ impl EventReader {
         }
         Some(steps)
     }
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unavailability> {
+    serde_json::from_slice(json).map_err(|_| Unavailability::Garbage)
 }
 
 impl Open {

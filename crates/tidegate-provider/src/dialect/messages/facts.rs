@@ -18,16 +18,17 @@ pub(crate) struct EventFacts {
     tokens: Tokens,
 }
 
+/// Only the type is looked at before it is known what the rest has to be.
 #[derive(Deserialize)]
 struct Peek<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     #[serde(default, borrow)]
-    message: Option<Opened<'a>>,
+    message: Option<&'a RawValue>,
     #[serde(default, borrow)]
-    content_block: Option<Said<'a>>,
+    content_block: Option<&'a RawValue>,
     #[serde(default, borrow)]
-    delta: Option<Said<'a>>,
+    delta: Option<&'a RawValue>,
     #[serde(default, borrow)]
     usage: Option<&'a RawValue>,
 }
@@ -77,14 +78,14 @@ impl EventFacts {
         match &*peek.kind {
             "error" => return Err(error_in(&json)),
             "message_start" => {
-                learn(
-                    &mut self.tokens,
-                    peek.message.and_then(|opened| opened.usage),
-                );
+                let opened = peek.message.and_then(read::<Opened<'_>>);
+                learn(&mut self.tokens, opened.and_then(|opened| opened.usage));
             }
             "content_block_start" | "content_block_delta" => {
                 let said = peek.content_block.or(peek.delta);
-                facts.has_content = said.is_some_and(|said| said.has_content());
+                // What cannot be read is the client's to make sense of.
+                let has_content = |said| read::<Said<'_>>(said).is_none_or(|it| it.has_content());
+                facts.has_content = said.is_some_and(has_content);
             }
             "message_delta" => {
                 learn(&mut self.tokens, peek.usage);
@@ -102,6 +103,10 @@ impl EventFacts {
         let event = Some(event);
         Ok(Chunk { event, json, facts })
     }
+}
+
+fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    serde_json::from_str(raw.get()).ok()
 }
 
 /// The names that events have today; they cost no allocation.

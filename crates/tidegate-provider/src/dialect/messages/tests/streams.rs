@@ -218,6 +218,7 @@ fn pings_citations_and_events_of_the_future_are_no_steps() {
     let steps = block(&[
         r#"{"type":"ping"}"#,
         r#"{"type":"weather","index":0,"delta":{"type":"wind"}}"#,
+        r#"{"type":"weather","index":"north","delta":7,"message":[],"usage":0}"#,
         FULL[7].replace("\"index\":2", "\"index\":0").as_str(),
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{}}}"#,
         r#"{"type":"content_block_stop","index":0}"#,
@@ -246,6 +247,16 @@ fn what_is_out_of_order_or_of_no_other_dialect_is_not_understood() {
     ] {
         assert_eq!(block(events), Err(garbage.clone()), "{events:?}");
     }
+}
+
+#[test]
+fn an_event_of_the_future_passes_whatever_it_holds() {
+    let mut facts = EventFacts::default();
+    let json = r#"{"type":"weather","delta":7,"message":[],"content_block":"x","usage":0}"#;
+    let read = facts.read(Some("weather"), chunk(json).json).unwrap();
+    assert_eq!(read.facts, ChunkFacts::default());
+    assert_eq!(read.event.as_deref(), Some("weather"));
+    assert_eq!(read.json, json);
 }
 
 #[test]
