@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::arbitrary::{CASES, conversation, events, reply};
 use crate::chunk::Chunk;
@@ -150,4 +151,28 @@ fn numbers_keep_the_digits_they_were_written_with() {
     ] {
         assert!(written.contains(digits), "{digits} in {written}");
     }
+}
+
+#[test]
+fn what_only_openai_says_survives_its_own_dialect() {
+    let body = json!({
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "https://x.example/a", "detail": "low"}}]},
+            {"role": "assistant", "refusal": "no", "reasoning_content": "hm"},
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": [
+                {"type": "text", "text": "a"}, {"type": "refusal", "refusal": "b"}]},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+        "parallel_tool_calls": true,
+        "response_format": {"type": "json_schema", "json_schema":
+            {"name": "n", "description": "d", "schema": {"type": "object"}, "strict": true}},
+    });
+    let raw = RawObject::parse(&Bytes::from(body.to_string())).unwrap();
+    let said = chat::read_request(&raw, "nobody").unwrap();
+    let written = chat::write_request(&said, "m").unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), body);
 }
