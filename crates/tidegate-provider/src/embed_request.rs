@@ -61,6 +61,7 @@ impl EmbedRequest {
     }
 
     /// What `input` holds.
+    #[cfg(feature = "bedrock")]
     pub(crate) fn input(&self) -> Input {
         let json = self.raw.get("input").map_or(&b"[]"[..], |json| json);
         serde_json::from_slice(json).unwrap_or(Input::Texts(Vec::new()))

@@ -99,6 +99,8 @@ fn block<'a>(part: &'a Part, role: Role, path: &str) -> Result<Block<'a>, Refusa
             if !input.is_object() {
                 return Err(Refusal::invalid(format!("{path}.input"), "an object"));
             }
+            check_label(id, "_.:-", &format!("{path}.id"))?;
+            check_label(name, "_-", &format!("{path}.name"))?;
             Ok(Block::ToolUse(ToolUse {
                 tool_use_id: id,
                 name,
@@ -150,6 +152,7 @@ fn image<'a>(image: &'a Image, path: &str) -> Result<ImageBlock<'a>, Refusal> {
 }
 
 fn tool_result<'a>(result: &'a ToolResult, path: &str) -> Result<ToolResultBlock<'a>, Refusal> {
+    check_label(&result.id, "_.:-", &format!("{path}.id"))?;
     let mut content = Vec::with_capacity(result.content.len());
     for (index, part) in result.content.iter().enumerate() {
         let path = format!("{path}.content[{index}]");
@@ -198,6 +201,10 @@ fn inference<'a>(
     if max_tokens.is_some_and(|tokens| tokens > i32::MAX as u64) {
         return Err(unsupported("max_tokens"));
     }
+    // OpenAI's temperatures go up to 2.
+    if sampling.temperature.as_ref().and_then(Json::as_f64) > Some(1.0) {
+        return Err(unsupported("temperature"));
+    }
     let said = max_tokens.is_some()
         || sampling.temperature.is_some()
         || sampling.top_p.is_some()
@@ -241,8 +248,10 @@ fn tool_config<'a>(
             Dialect::Messages => "tool_choice.disable_parallel_tool_use",
         }));
     }
+    let tools = conversation.tools.iter().enumerate();
+    let tools = tools.map(|(index, it)| tool(it, &format!("tools[{index}]")));
     Ok(Some(ToolConfig {
-        tools: conversation.tools.iter().map(tool).collect(),
+        tools: tools.collect::<Result<_, _>>()?,
         tool_choice: choice,
     }))
 }
@@ -257,13 +266,25 @@ static NO_PARAMETERS: LazyLock<Json> = LazyLock::new(|| {
     Json::parse(r#"{"type":"object","properties":{}}"#).expect("a constant that is valid JSON")
 });
 
-fn tool(tool: &Tool) -> ToolEntry<'_> {
+fn tool<'a>(tool: &'a Tool, path: &str) -> Result<ToolEntry<'a>, Refusal> {
+    check_label(&tool.name, "_-", &format!("{path}.name"))?;
     let description = tool.description.as_deref();
-    ToolEntry::ToolSpec {
+    Ok(ToolEntry::ToolSpec {
         name: &tool.name,
         description: description.filter(|text| !text.is_empty()),
         input_schema: Schema::Json(tool.schema.as_ref().unwrap_or(&NO_PARAMETERS)),
         strict: tool.strict,
+    })
+}
+
+/// Refuses names and ids that Converse does not take: letters, digits and
+/// `also`, at most 64 of them.
+fn check_label(text: &str, also: &str, path: &str) -> Result<(), Refusal> {
+    let taken = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
+    if (1..=64).contains(&text.len()) && text.chars().all(taken) {
+        Ok(())
+    } else {
+        Err(unsupported(path))
     }
 }
 

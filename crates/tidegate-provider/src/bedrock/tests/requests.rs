@@ -229,6 +229,18 @@ async fn what_converse_cannot_say_is_refused_by_its_path() {
         (format!(r#""messages":[{user}],{tools},"parallel_tool_calls":false"#), "parallel_tool_calls"),
         (format!(r#""messages":[{user}],"user":"eve <eve@sea>""#), "user"),
         (format!(r#""messages":[{user}],"max_tokens":2147483648"#), "max_tokens"),
+        (format!(r#""messages":[{user}],"temperature":1.5"#), "temperature"),
+        (
+            format!(r#""messages":[{user}],"tools":[{{"type":"function","function":{{"name":"a b"}}}}]"#),
+            "tools[0].name",
+        ),
+        (
+            format!(
+                r#""messages":[{{"role":"tool","tool_call_id":"{}","content":"y"}}],{tools}"#,
+                "x".repeat(65)
+            ),
+            "messages[0].content[0].id",
+        ),
         (r#""messages":[{"role":"assistant","content":"x"}]"#.to_owned(), "messages[0].role"),
         (r#""messages":[{"role":"user","content":""}]"#.to_owned(), "messages[0].content"),
         (

@@ -1,7 +1,12 @@
 //! Streamed answers.
 
+use aws_sdk_bedrockruntime::types::{
+    ContentBlockDelta, ContentBlockDeltaEvent, ContentBlockStopEvent, ConverseStreamOutput,
+};
+
 use super::{event, exception, frame, streamed};
-use crate::dialect::Dialect;
+use crate::bedrock::events::Steps;
+use crate::dialect::{Dialect, Event, Opening, Piece};
 use crate::error::{ProviderError, Unavailability};
 
 fn told() -> Vec<Vec<u8>> {
@@ -215,4 +220,55 @@ async fn events_of_tomorrow_are_passed_over_and_blocks_of_tomorrow_are_not() {
         let (_, error) = streamed(Dialect::Chat, strange.concat()).await;
         assert_eq!(error, Some(Unavailability::Garbage.into()), "{payload}");
     }
+}
+
+#[test]
+fn blocks_that_overlap_keep_apart_and_are_numbered_as_they_open() {
+    let said = |number: i32, text: &str| {
+        let delta = ContentBlockDelta::Text(text.to_owned());
+        let event = ContentBlockDeltaEvent::builder().delta(delta);
+        let event = event.content_block_index(number).build().unwrap();
+        ConverseStreamOutput::ContentBlockDelta(event)
+    };
+    let ended = |number: i32| {
+        let event = ContentBlockStopEvent::builder().content_block_index(number);
+        ConverseStreamOutput::ContentBlockStop(event.build().unwrap())
+    };
+    let mut steps = Steps::new("id".to_owned(), "m");
+    let told = [
+        said(4, "a"),
+        said(7, "b"),
+        said(4, "c"),
+        ended(4),
+        said(7, "d"),
+        ended(7),
+    ];
+    let heard: Vec<Event> = told
+        .into_iter()
+        .flat_map(|it| steps.step(it).unwrap())
+        .collect();
+    let start = Event::Start {
+        id: "id".to_owned(),
+        model: "m".to_owned(),
+    };
+    let open = |index| Event::Open {
+        index,
+        opening: Opening::Text,
+    };
+    let piece = |index, text: &str| Event::Piece {
+        index,
+        piece: Piece::Text(text.to_owned()),
+    };
+    let expected = [
+        start,
+        open(0),
+        piece(0, "a"),
+        open(1),
+        piece(1, "b"),
+        piece(0, "c"),
+        Event::Close { index: 0 },
+        piece(1, "d"),
+        Event::Close { index: 1 },
+    ];
+    assert_eq!(heard, expected);
 }
