@@ -360,6 +360,7 @@ def ask_of(body, turns, name):
         max_tokens=body["max_tokens"],
         stops=body.get("stop_sequences", []),
         words=script.words(json.dumps([body["messages"], body.get("system", "")])),
+        schema=((body.get("output_config") or {}).get("format") or {}).get("schema"),
     )
 
 

@@ -325,7 +325,13 @@ def ask_of(body, name):
         max_tokens=inference.get("maxTokens", 4096),
         stops=inference.get("stopSequences", []),
         words=script.words(json.dumps([body["messages"], body.get("system", [])])),
+        schema=schema_of(body),
     )
+
+
+def schema_of(body):
+    form = body.get("outputConfig", {}).get("textFormat")
+    return form and json.loads(form["structure"]["jsonSchema"]["schema"])
 
 
 def result_text(result):

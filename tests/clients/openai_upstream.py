@@ -248,15 +248,8 @@ def ask_of(body, name):
         max_tokens=body.get("max_completion_tokens") or body.get("max_tokens") or 4096,
         stops=[stop] if isinstance(stop, str) else stop,
         words=script.words(json.dumps(messages)),
+        schema=body.get("response_format", {}).get("json_schema", {}).get("schema"),
     )
-
-
-def formatted(body, answer):
-    """An answer in the form that was asked for: a value that fits the schema."""
-    form = body.get("response_format", {"type": "text"})
-    if form["type"] == "json_schema" and answer.reason == "end_turn":
-        answer.blocks = [{"text": json.dumps(script.sample(form["json_schema"]["schema"]))}]
-    return answer
 
 
 def message_of(answer):
@@ -358,7 +351,7 @@ def chat(body, calls):
 
 def answer(body, name):
     ask = ask_of(body, name)
-    said = formatted(body, script.play(ask))
+    said = script.play(ask)
     if body.get("stream"):
         events = [f"data: {json.dumps(chunk)}\n\n".encode() for chunk in chunks(body, ask, said)]
         if name not in ("truncated", "cut"):

@@ -5,6 +5,7 @@ question alone, so that a test can foresee it.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 
 # The arguments of a tool follow from its schema.
@@ -26,6 +27,7 @@ class Ask:
     max_tokens: int = 1 << 20
     stops: list = field(default_factory=list)
     words: int = 0  # in the whole question
+    schema: dict = None  # of the value that the answer must be
 
 
 @dataclass
@@ -57,7 +59,10 @@ def play(ask):
     called = calls(ask)
     if called:
         return Answer([*blocks, {"text": "Looking it up."}, *called], "tool_use")
-    reason, said, stop = cut(ask, "the tool said: " + "; ".join(ask.results) if ask.results else ask.said)
+    said = "the tool said: " + "; ".join(ask.results) if ask.results else ask.said
+    if ask.schema:
+        said = json.dumps(sample(ask.schema))
+    reason, said, stop = cut(ask, said)
     if ask.script.startswith("stop-"):
         reason = ask.script.removeprefix("stop-").replace("-", "_")
     return Answer(blocks + ([{"text": said}] if said else []), reason, stop)

@@ -5,6 +5,7 @@ system chose, so that any number of stages can stand side by side.
 """
 
 import atexit
+import functools
 import http.client
 import json
 import os
@@ -35,6 +36,8 @@ CREDENTIALS = {
     "OPENAI_UPSTREAM_KEY": "upstream-openai-key",
     "AWS_ACCESS_KEY_ID": "AKIDTIDAL",
     "AWS_SECRET_ACCESS_KEY": "upstream+secret/key",
+    "PATIENT_KEY": "key-of-patient",
+    "HASTY_KEY": "key-of-hasty",
 }
 START_SECONDS = 20
 ANNOUNCED = re.compile(r"http://(127\.0\.0\.1:\d+)")
@@ -88,7 +91,10 @@ def upstream(dialect):
 
 
 def gate(name, credentials=CREDENTIALS, **upstreams):
-    """A gateway with the configuration `gates/<name>.toml`, once it is ready."""
+    """A gateway with the configuration `gates/<name>.toml`, once it is ready.
+
+    There, `{upstream}` stands for the address that is given under that name.
+    """
     text = (HERE / "gates" / f"{name}.toml").read_text()
     for upstream, address in upstreams.items():
         text = text.replace("{" + upstream + "}", address)
@@ -98,6 +104,19 @@ def gate(name, credentials=CREDENTIALS, **upstreams):
         program = Program(BINARY, "serve", "--config", file.name, **credentials)
     eventually(lambda: ask(program.address, "GET", "/health/ready")[0] == 200, START_SECONDS)
     return program
+
+
+@functools.cache
+def upstreams():
+    """The three scripted upstreams by their dialect, once for all tests."""
+    return {dialect: upstream(dialect) for dialect in ("openai", "anthropic", "bedrock")}
+
+
+@functools.cache
+def home(dialect, **credentials):
+    """A gateway that hands any model to the upstream of that dialect."""
+    addresses = {name: program.address for name, program in upstreams().items()}
+    return gate("dialects", CREDENTIALS | credentials, home=dialect, **addresses)
 
 
 def ask(address, method, path):
@@ -137,9 +156,14 @@ def eventually(check, seconds=10):
 
 
 def run(*clients):
-    """Runs the tests of the program that was started, counts them, and ends it."""
+    """Runs the tests of the program that was started, counts them, and ends it.
+
+    Arguments name those that are wanted: `python openai_python.py Headers`.
+    """
     print(", ".join(clients), "on Python", sys.version.split()[0], file=sys.stderr)
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    main, load = sys.modules["__main__"], unittest.defaultTestLoader
+    wanted = sys.argv[1:]
+    suite = load.loadTestsFromNames(wanted, main) if wanted else load.loadTestsFromModule(main)
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     tests = [test for test, _ in result.failures + result.errors]
     failed = {getattr(test, "test_case", test).id() for test in tests}

@@ -41,6 +41,11 @@ def as_json(status, value, headers=None, cut=False):
     return Reply(status, json.dumps(value).encode(), sent, cut)
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 256  # fifty calls at once must all be let in
+    daemon_threads = True
+
+
 class Upstream:
     """An upstream on a port that the system chose."""
 
@@ -49,7 +54,7 @@ class Upstream:
         self._lock = threading.Lock()
         self._journal = []
         self._calls = collections.Counter()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._server = Server(("127.0.0.1", port), self._handler())
         self.address = f"127.0.0.1:{self._server.server_port}"
 
     def serve(self):
