@@ -376,7 +376,14 @@ def deltas(block):
             return [{"reasoningContent": sealed}]
 
 
-def events(ask, answer):
+def more(body, answer):
+    """Which stop sequence was met, where the request asks for that."""
+    wants = "/stop_sequence" in body.get("additionalModelResponseFieldPaths", [])
+    met = {"stop_sequence": answer.stop} if wants and answer.stop else None
+    return {"additionalModelResponseFields": met} if met else {}
+
+
+def events(body, ask, answer):
     """The events of a stream: type and payload."""
     yield "messageStart", {"role": "assistant"}
     for index, block in enumerate(map(block_of, answer.blocks)):
@@ -388,7 +395,7 @@ def events(ask, answer):
         for delta in deltas(block):
             yield "contentBlockDelta", at | {"delta": delta}
         yield "contentBlockStop", at
-    yield "messageStop", {"stopReason": answer.reason}
+    yield "messageStop", {"stopReason": answer.reason} | more(body, answer)
     yield "metadata", {"usage": usage_of(ask, answer), "metrics": {"latencyMs": 12}}
 
 
@@ -419,9 +426,9 @@ def exception_frame(kind, message):
     return frame(headers, json.dumps({"message": message}).encode())
 
 
-def stream(name, ask, answer):
+def stream(name, said):
     """The frames of a stream, with the fault that the model's id asks for."""
-    frames = [event_frame(*event) for event in events(ask, answer)]
+    frames = [event_frame(*event) for event in said]
     middle = len(frames) // 2
     match name:
         case "error-first":
@@ -504,7 +511,7 @@ def converse(name, operation, body):
     ask = ask_of(body, name)
     answer = script.play(ask)
     if operation == "converse-stream":
-        frames = stream(name, ask, answer)
+        frames = stream(name, events(body, ask, answer))
         headers = {"content-type": "application/vnd.amazon.eventstream"}
         return Reply(200, frames, headers, cut=name == "cut")
     whole = {
@@ -512,7 +519,7 @@ def converse(name, operation, body):
         "stopReason": answer.reason,
         "usage": usage_of(ask, answer),
         "metrics": {"latencyMs": 12},
-    }
+    } | more(body, answer)
     if name == "novel":
         whole["tide"] = {"height": 6.5}
     reply = as_json(200, whole, cut=name == "cut")

@@ -4,8 +4,6 @@ Each says how its upstream names a script, and reads from a request that the
 upstream heard what a test wants to find there, free of the dialect.
 """
 
-import json
-
 
 class OpenAI:
     name = "openai"
@@ -58,10 +56,6 @@ class OpenAI:
             for tool in body["tools"]
         }
 
-    def marks(self, body):
-        """How often the request says where a cache may end."""
-        return json.dumps(body).count("cache")
-
 
 class Anthropic:
     name = "anthropic"
@@ -102,9 +96,6 @@ class Anthropic:
     def tools(self, body):
         return {tool["name"]: (tool.get("description"), tool["input_schema"]) for tool in body["tools"]}
 
-    def marks(self, body):
-        return json.dumps(body).count('"cache_control"')
-
 
 class Bedrock:
     name = "bedrock"
@@ -139,6 +130,3 @@ class Bedrock:
     def tools(self, body):
         found = [tool["toolSpec"] for tool in body["toolConfig"]["tools"] if "toolSpec" in tool]
         return {tool["name"]: (tool.get("description"), tool["inputSchema"]["json"]) for tool in found}
-
-    def marks(self, body):
-        return json.dumps(body).count('"cachePoint"')
