@@ -7,10 +7,8 @@ carries. The model's id says what happens, as in `anthropic.claude-echo-v1:0`:
 
     echo, tools, tools-parallel, thinking, redacted, cache, stop-REASON
                          as with the other upstreams, see script.py
-    throttled, throttled-N
-                         ThrottlingException, at the first N calls only
-    validation, denied, missing, internal, unavailable, not-ready, timeout, model-error
-                         that exception
+    throttled, validation, denied, missing, internal, unavailable, not-ready, timeout, model-error
+                         that exception; throttled-2 at the first two calls only
     error-first          a stream whose first frame is a ModelStreamErrorException
     error-mid-stream     the same after content
     throttled-mid-stream a ThrottlingException after content
@@ -494,7 +492,7 @@ def dialect(request, calls):
 def told(name, calls):
     """The exception that the model's id asks for."""
     word, _, times = name.rpartition("-")
-    if word == "throttled" and times.isdigit():
+    if word in EXCEPTIONS and times.isdigit():
         if calls > int(times):
             return None
         name = word
