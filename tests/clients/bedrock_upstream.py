@@ -33,6 +33,7 @@ import re
 import struct
 import sys
 import urllib.parse
+import uuid
 import zlib
 
 import botocore
@@ -272,12 +273,36 @@ def check_choice(body, names):
     choice = body.get("toolConfig", {}).get("toolChoice", {})
     if "tool" in choice and choice["tool"]["name"] not in names:
         raise Wrong("toolConfig.toolChoice", f"no tool is called {choice['tool']['name']}")
+    check_passed_on(body, choice)
     thinking = thinking_of(body)
     if thinking and {"any", "tool"} & set(choice):
         raise Wrong("toolConfig.toolChoice", "Thinking may not be enabled when tool_choice forces tool use")
     budget = thinking.get("budget_tokens", 1024)
     if thinking and not 1024 <= budget < body.get("inferenceConfig", {}).get("maxTokens", 4096):
         raise Wrong("additionalModelRequestFields.thinking", "budget_tokens must be from 1024 to maxTokens")
+
+
+def check_passed_on(body, choice):
+    """A choice in Anthropic's own words, which stands beside `toolChoice` or in its place.
+
+    Between the two, one must say what kind of choice it is, and only one may.
+    """
+    passed = passed_on(body)
+    if passed is None:
+        return
+    if not tools_of(body):
+        raise Wrong("additionalModelRequestFields.tool_choice", "may only be specified while providing tools")
+    if ("type" in passed) == bool(choice):
+        raise Wrong(
+            "additionalModelRequestFields.tool_choice.type",
+            "conflicts with toolConfig.toolChoice" if choice else "Field required",
+        )
+    if set(passed) - {"type", "disable_parallel_tool_use"}:
+        raise Wrong("additionalModelRequestFields.tool_choice", "Extra inputs are not permitted")
+
+
+def passed_on(body):
+    return (body.get("additionalModelRequestFields") or {}).get("tool_choice")
 
 
 def check_block(block, role, body, path):
@@ -319,6 +344,7 @@ def ask_of(body, name):
         results=[result_text(block["toolResult"]) for block in last if "toolResult" in block],
         tools={tool["toolSpec"]["name"]: tool["toolSpec"]["inputSchema"]["json"] for tool in tools_of(body)},
         choice=f"tool:{choice['tool']['name']}" if kind == "tool" else kind,
+        parallel=not (passed_on(body) or {}).get("disable_parallel_tool_use", False),
         thinking=bool(thinking_of(body)),
         max_tokens=inference.get("maxTokens", 4096),
         stops=inference.get("stopSequences", []),
@@ -462,10 +488,16 @@ def stream(name, said):
 
 def refuse(status, kind, message):
     headers = {"x-amzn-errortype": f"{kind}:http://internal.amazon.com/coral/com.amazon.bedrock/"}
-    return as_json(status, {"message": message}, headers | {"x-amzn-requestid": "4711-tidal"})
+    return as_json(status, {"message": message}, headers)
 
 
 def dialect(request, calls):
+    reply = answer(request, calls)
+    reply.headers["x-amzn-requestid"] = str(uuid.uuid4())
+    return reply
+
+
+def answer(request, calls):
     try:
         check_signature(request)
     except Refused as refused:

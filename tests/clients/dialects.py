@@ -12,11 +12,12 @@ class OpenAI:
         return f"gpt-{script}"
 
     def system(self, body):
-        return [
-            self._text(message["content"])
-            for message in body["messages"]
-            if message["role"] in ("system", "developer")
-        ]
+        found = []
+        for message in body["messages"]:
+            if message["role"] in ("system", "developer"):
+                content = message["content"]
+                found += [content] if isinstance(content, str) else [part["text"] for part in content]
+        return found
 
     def turns(self, body):
         return [

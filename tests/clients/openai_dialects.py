@@ -423,7 +423,8 @@ class BeforeAnthropic(Answers, Streams, Tools, Thoughts, Lacks, Gateway, unittes
     verdicts = [
         ("status-400", openai.BadRequestError, 400),
         ("status-401", openai.InternalServerError, 502),
-        ("status-403", openai.PermissionDeniedError, 403),
+        # The key that lacks a permission is the gateway's.
+        ("status-403", openai.InternalServerError, 502),
         ("status-404", openai.NotFoundError, 404),
         ("status-413", openai.APIStatusError, 413),
         ("status-429", openai.RateLimitError, 429),

@@ -108,6 +108,8 @@ MESSAGE = tagged(
                 "content": or_null(TEXTS),
                 "refusal": or_null(text()),
                 "tool_calls": array(CALL, least=1),
+                # LiteLLM sends it back with every answer, and OpenAI lets it be.
+                "provider_specific_fields": or_null(mapping),
                 **NAMED,
             },
         ),
