@@ -576,10 +576,14 @@ class BeforeBedrock(Answers, Streams, Tools, Failures, Thoughts, Lacks, Gateway,
                 self.stream(script)
             self.assertEqual(caught.exception.body["type"], "error")
 
-    def test_one_tool_at_a_time_can_be_asked_for(self):
-        choice = {"type": "auto", "disable_parallel_tool_use": True}
+    def test_one_tool_at_a_time_is_a_word_for_anthropics_models_only(self):
+        choice = {"type": "any", "disable_parallel_tool_use": True}
+        fields = {"tools": [TOOL, OTHER], "tool_choice": choice}
+        answer = self.ask("tools-parallel", **fields)
+        self.assertEqual([block.type for block in answer.content], ["text", "tool_use"])
+        stage.reset(self.upstream)
         param = "tool_choice.disable_parallel_tool_use"
-        self.unsupported(param, tools=[TOOL], tool_choice=choice)
+        self.unsupported(param, model="amazon.nova-echo-v1:0", **fields)
 
     def test_after_a_call_the_tools_cannot_be_taken_away(self):
         messages = self.result(self.ask("tools", tools=[TOOL]))

@@ -49,7 +49,7 @@ KEYS = {
     "ASIDTIDAL": ("another+secret/key", "session/token+of=the=tests"),
 }
 SKEW = datetime.timedelta(minutes=5)
-NAME = re.compile(r"(?:[a-z]+\.)*(?:claude-)?(.+?)(?:-v\d+(?::\d+)?)?")
+NAME = re.compile(r"(?:[a-z]+\.)*(?:claude-|nova-)?(.+?)(?:-v\d+(?::\d+)?)?")
 PATH = re.compile(r"/model/([^/]+)/(converse|converse-stream|invoke)")
 EXCEPTIONS = {
     "throttled": (429, "ThrottlingException"),

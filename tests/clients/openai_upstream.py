@@ -84,8 +84,13 @@ CALL = fields(
     {
         "id": text(least=1),
         "type": one_of("function"),
-        "function": fields({"name": text("[a-zA-Z0-9_-]{1,64}"), "arguments": text()}),
-    }
+        "function": fields(
+            {"name": text("[a-zA-Z0-9_-]{1,64}"), "arguments": text()},
+            {"parsed_arguments": or_null(mapping)},
+        ),
+    },
+    # The client's helper for streams adds this and `parsed_arguments`.
+    {"index": number(0, whole=True)},
 )
 NAMED = {"name": text()}
 MESSAGE = tagged(
@@ -108,7 +113,11 @@ MESSAGE = tagged(
                 "content": or_null(TEXTS),
                 "refusal": or_null(text()),
                 "tool_calls": array(CALL, least=1),
-                # LiteLLM sends it back with every answer, and OpenAI lets it be.
+                # What answers hold goes back with them, and changes nothing.
+                "annotations": or_null(array(mapping)),
+                "audio": or_null(mapping),
+                "function_call": or_null(mapping),
+                # LiteLLM adds it to every answer, and OpenAI lets it be.
                 "provider_specific_fields": or_null(mapping),
                 **NAMED,
             },
@@ -256,7 +265,7 @@ def ask_of(body, name):
 
 def message_of(answer):
     said = "".join(block["text"] for block in answer.blocks if "text" in block)
-    message = {"role": "assistant", "content": said or None, "refusal": None}
+    message = {"role": "assistant", "content": said or None, "refusal": None, "annotations": []}
     calls = [
         {
             "id": block["call"],
