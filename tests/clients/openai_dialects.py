@@ -193,7 +193,10 @@ class Answers(Case):
 
     def test_an_answer_is_parsed_into_a_model(self):
         answer = self.client.chat.completions.parse(**self.fields(response_format=Tide))
-        self.assertEqual(answer.choices[0].message.parsed, Tide(harbour="tide", metres=6.5))
+        message = answer.choices[0].message
+        self.assertEqual(message.parsed, Tide(harbour="tide", metres=6.5))
+        again = self.ask(messages=[*HELLO, message, *HELLO])
+        self.assertEqual(again.choices[0].message.content, "hello there")
 
     def test_what_nobody_knows_yet_does_no_harm(self):
         for answer in self.both("novel"):

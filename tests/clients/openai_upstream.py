@@ -112,11 +112,12 @@ MESSAGE = tagged(
             {
                 "content": or_null(TEXTS),
                 "refusal": or_null(text()),
-                "tool_calls": array(CALL, least=1),
+                "tool_calls": or_null(array(CALL, least=1)),
                 # What answers hold goes back with them, and changes nothing.
                 "annotations": or_null(array(mapping)),
                 "audio": or_null(mapping),
                 "function_call": or_null(mapping),
+                "parsed": or_null(mapping),
                 # LiteLLM adds it to every answer, and OpenAI lets it be.
                 "provider_specific_fields": or_null(mapping),
                 **NAMED,
@@ -214,10 +215,10 @@ def check_calls(messages):
                 "An assistant message with 'tool_calls' must be followed by tool messages responding to"
                 f" each 'tool_call_id': {', '.join(open_calls)}",
             )
-        open_calls = [call["id"] for call in message.get("tool_calls", [])]
+        open_calls = [call["id"] for call in message.get("tool_calls") or []]
         if message["role"] == "assistant" and not open_calls and not message.get("content"):
             raise Wrong(path, "an assistant message needs content or tool_calls")
-        for call in message.get("tool_calls", []):
+        for call in message.get("tool_calls") or []:
             check_arguments(call, path)
     if open_calls:
         raise Wrong("messages", f"no tool messages for {', '.join(open_calls)}")
