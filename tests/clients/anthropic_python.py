@@ -676,7 +676,7 @@ class Keys(unittest.TestCase):
             return client.messages.create(model="gpt-echo", max_tokens=9, messages=HELLO)
 
     def test_a_key_is_taken_from_either_header(self):
-        key = "key-of-patient"
+        key = "key-of-the-patient-tenant"
         for options in [
             {"api_key": key},
             {"auth_token": key},
@@ -692,9 +692,9 @@ class Keys(unittest.TestCase):
         self.assertNotIn("wrong", str(caught.exception.body))
 
     def test_the_limit_of_a_key_says_when_to_come_back(self):
-        self.ask(api_key="key-of-hasty")
+        self.ask(api_key="key-of-the-hasty-tenant")
         with self.assertRaises(anthropic.RateLimitError) as caught:
-            self.ask(api_key="key-of-hasty")
+            self.ask(api_key="key-of-the-hasty-tenant")
         self.assertEqual(error_type(caught.exception), "rate_limit_error")
         self.assertGreater(int(caught.exception.response.headers["retry-after"]), 0)
 

@@ -36,8 +36,8 @@ CREDENTIALS = {
     "OPENAI_UPSTREAM_KEY": "upstream-openai-key",
     "AWS_ACCESS_KEY_ID": "AKIDTIDAL",
     "AWS_SECRET_ACCESS_KEY": "upstream+secret/key",
-    "PATIENT_KEY": "key-of-patient",
-    "HASTY_KEY": "key-of-hasty",
+    "PATIENT_KEY": "key-of-the-patient-tenant",
+    "HASTY_KEY": "key-of-the-hasty-tenant",
 }
 START_SECONDS = 20
 ANNOUNCED = re.compile(r"http://(127\.0\.0\.1:\d+)")
