@@ -20,10 +20,17 @@ test: setup ## Run every test: Rust's, then the official clients against the rel
 	cargo build --release
 	$(MAKE) --no-print-directory clients
 
-clients: ## Run the official clients against target/release/tidegate, or TIDEGATE_BIN
+clients: ## Run official clients and libraries against target/release/tidegate, or TIDEGATE_BIN
+	.venv-openai2/bin/python tests/clients/upstreams_python.py
 	.venv/bin/python tests/clients/openai_python.py
 	.venv-openai2/bin/python tests/clients/openai_python.py
+	.venv/bin/python tests/clients/openai_dialects.py
+	.venv-openai2/bin/python tests/clients/openai_dialects.py
+	.venv/bin/python tests/clients/anthropic_python.py
+	.venv/bin/python tests/clients/langchain_python.py
+	.venv-openai2/bin/python tests/clients/libraries_python.py
 	node --test-reporter=spec tests/clients/openai_node.mjs
+	node --test-reporter=spec tests/clients/anthropic_node.mjs
 
 check: ## Formatting, lints, Rust's tests, documentation, dependencies, and tests that must bite
 	cargo fmt --all --check

@@ -14,8 +14,9 @@ python_environment() { # folder, requirements
     cmp -s "$requirements" "$stamp" && "$folder/bin/python" -c '' 2>/dev/null && return
     echo "setup: $folder from $requirements"
     python3 -m venv --clear "$folder"
+    # The lists are whole, and nothing is compiled that no test imports.
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --requirement "$requirements"
+        --no-deps --no-compile --requirement "$requirements"
     cp "$requirements" "$stamp"
 }
 
@@ -36,6 +37,11 @@ if ! node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)'; then
     echo "node is $(node --version); the client tests need Node 18 or newer" >&2
     exit 1
 fi
-python_environment .venv "$pins/requirements-openai3.txt"
-python_environment .venv-openai2 "$pins/requirements-openai2.txt"
+# Side by side; `wait` with a name hands on how each one ended.
+python_environment .venv "$pins/requirements-openai3.txt" &
+newest=$!
+python_environment .venv-openai2 "$pins/requirements-openai2.txt" &
+older=$!
 node_environment
+wait "$newest"
+wait "$older"

@@ -4,7 +4,6 @@ Runs with openai 2 and with openai 3: `python openai_python.py`.
 """
 
 import asyncio
-import sys
 import time
 import unittest
 
@@ -496,17 +495,5 @@ class Together(unittest.IsolatedAsyncioTestCase):
             await call
 
 
-def main():
-    print(f"openai {openai.__version__} on Python {sys.version.split()[0]}", file=sys.stderr)
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    result = unittest.TextTestRunner(verbosity=2).run(suite)
-    tests = [test for test, _ in result.failures + result.errors]
-    failed = {getattr(test, "test_case", test).id() for test in tests}
-    skipped = len(result.skipped)
-    passed = max(result.testsRun - len(failed) - skipped, 0)
-    print(f"client tests: {passed} passed, {len(failed)} failed, {skipped} skipped", flush=True)
-    sys.exit(not passed or bool(failed) or bool(skipped))
-
-
 if __name__ == "__main__":
-    main()
+    stage.run(f"openai {openai.__version__}")

@@ -19,17 +19,26 @@ for (const name of Object.keys(process.env).filter((name) => FOREIGN.test(name))
 }
 
 export const LISTENER_KEY = 'upstream-key';
+// What a gateway needs to know of the upstreams that ask for it.
+const CREDENTIALS = {
+  LISTENER_KEY,
+  ANTHROPIC_API_KEY: 'upstream-anthropic-key',
+  OPENAI_UPSTREAM_KEY: 'upstream-openai-key',
+  AWS_ACCESS_KEY_ID: 'AKIDTIDAL',
+  AWS_SECRET_ACCESS_KEY: 'upstream+secret/key',
+};
 const START_SECONDS = 20;
 const STOP_SECONDS = 10;
 const ANNOUNCED = /http:\/\/(127\.0\.0\.1:\d+)/;
 
-/** A running tidegate, found by the address that it announces. */
+/** A running program, found by the address that it announces. */
 class Program {
-  static async start(...args) {
+  static async start(command, ...args) {
     const program = new Program();
     program.said = '';
-    program.process = spawn(BINARY, args, {
-      env: { ...process.env, LISTENER_KEY },
+    program.command = command;
+    program.process = spawn(command, args, {
+      env: { ...process.env, ...CREDENTIALS },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     program.ended = once(program.process, 'exit');
@@ -41,7 +50,7 @@ class Program {
 
   announced() {
     if (this.process.exitCode !== null) {
-      throw new Error(`${BINARY} ended with ${this.process.exitCode}: ${this.said}`);
+      throw new Error(`${this.command} ended with ${this.process.exitCode}: ${this.said}`);
     }
     return ANNOUNCED.exec(this.said)?.[1];
   }
@@ -58,19 +67,31 @@ class Program {
 
 /** A mock upstream. */
 export function mock(...flags) {
-  return Program.start('mock', '--bind', '127.0.0.1:0', ...flags);
+  return Program.start(BINARY, 'mock', '--bind', '127.0.0.1:0', ...flags);
 }
 
-/** A gateway with the configuration `gates/<name>.toml`, once it is ready. */
+/** The scripted upstream `<dialect>_upstream.py`. */
+export function upstream(dialect) {
+  // Bedrock's needs botocore, which is only here.
+  const python = join(HERE, '../../.venv-openai2/bin/python');
+  return Program.start(python, join(HERE, `${dialect}_upstream.py`));
+}
+
+/**
+ * A gateway with the configuration `gates/<name>.toml`, once it is ready.
+ *
+ * There, `{upstream}` stands for the address of the program of that name, and
+ * `{word}` for any other text.
+ */
 export async function gate(name, upstreams) {
   let text = readFileSync(join(HERE, 'gates', `${name}.toml`), 'utf8');
-  for (const [upstream, { address }] of Object.entries(upstreams)) {
-    text = text.replaceAll(`{${upstream}}`, address);
+  for (const [upstream, program] of Object.entries(upstreams)) {
+    text = text.replaceAll(`{${upstream}}`, program.address ?? program);
   }
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-'));
   const file = join(folder, 'tidegate.toml');
   writeFileSync(file, text);
-  const program = await Program.start('serve', '--config', file);
+  const program = await Program.start(BINARY, 'serve', '--config', file);
   rmSync(folder, { recursive: true });
   const ready = async () => (await fetch(`http://${program.address}/health/ready`)).ok;
   await eventually(ready, START_SECONDS);
@@ -82,7 +103,12 @@ export async function stats(program) {
   return (await fetch(`http://${program.address}/__mock/stats`)).json();
 }
 
-/** Lets a mock count from zero again. */
+/** Every call of a scripted upstream since it was reset. */
+export async function journal(program) {
+  return (await fetch(`http://${program.address}/__mock/journal`)).json();
+}
+
+/** Lets a mock or a scripted upstream count from zero again. */
 export async function reset(program) {
   await fetch(`http://${program.address}/__mock/reset`, { method: 'POST' });
 }
