@@ -19,8 +19,8 @@ pub struct Caller {
     limit_key: Arc<str>,
 }
 
-/// The tenant of a gate without keys.
-const LOCAL: &str = "local";
+/// The tenant of a gate without keys; no configured one can have this name.
+const LOCAL: &str = "@local";
 
 impl Default for Caller {
     fn default() -> Self {
