@@ -14,8 +14,8 @@ use disguises::DISGUISES;
 use futures_util::StreamExt;
 use futures_util::stream;
 use gateway::{
-    Folder, House, Plan, Program, Reply, ask, cached, chat, check_refusal, get, post, request,
-    run_with,
+    Folder, House, Plan, Program, Reply, Scene, Stage, ask, cached, chat, check_refusal, get, post,
+    request, run_with,
 };
 use serde_json::{Value, json};
 use staff::{ADMIN, EXPIRED, OTHER, USER, hired, with_key};
@@ -285,6 +285,20 @@ async fn a_refusal_says_how_to_come_in_and_nothing_of_the_key() {
     let raw = request("POST /v1/messages", "", b"{}");
     let reply = house.ask(&raw).await.json();
     assert_eq!(reply["error"]["type"], "authentication_error", "{reply}");
+}
+
+#[tokio::test]
+async fn the_key_of_a_client_stays_here() {
+    let stage = Stage::open(vec![Scene::answer()]).await;
+    let mut plan = Plan::serving(&[("m", &["up/m"])]);
+    plan.upstream = Some(stage.addr);
+    plan.keys = hired(Quota::unlimited());
+    let house = House::open(plan).await;
+    assert_eq!(chat_as(&house, USER, &chat("m")).await.status, 200);
+    let seen = stage.seen().remove(0);
+    assert!(!format!("{seen:?}").contains(USER), "{seen:?}");
+    let authorization = seen.header("authorization");
+    assert_eq!(authorization.as_deref(), Some("Bearer sk-of-the-operator"));
 }
 
 #[tokio::test]
