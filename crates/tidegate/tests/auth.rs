@@ -166,7 +166,7 @@ async fn storm(
             .map(move |disguise| (who, operation, *key, disguise))
     });
     let replies = stream::iter(all).map(|(who, operation, key, disguise)| async move {
-        let raw = disguise.wear(&operation.method, &operation.target(), &with_key(key));
+        let raw = disguise.wear(&operation.method, &operation.target(), &with_key(key), "{}");
         let reply = house.ask(&raw).await;
         let shown = format!(
             "{who}: {disguise:?} {} {}",
@@ -232,7 +232,7 @@ async fn a_disguised_request_with_a_valid_key_is_served_where_it_names_the_path(
     let house = house().await;
     let mut served = 0;
     for disguise in &DISGUISES {
-        let raw = disguise.wear("GET", "/v1/stats", &with_key(Some(ADMIN)));
+        let raw = disguise.wear("GET", "/v1/stats", &with_key(Some(ADMIN)), "");
         let status = house.ask(&raw).await.status;
         let as_expected = if disguise.keeps_path() {
             status == 200
@@ -356,6 +356,25 @@ async fn a_reservation_of_one_tenant_does_not_exist_for_another() {
     assert_eq!(settle(ADMIN).await, absent);
     assert_eq!(settle(USER).await.0, 200);
     assert_eq!(settle(USER).await, absent);
+}
+
+#[tokio::test]
+async fn no_disguise_ends_a_reservation_of_another_tenant() {
+    let house = house().await;
+    let held = post_as(&house, USER, "/v1/limits/m/reserve", &json!({"tokens": 5})).await;
+    let reservation = held.json()["reservation"].clone();
+    let body = json!({"reservation": reservation, "tokens": 5, "success": true});
+    for key in [OTHER, ADMIN] {
+        for disguise in &DISGUISES {
+            let headers = format!("content-type: application/json\r\n{}", with_key(Some(key)));
+            let raw = disguise.wear("POST", "/v1/limits/settle", &headers, &body.to_string());
+            let reply = house.ask(&raw).await;
+            let refused = matches!(reply.status, 401 | 404 | 405);
+            assert!(refused, "{disguise:?} -> {}", reply.status);
+        }
+    }
+    let settled = post_as(&house, USER, "/v1/limits/settle", &body).await;
+    assert_eq!(settled.status, 200, "{}", settled.text());
 }
 
 #[tokio::test]

@@ -79,8 +79,8 @@ impl Disguise {
         }
     }
 
-    /// The request, disguised.
-    pub(crate) fn wear(&self, method: &str, path: &str, headers: &str) -> Vec<u8> {
+    /// The request, disguised; a body goes with `POST` only.
+    pub(crate) fn wear(&self, method: &str, path: &str, headers: &str, body: &str) -> Vec<u8> {
         let (mut method, mut target, mut version) = (method.to_owned(), path.to_owned(), "1.1");
         let (mut host, mut headers) = ("gate", headers.to_owned());
         match self {
@@ -101,7 +101,7 @@ impl Disguise {
             Capitals => target = target.to_uppercase(),
             Method(other) => method = (*other).to_owned(),
         }
-        let body = if method == "POST" { "{}" } else { "" };
+        let body = if method == "POST" { body } else { "" };
         let length = body.len();
         format!(
             "{method} {target} HTTP/{version}\r\nhost: {host}\r\nconnection: close\r\n\
