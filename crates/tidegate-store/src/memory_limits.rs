@@ -92,12 +92,7 @@ impl Account {
 
     fn reserve(&mut self, tokens: u64, now: Instant) -> Result<Stamps, Refused> {
         let now = now.into_std();
-        if self.quota.tokens.is_some() {
-            check(&mut self.tokens, Dimension::Tokens, tokens, now)?;
-        }
-        if self.quota.requests.is_some() {
-            check(&mut self.requests, Dimension::Requests, 1, now)?;
-        }
+        self.check_windows(tokens, now)?;
         if self
             .quota
             .concurrent
@@ -114,6 +109,23 @@ impl Account {
             requests: self.requests.charge(1, now),
             tokens: self.tokens.charge(tokens, now),
         })
+    }
+
+    /// Where both windows are full, the wait is the longer one: whoever waits
+    /// that long is admitted, not sent to wait again.
+    fn check_windows(&mut self, tokens: u64, now: std::time::Instant) -> Result<(), Refused> {
+        let by_tokens = match self.quota.tokens {
+            Some(_) => check(&mut self.tokens, Dimension::Tokens, tokens, now),
+            None => Ok(()),
+        };
+        let by_requests = match self.quota.requests {
+            Some(_) => check(&mut self.requests, Dimension::Requests, 1, now),
+            None => Ok(()),
+        };
+        match (by_tokens, by_requests) {
+            (Err(one), Err(other)) => Err(longer(one, other)),
+            (one, other) => one.and(other),
+        }
     }
 
     fn settle(&mut self, stamps: Stamps, reserved: u64, used: Used) {
@@ -162,6 +174,21 @@ fn check(
             limit,
         },
     })
+}
+
+/// The refusal that holds for longer; one that waiting does not end is for ever.
+fn longer(one: Refused, other: Refused) -> Refused {
+    match (&one, &other) {
+        (Refused::TooLarge { .. }, _) => one,
+        (_, Refused::TooLarge { .. }) => other,
+        (
+            Refused::Throttled { retry_after, .. },
+            Refused::Throttled {
+                retry_after: later, ..
+            },
+        ) if later > retry_after => other,
+        (Refused::Throttled { .. }, Refused::Throttled { .. }) => one,
+    }
 }
 
 struct MemoryTicket {

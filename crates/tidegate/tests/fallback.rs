@@ -8,9 +8,12 @@ mod gateway;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use gateway::{House, Plan, Reply, Scene, Stage, chat, post, stream};
+use gateway::{
+    House, Plan, Program, Reply, Scene, Stage, chat, complete, post, start_mock, stream,
+};
 use serde_json::{Value, json};
-use tidegate_engine::mock::Behavior;
+use tidegate_engine::mock::{Behavior, Script};
+use tokio::task::JoinSet;
 
 /// What becomes of a request whose only model behaves like that.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -333,4 +336,50 @@ async fn a_stream_that_falls_silent_after_content_ends_in_an_error() {
     assert_eq!(content(&reply), "tide");
     check("silent", &reply, Broken("upstream_timed_out"));
     assert_eq!(stage.seen().len(), 1);
+}
+
+/// The program, over an upstream that behaves as the model's name says.
+async fn program(upstream: std::net::SocketAddr) -> Program {
+    let config = format!(
+        "[server]\nbind = \"127.0.0.1:0\"\ndeadline_ms = 600\n\
+         [resilience]\nfailure_threshold = 1000\nbackoff_ms.base = 1\nbackoff_ms.retries = 2\n\
+         [[providers]]\nname = \"up\"\nkind = \"openai\"\nbase_url = \"http://{upstream}/v1\"\n"
+    );
+    Program::serve(&config, &[]).await.expect("it starts")
+}
+
+#[tokio::test]
+async fn a_client_is_told_not_to_repeat_what_was_repeated_for_it() {
+    let mut tasks = JoinSet::new();
+    let upstream = start_mock(Script::default(), &mut tasks).await;
+    let program = program(upstream).await;
+    let hint = async |request: Value| {
+        let reply = complete(program.addr, &request).await;
+        let hint = reply.header("x-should-retry").map(str::to_owned);
+        (reply.status, hint)
+    };
+    let no = || Some("false".to_owned());
+    for (model, status) in [
+        ("status-500", 502),
+        ("reset", 502),
+        ("garbage", 502),
+        ("hang", 504),
+    ] {
+        assert_eq!(hint(chat(model)).await, (status, no()), "{model}");
+        assert_eq!(hint(stream(model)).await, (status, no()), "{model}");
+    }
+    // An answer, a judgement of the request and a wait speak for themselves.
+    for (model, status) in [("answer", 200), ("status-400", 400), ("throttle-60", 429)] {
+        assert_eq!(hint(chat(model)).await, (status, None), "{model}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_sees_once_was_tried_as_often_as_is_configured() {
+    let stage = Stage::open(vec![Scene::status(500)]).await;
+    let program = program(stage.addr).await;
+    let reply = complete(program.addr, &chat("m")).await;
+    assert_eq!(reply.status, 502, "{}", reply.text());
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert_eq!(stage.seen().len(), 3);
 }

@@ -112,7 +112,8 @@ impl Reply {
         let mut lines = head.split("\r\n");
         let status = lines
             .next()?
-            .strip_prefix("HTTP/1.1 ")?
+            .strip_prefix("HTTP/1.1 ")
+            .or_else(|| head.strip_prefix("HTTP/1.0 "))?
             .get(..3)?
             .parse()
             .ok()?;

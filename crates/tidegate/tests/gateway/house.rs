@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use tidegate::{Gate, GateSettings, Server, Shutdown};
+use tidegate::{Gate, GateSettings, KeyRing, Server, Shutdown};
 use tidegate_engine::mock::{Script, serve};
 use tidegate_engine::{
     CacheConfig, ChainConfig, Engine, EngineConfig, EntryConfig, GuardConfig, OpenAiConfig,
@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) resilience: ResilienceConfig,
     pub(crate) cache: CacheConfig,
     pub(crate) settings: GateSettings,
+    /// Who may come in; everybody unless a story says so.
+    pub(crate) keys: KeyRing,
     pub(crate) script: Script,
     pub(crate) drain: Duration,
     /// Another upstream than the mock.
@@ -44,6 +46,7 @@ impl Plan {
             resilience,
             cache: CacheConfig::default(),
             settings: GateSettings::default(),
+            keys: KeyRing::default(),
             script: Script::default(),
             drain: Duration::from_secs(10),
             upstream: None,
@@ -86,7 +89,7 @@ impl House {
             cache: plan.cache,
         };
         let engine = Engine::assemble(config).expect("the plan fits together");
-        let gate = Arc::new(Gate::new(engine, plan.settings));
+        let gate = Arc::new(Gate::with_keys(engine, plan.settings, plan.keys));
         let server = Server::bind(([127, 0, 0, 1], 0).into(), gate)
             .await
             .unwrap();

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -59,7 +59,13 @@ fn command(folder: &Folder, args: &[&str]) -> Command {
 
 /// Runs a command to its end.
 pub(crate) async fn run(folder: &Folder, args: &[&str]) -> Output {
-    let output = timeout(PATIENCE, command(folder, args).output());
+    run_with(folder, args, &[]).await
+}
+
+/// The same with an environment.
+pub(crate) async fn run_with(folder: &Folder, args: &[&str], env: &[(&str, &str)]) -> Output {
+    let mut command = command(folder, args);
+    let output = timeout(PATIENCE, command.envs(env.iter().copied()).output());
     output.await.expect("the command ends").unwrap()
 }
 
@@ -83,12 +89,18 @@ impl Program {
         let folder = Folder::with_config(config);
         let mut child = command(&folder, &["serve"])
             .envs(env.iter().copied())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let (said, mut heard) = (Arc::new(Mutex::new(String::new())), JoinSet::new());
         let (found, mut addr) = watch::channel(None);
+        let (mut out, log) = (child.stdout.take().unwrap(), said.clone());
+        heard.spawn(async move {
+            let mut text = String::new();
+            let _ = out.read_to_string(&mut text).await;
+            log.lock().unwrap().push_str(&text);
+        });
         let (lines, log) = (child.stderr.take().unwrap(), said.clone());
         heard.spawn(async move {
             let mut lines = BufReader::new(lines).lines();
