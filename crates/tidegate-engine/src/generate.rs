@@ -18,9 +18,10 @@ use crate::admission::{Admission, NoRoom, NoRoomCause};
 use crate::chain::Chain;
 use crate::config::ResilienceConfig;
 use crate::context::Trail;
-use crate::entry::{Counters, Entry};
+use crate::entry::Entry;
 use crate::error::EngineError;
 use crate::line::NoTurn;
+use crate::standing::Counters;
 use crate::stream::Committed;
 use crate::tries::{Next, Tries, Verdict};
 
@@ -292,7 +293,7 @@ impl Generator {
             }
             let tokens = entry.tokens_for(job.prompt_tokens, job.most_output);
             match entry.admit(&*self.limits, tokens).await {
-                Ok(_) if next == Next::Repeat && !entry.may_repeat() => tries.spend(index),
+                Ok(_) if next == Next::Repeat && !entry.standing.may_repeat() => tries.spend(index),
                 Ok(admission) => {
                     count_turn(entry, index, next);
                     return Look::Room(index, admission);
@@ -428,12 +429,12 @@ fn note(trail: &Trail, entry: &Entry, sent_at: Instant, outcome: &Result<Reply, 
 
 fn count_turn(entry: &Entry, index: usize, next: Next) {
     if next == Next::Repeat {
-        Counters::add(&entry.counters.retried);
+        Counters::add(&entry.standing.counters.retried);
     } else {
-        entry.count_request();
+        entry.standing.count_request();
     }
     if index > 0 {
-        Counters::add(&entry.counters.fallback_used);
+        Counters::add(&entry.standing.counters.fallback_used);
     }
 }
 

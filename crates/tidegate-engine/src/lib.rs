@@ -18,6 +18,7 @@ mod generate;
 mod health;
 mod line;
 mod reserve;
+mod standing;
 mod store_key;
 mod stream;
 mod tries;

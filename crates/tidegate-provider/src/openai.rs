@@ -36,7 +36,7 @@ const MOST_ERROR_BYTES: usize = 64 << 10;
 const OPENAI: &str = "a server in OpenAI's dialect";
 
 /// Where an upstream is and how to speak to it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OpenAiConfig {
     /// Up to and with `/v1`; a query (`?api-version=…`) is kept.
     pub base_url: Uri,
