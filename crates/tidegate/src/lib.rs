@@ -8,5 +8,7 @@ mod metrics;
 mod server;
 mod wiring;
 
-pub use http::{AccessLog, Gate, GateSettings, app, openapi_json};
+pub use http::{
+    AccessLog, Draft, Fact, Gate, GateSettings, Holds, KeyRing, Mistake, Source, app, openapi_json,
+};
 pub use server::{Server, Shutdown};

@@ -11,6 +11,7 @@ mod automatic;
 mod build;
 mod env;
 mod file;
+mod fingerprint;
 mod keys;
 mod kinds;
 mod layers;
@@ -30,6 +31,7 @@ mod value;
 mod tests;
 
 pub use env::env_name;
+pub use fingerprint::Fingerprint;
 pub use keys::{Fallback, KEYS, Key, Kind, MODEL_KEYS, PROVIDER_KEYS};
 pub use problems::{Problem, Problems};
 pub use render::{default_toml, reference_markdown};
@@ -76,6 +78,8 @@ pub struct Setting {
     pub value: String,
     /// `default`, `tidegate.toml:12`, `env TIDEGATE__…` or `flag --…`.
     pub origin: String,
+    /// Differs where the value does, a secret's included.
+    pub fingerprint: Fingerprint,
 }
 
 /// Merges and checks all sources.
@@ -101,6 +105,6 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
     };
     Ok(Loaded {
         config,
-        origins: layers.settings(),
+        origins: layers.settings(sources),
     })
 }

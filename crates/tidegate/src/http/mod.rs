@@ -13,6 +13,7 @@ mod live;
 mod maxima;
 mod models;
 mod openapi;
+mod reload;
 mod routes;
 mod sse;
 mod stats;
@@ -24,16 +25,19 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use tidegate_engine::Engine;
+use tidegate_engine::{AssembleError, Engine};
 
 use crate::metrics::Metrics;
 use live::{Current, Live};
+use reload::Reloads;
 
 pub(crate) use around::new_request_id;
 pub(crate) use error::bare_error;
 pub use keyring::KeyRing;
 pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
+pub(crate) use reload::Tally;
+pub use reload::{Draft, Fact, Holds, Mistake, Source};
 
 /// What every handler shares.
 #[derive(Debug)]
@@ -43,6 +47,7 @@ pub struct Gate {
     pub(crate) started: Instant,
     /// Set when the server is asked to stop: readiness says no from then on.
     pub(crate) draining: AtomicBool,
+    pub(crate) reloads: Reloads,
 }
 
 /// Settings of the HTTP edge.
@@ -54,6 +59,8 @@ pub struct GateSettings {
     pub max_body_bytes: usize,
     /// Whether every request is logged.
     pub access_log: AccessLog,
+    /// How long running requests have once the gate is told to stop.
+    pub drain: Duration,
 }
 
 /// Whether every request is logged.
@@ -71,6 +78,7 @@ impl Default for GateSettings {
             deadline: Duration::from_secs(60),
             max_body_bytes: 10 << 20,
             access_log: AccessLog::Off,
+            drain: Duration::from_secs(30),
         }
     }
 }
@@ -83,16 +91,39 @@ impl Gate {
 
     /// A gate that lets in whoever has a key.
     pub fn with_keys(engine: Engine, settings: GateSettings, keys: KeyRing) -> Self {
+        let live = Live {
+            engine,
+            settings,
+            keys,
+            facts: Vec::new(),
+            revision: 1,
+        };
+        Self::at_first(live, Reloads::default())
+    }
+
+    /// A gate whose first revision is made of `draft`; a reload reads the next
+    /// one from `source`.
+    ///
+    /// # Errors
+    /// [`AssembleError`] names what does not fit together.
+    pub fn assemble(draft: Draft, source: Box<dyn Source>) -> Result<Self, AssembleError> {
+        let live = Live {
+            engine: Engine::assemble(draft.engine)?,
+            settings: draft.settings,
+            keys: draft.keys,
+            facts: draft.facts,
+            revision: 1,
+        };
+        Ok(Self::at_first(live, Reloads::from_source(source)))
+    }
+
+    fn at_first(live: Live, reloads: Reloads) -> Self {
         Self {
-            current: Current::new(Live {
-                engine,
-                settings,
-                keys,
-                revision: 1,
-            }),
+            current: Current::new(live),
             metrics: Metrics::default(),
             started: Instant::now(),
             draining: AtomicBool::new(false),
+            reloads,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get, post};
 
 use super::visit::Access;
-use super::{Gate, chat, embeddings, health, home, limits, models, openapi, stats};
+use super::{Gate, chat, embeddings, health, home, limits, models, openapi, reload, stats};
 
 /// One method of one path.
 pub(super) struct Route {
@@ -136,6 +136,15 @@ fn operator_routes() -> Vec<Route> {
         handler,
     };
     vec![
+        Route {
+            path: "/admin/reload",
+            method: "post",
+            access: Access::Admin,
+            summary: "Read the whole configuration again and let it hold, or change nothing",
+            request: None,
+            response: Reply::Json("Reloaded"),
+            handler: post(reload::reload),
+        },
         read(
             "/v1/stats",
             Access::Admin,
