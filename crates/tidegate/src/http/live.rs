@@ -10,7 +10,7 @@ use super::keyring::KeyRing;
 use super::reload::Fact;
 
 /// One revision at work. A request keeps the one that it came under until its
-/// answer has ended.
+/// answer begins, and from there on what a stream still needs of it.
 #[derive(Debug)]
 pub struct Live {
     /// The request paths.
