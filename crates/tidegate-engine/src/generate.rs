@@ -21,7 +21,6 @@ use crate::context::Trail;
 use crate::entry::Entry;
 use crate::error::EngineError;
 use crate::line::NoTurn;
-use crate::standing::Counters;
 use crate::stream::Committed;
 use crate::tries::{Next, Tries, Verdict};
 
@@ -295,7 +294,7 @@ impl Generator {
             match entry.admit(&*self.limits, tokens).await {
                 Ok(_) if next == Next::Repeat && !entry.standing.may_repeat() => tries.spend(index),
                 Ok(admission) => {
-                    count_turn(entry, index, next);
+                    entry.standing.count_turn(index, next);
                     return Look::Room(index, admission);
                 }
                 Err(NoRoom {
@@ -425,17 +424,6 @@ fn note(trail: &Trail, entry: &Entry, sent_at: Instant, outcome: &Result<Reply, 
         Err(error) => (Some(error.code()), None),
     };
     trail.note(&entry.name, sent_at, error, usage);
-}
-
-fn count_turn(entry: &Entry, index: usize, next: Next) {
-    if next == Next::Repeat {
-        Counters::add(&entry.standing.counters.retried);
-    } else {
-        entry.standing.count_request();
-    }
-    if index > 0 {
-        Counters::add(&entry.standing.counters.fallback_used);
-    }
 }
 
 fn degraded(entry: &Entry, index: usize) -> Vec<String> {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::config::{Adaptivity, EntryConfig, ResilienceConfig};
 use crate::line::Line;
 use crate::store_key;
+use crate::tries::Next;
 
 /// What is known of one `provider/model` at one upstream. Every revision of the
 /// configuration that calls the same upstream shares it: a reload neither
@@ -212,10 +213,17 @@ impl Standing {
         self.counters.successful.load(Ordering::Relaxed) > 0 || self.slots.in_use() > 0
     }
 
-    /// Counts a request that comes here for the first time; a share of those
-    /// may be repeated.
-    pub(crate) fn count_request(&self) {
-        lock(&self.budget).request(Instant::now().into_std());
+    /// Counts a request that has found room here, at this place of its chain.
+    /// A share of those that come for the first time may be repeated.
+    pub(crate) fn count_turn(&self, index: usize, next: Next) {
+        if next == Next::Repeat {
+            Counters::add(&self.counters.retried);
+        } else {
+            lock(&self.budget).request(Instant::now().into_std());
+        }
+        if index > 0 {
+            Counters::add(&self.counters.fallback_used);
+        }
     }
 
     /// Whether the retry budget allows one more repeat; takes it if so.

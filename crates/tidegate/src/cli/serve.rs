@@ -13,6 +13,10 @@ use crate::http::Gate;
 use crate::server::{Server, Shutdown};
 use crate::{logging, wiring};
 
+pub(super) const SIGNALS: &str = "\
+Signals: SIGTERM and SIGINT drain and stop, the second one stops at once; SIGHUP reads the whole \
+configuration again and applies it, or says in the log what is wrong with it and changes nothing.";
+
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {

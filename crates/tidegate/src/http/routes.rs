@@ -35,6 +35,7 @@ pub(super) enum Reply {
 pub(super) fn routes() -> Vec<Route> {
     let mut all = Vec::new();
     all.extend(model_routes());
+    all.push(reload_route());
     all.extend(operator_routes());
     all
 }
@@ -125,6 +126,18 @@ fn model_routes() -> Vec<Route> {
     ]
 }
 
+fn reload_route() -> Route {
+    Route {
+        path: "/admin/reload",
+        method: "post",
+        access: Access::Admin,
+        summary: "Read the whole configuration again and let it hold, or change nothing",
+        request: None,
+        response: Reply::Json("Reloaded"),
+        handler: post(reload::reload),
+    }
+}
+
 fn operator_routes() -> Vec<Route> {
     let read = |path, access, summary, response, handler| Route {
         path,
@@ -136,15 +149,6 @@ fn operator_routes() -> Vec<Route> {
         handler,
     };
     vec![
-        Route {
-            path: "/admin/reload",
-            method: "post",
-            access: Access::Admin,
-            summary: "Read the whole configuration again and let it hold, or change nothing",
-            request: None,
-            response: Reply::Json("Reloaded"),
-            handler: post(reload::reload),
-        },
         read(
             "/v1/stats",
             Access::Admin,
