@@ -8,7 +8,8 @@ use tidegate_resilience::{Outcome, Permit, Sample, Slot, TripCause};
 use tidegate_store::{Dimension, Limits, Refused, Reservation, Used};
 use tokio::time::Instant;
 
-use crate::entry::{Counters, Entry};
+use crate::entry::Entry;
+use crate::standing::Counters;
 
 /// A breaker permit, a slot and a reservation, given back together.
 ///
@@ -60,6 +61,7 @@ impl Entry {
         tokens: u64,
     ) -> Result<Admission, NoRoom> {
         let permit = self
+            .standing
             .breaker
             .permit(Instant::now().into_std())
             .map_err(|refusal| {
@@ -74,14 +76,13 @@ impl Entry {
                     cause,
                 }
             })?;
-        let slot = self.slots.try_acquire().ok_or(NoRoom {
+        let slot = self.standing.slots.try_acquire().ok_or(NoRoom {
             retry_after: None,
             may_ring: true,
             cause: NoRoomCause::Limited,
         })?;
-        let reservation = limits
-            .reserve(&self.limit.key, &self.limit.quota, tokens)
-            .await;
+        let limit = &self.standing.limit;
+        let reservation = limits.reserve(&limit.key, &limit.quota(), tokens).await;
         let reservation = reservation.map_err(|refused| self.no_room(&refused))?;
         let held = Some(Box::new(Hold {
             permit,
@@ -111,7 +112,7 @@ impl Entry {
                     // Never given back once sent.
                     Dimension::Requests => false,
                     // Given back when a call used less than it reserved.
-                    Dimension::Tokens => self.slots.in_use() > 1,
+                    Dimension::Tokens => self.standing.slots.in_use() > 1,
                     Dimension::Concurrency => true,
                 },
                 cause: NoRoomCause::Limited,
@@ -128,7 +129,7 @@ impl Admission {
     /// From here on the upstream may have begun to work.
     pub(crate) fn sent(&mut self) {
         self.sent_at = Some(Instant::now());
-        Counters::add(&self.entry.counters.total);
+        Counters::add(&self.entry.standing.counters.total);
     }
 
     /// Ends the call with what became of it and what it used.
@@ -137,19 +138,19 @@ impl Admission {
         let sample = match outcome {
             Outcome::Success { latency } => Some(Sample::Success {
                 latency,
-                in_flight: self.entry.slots.in_use(),
+                in_flight: self.entry.standing.slots.in_use(),
             }),
             Outcome::Failure { .. } | Outcome::Throttled { .. } => Some(Sample::Overload),
             Outcome::Ignored => None,
         };
         if let Some(sample) = sample {
-            self.entry.adapt(sample);
+            self.entry.standing.adapt(sample);
         }
         self.give_back(outcome, used);
     }
 
     fn count(&self, outcome: Outcome) {
-        let counters = &self.entry.counters;
+        let counters = &self.entry.standing.counters;
         match outcome {
             Outcome::Success { .. } => {
                 Counters::add(&counters.successful);
@@ -187,7 +188,7 @@ impl Admission {
         self.entry.log_change(outcome);
         reservation.settle(used);
         drop(slot);
-        self.entry.ring();
+        self.entry.standing.ring();
     }
 }
 
@@ -197,7 +198,7 @@ impl Drop for Admission {
             return;
         }
         if self.sent_at.is_some() {
-            Counters::add(&self.entry.counters.abandoned);
+            Counters::add(&self.entry.standing.counters.abandoned);
             self.give_back(Outcome::Ignored, Used::Unknown);
         } else {
             self.give_back(Outcome::Ignored, Used::Nothing);

@@ -39,6 +39,7 @@ pub(crate) struct Rooms {
     pub(crate) pool: Arc<Pool>,
     pub(crate) flights: SingleFlight<Result<WholeAnswer, EngineError>>,
     providers: NamedProviders,
+    provider_configs: Vec<ProviderConfig>,
 }
 
 /// Providers in the order of the configuration.
@@ -92,21 +93,49 @@ impl Engine {
     /// # Errors
     /// [`AssembleError`] names what does not fit together.
     pub fn assemble(config: EngineConfig) -> Result<Self, AssembleError> {
-        let pool = Arc::new(pool());
-        let providers = providers(&config.providers, &pool)?;
-        let chains = chains(&config, &providers)?;
+        Self::assemble_after(None, config)
+    }
+
+    /// The engine of another configuration, in which everything that did not
+    /// change stands as it stands in this one.
+    ///
+    /// Kept are the limits and what is counted and held under them, the
+    /// answers in the cache unless its size changed, the providers whose
+    /// configuration is the same with their connections, and what is known of
+    /// each entry of such a provider: its breaker, its counters, its slots in
+    /// use, its retry budget. What is kept follows the new configuration at
+    /// once, for requests that are still with this engine as well; a quota
+    /// whose window has another length starts to count anew. Who waits in line
+    /// here is told, and shares the line with newcomers where the chain has
+    /// the same entries.
+    ///
+    /// # Errors
+    /// [`AssembleError`] names what does not fit together; nothing has changed
+    /// then.
+    pub fn reassemble(&self, config: EngineConfig) -> Result<Self, AssembleError> {
+        Self::assemble_after(Some(&self.rooms), config)
+    }
+
+    fn assemble_after(before: Option<&Rooms>, config: EngineConfig) -> Result<Self, AssembleError> {
+        let pool = before.map_or_else(|| Arc::new(pool()), |rooms| rooms.pool.clone());
+        let providers = providers(&config.providers, &pool, before)?;
+        // The last step that can fail; what is kept changes after it.
+        let chains = chains(&config, &providers, before)?;
         let rooms = Rooms {
             chains,
             generator: Generator {
-                limits: limits(),
+                limits: before.map_or_else(limits, |rooms| rooms.generator.limits.clone()),
                 resilience: config.resilience,
             },
-            cache: cache(&config.cache),
+            cache: before
+                .and_then(|rooms| rooms.cache_of(&config.cache))
+                .unwrap_or_else(|| cache(&config.cache)),
             cache_config: config.cache,
             guard: Arc::new(Guard::new(config.guard)),
             pool,
             flights: SingleFlight::default(),
             providers,
+            provider_configs: config.providers,
         };
         Ok(Self {
             rooms: Arc::new(rooms),
@@ -131,6 +160,20 @@ impl Engine {
 }
 
 impl Rooms {
+    /// The cache, if it is as large as it should be.
+    fn cache_of(&self, config: &CacheConfig) -> Option<Arc<dyn Cache>> {
+        let fits = self.cache_config.max_bytes == config.max_bytes;
+        fits.then(|| self.cache.clone())
+    }
+
+    /// The provider that was made from the same configuration.
+    fn provider_of(&self, config: &ProviderConfig) -> Option<Arc<dyn Provider>> {
+        let mut known = self.provider_configs.iter().zip(&self.providers);
+        known
+            .find(|(known, _)| *known == config)
+            .map(|(_, (_, provider))| provider.clone())
+    }
+
     pub(crate) fn chain(&self, model: &str) -> Result<Arc<Chain>, EngineError> {
         self.chains
             .find(model)
@@ -169,10 +212,15 @@ fn cache(config: &CacheConfig) -> Arc<dyn Cache> {
 fn providers(
     configs: &[ProviderConfig],
     pool: &Arc<Pool>,
+    before: Option<&Rooms>,
 ) -> Result<NamedProviders, AssembleError> {
+    let of = |config| match before.and_then(|rooms| rooms.provider_of(config)) {
+        Some(known) => Ok(known),
+        None => provider(&config.kind, pool),
+    };
     configs
         .iter()
-        .map(|config| match provider(&config.kind, pool) {
+        .map(|config| match of(config) {
             Ok(provider) => Ok((config.name.clone(), provider)),
             Err(reason) => Err(AssembleError::Provider {
                 name: config.name.clone(),
@@ -200,14 +248,22 @@ fn provider(kind: &ProviderKind, pool: &Arc<Pool>) -> Result<Arc<dyn Provider>, 
     })
 }
 
-fn chains(config: &EngineConfig, providers: &NamedProviders) -> Result<Chains, AssembleError> {
+fn chains(
+    config: &EngineConfig,
+    providers: &NamedProviders,
+    before: Option<&Rooms>,
+) -> Result<Chains, AssembleError> {
+    let before = before.map(|rooms| &rooms.chains);
     let providers: HashMap<_, _> = providers.iter().cloned().collect();
     for chain in &config.chains {
         check_chain(&chain.name, &chain.entries, &providers)?;
     }
-    let mut chains = Chains::new(providers, config.resilience.clone());
+    let mut chains = Chains::new(providers, config.resilience.clone(), before);
     for chain in &config.chains {
-        chains.add(&chain.name, chain.entries.clone());
+        chains.add(&chain.name, chain.entries.clone(), before);
+    }
+    if let Some(before) = before {
+        chains.take_over(before);
     }
     debug_assert!(
         config

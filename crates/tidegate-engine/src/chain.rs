@@ -9,6 +9,7 @@ use tidegate_provider::Provider;
 use crate::config::{EntryConfig, ResilienceConfig};
 use crate::entry::Entry;
 use crate::line::Line;
+use crate::standing::{Standings, Terms};
 
 /// A model name with its entries, best first, and the line in front of them.
 #[derive(Debug)]
@@ -21,7 +22,11 @@ pub(crate) struct Chain {
 impl Chain {
     /// Whether somebody waits here or is being served.
     fn is_busy(&self) -> bool {
-        self.line.waiting() > 0 || self.entries.iter().any(|entry| entry.slots.in_use() > 0)
+        self.line.waiting() > 0
+            || self
+                .entries
+                .iter()
+                .any(|entry| entry.standing.slots.in_use() > 0)
     }
 
     /// The mean time of a successful call, at the entry that answers fastest.
@@ -29,7 +34,7 @@ impl Chain {
         let known = self
             .entries
             .iter()
-            .filter_map(|entry| entry.counters.mean_response());
+            .filter_map(|entry| entry.standing.counters.mean_response());
         known.min().unwrap_or_default()
     }
 }
@@ -44,6 +49,9 @@ pub(crate) struct Chains {
     entries: Mutex<HashMap<String, Arc<Entry>>>,
     providers: HashMap<String, Arc<dyn Provider>>,
     resilience: ResilienceConfig,
+    standings: Arc<Standings>,
+    /// Counts the configurations that followed each other.
+    revision: u64,
 }
 
 /// The chain for every name that is not listed.
@@ -60,10 +68,15 @@ const MOST_MADE: usize = 256;
 pub(crate) const ANY: &str = "*";
 
 impl Chains {
+    /// No chain yet; entries are to stand as they stood `before`.
     pub(crate) fn new(
         providers: HashMap<String, Arc<dyn Provider>>,
         resilience: ResilienceConfig,
+        before: Option<&Self>,
     ) -> Self {
+        let standings = before.map(|before| before.standings.clone());
+        let standings = standings.unwrap_or_default();
+        standings.forget_unused();
         Self {
             named: Vec::new(),
             by_name: HashMap::new(),
@@ -71,11 +84,13 @@ impl Chains {
             entries: Mutex::new(HashMap::new()),
             providers,
             resilience,
+            standings,
+            revision: before.map_or(1, |before| before.revision + 1),
         }
     }
 
     /// Adds a chain whose entries' providers are known.
-    pub(crate) fn add(&mut self, name: &str, entries: Vec<EntryConfig>) {
+    pub(crate) fn add(&mut self, name: &str, entries: Vec<EntryConfig>, before: Option<&Self>) {
         if name == ANY {
             self.any = Some(Any {
                 template: entries,
@@ -83,7 +98,7 @@ impl Chains {
             });
             return;
         }
-        let chain = self.make(name, &entries);
+        let chain = self.make(name, &entries, before);
         self.by_name.insert(name.to_owned(), self.named.len());
         self.named.push(chain);
     }
@@ -93,6 +108,36 @@ impl Chains {
         if let Some(position) = self.by_name.get(name) {
             return self.named.get(*position).cloned();
         }
+        self.find_made(name, None)
+    }
+
+    /// Makes the chains that the wildcard had made `before` and somebody was
+    /// answered under, so that what is known of their entries is not lost.
+    /// Tells everybody who waits that there may be more room now.
+    pub(crate) fn take_over(&self, before: &Self) {
+        for chain in before.made() {
+            let is_of_use = |entry: &Arc<Entry>| entry.standing.is_of_use();
+            let is_named = self.by_name.contains_key(&chain.name) || chain.name == ANY;
+            if !is_named && (chain.is_busy() || chain.entries.iter().any(is_of_use)) {
+                self.find_made(&chain.name, Some(before));
+            }
+        }
+        for entry in self.entries() {
+            entry.standing.ring();
+        }
+    }
+
+    /// The chains that the wildcard has made.
+    fn made(&self) -> Vec<Arc<Chain>> {
+        let made = self.any.as_ref().map(|any| {
+            let made = any.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.values().cloned().collect()
+        });
+        made.unwrap_or_default()
+    }
+
+    /// The wildcard's chain for a name.
+    fn find_made(&self, name: &str, before: Option<&Self>) -> Option<Arc<Chain>> {
         let any = self.any.as_ref()?;
         // Entries that do not depend on the name need one chain for all names.
         let passes_on = any.template.iter().any(|entry| entry.model == ANY);
@@ -110,7 +155,7 @@ impl Chains {
         if made.len() >= MOST_MADE {
             return None;
         }
-        let chain = self.make(name, &any.template);
+        let chain = self.make(name, &any.template, before);
         made.insert(name.to_owned(), chain.clone());
         Some(chain)
     }
@@ -118,14 +163,15 @@ impl Chains {
     /// Gives up names that nobody has ever been answered under, so that made-up
     /// ones do not keep out real ones.
     fn forget_unserved(&self, made: &mut HashMap<String, Arc<Chain>>) {
-        made.retain(|_, chain| chain.entries.iter().any(|entry| entry.is_of_use()));
+        made.retain(|_, chain| chain.entries.iter().any(|entry| entry.standing.is_of_use()));
         let named = |entry: &Arc<Entry>| {
             self.named
                 .iter()
                 .any(|chain| chain.entries.iter().any(|own| Arc::ptr_eq(own, entry)))
         };
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|_, entry| entry.is_of_use() || named(entry));
+        entries.retain(|_, entry| entry.standing.is_of_use() || named(entry));
+        self.standings.forget_unused();
     }
 
     /// The chain of a name that was asked for before or is configured.
@@ -154,7 +200,7 @@ impl Chains {
             .get(name)
             .cloned();
         let entry = known.or_else(|| self.entry_passed_on(name))?;
-        let line = entry.own_line();
+        let line = entry.standing.own_line.clone();
         Some(Arc::new(Chain {
             name: name.to_owned(),
             entries: vec![entry],
@@ -187,17 +233,21 @@ impl Chains {
     /// Requests that wait, over all chains.
     pub(crate) fn waiting(&self) -> usize {
         let named: usize = self.named.iter().map(|chain| chain.line.waiting()).sum();
-        let made = self.any.as_ref().map_or(0, |any| {
-            let made = any.made.lock().unwrap_or_else(PoisonError::into_inner);
-            made.values().map(|chain| chain.line.waiting()).sum()
-        });
-        named + made
+        let made = self.made();
+        named + made.iter().map(|chain| chain.line.waiting()).sum::<usize>()
     }
 
-    fn make(&self, name: &str, entries: &[EntryConfig]) -> Arc<Chain> {
-        let line = Arc::new(Line::new(self.resilience.max_waiting));
+    fn make(&self, name: &str, entries: &[EntryConfig], before: Option<&Self>) -> Arc<Chain> {
         let entries = entries.iter().map(|config| self.entry(name, config));
-        let entries: Vec<_> = entries.inspect(|entry| entry.serve(&line)).collect();
+        let entries: Vec<_> = entries.collect();
+        let line = before
+            .and_then(|before| before.configured(name))
+            .filter(|chain| stand_alike(&chain.entries, &entries))
+            .map(|chain| chain.line.clone());
+        let most = self.resilience.max_waiting;
+        let line = line.unwrap_or_else(|| Arc::new(Line::new(most)));
+        line.set_capacity(most);
+        entries.iter().for_each(|entry| entry.standing.serve(&line));
         Arc::new(Chain {
             name: name.to_owned(),
             entries,
@@ -213,7 +263,23 @@ impl Chains {
         }
         let provider = self.providers[&config.provider].clone();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(Entry::new(&config, provider, &self.resilience));
+        let terms = Terms {
+            resilience: &self.resilience,
+            revision: self.revision,
+        };
+        let make = || {
+            let standing = self.standings.of(&config, &provider, terms);
+            Arc::new(Entry::new(&config, provider, standing))
+        };
         entries.entry(config.name()).or_insert_with(make).clone()
     }
+}
+
+/// Whether those who wait for the one wait for the other: then they stand in
+/// one line. Behind a head that waits for other entries they would wait for
+/// what is of no use to them.
+fn stand_alike(one: &[Arc<Entry>], other: &[Arc<Entry>]) -> bool {
+    let same =
+        |(one, other): (&Arc<Entry>, &Arc<Entry>)| Arc::ptr_eq(&one.standing, &other.standing);
+    one.len() == other.len() && one.iter().zip(other).all(same)
 }

@@ -1,5 +1,6 @@
 //! What an engine is assembled from: typed and checked by whoever read it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,12 +28,21 @@ pub struct EngineConfig {
 }
 
 /// A named place where models are served.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ProviderConfig {
     /// The part before the slash in a chain entry.
     pub name: String,
     /// What it is.
     pub kind: ProviderKind,
+}
+
+/// The name alone: the rest holds keys.
+impl fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The kinds of providers.
@@ -51,6 +61,32 @@ pub enum ProviderKind {
     Mock(Script),
     /// One of the caller's own, which answers every dialect that it is asked in.
     Custom(Arc<dyn Provider>),
+}
+
+/// Whether both would make the same provider; one of the caller's own is the
+/// same as itself only.
+impl PartialEq for ProviderKind {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::OpenAi(one), Self::OpenAi(other)) => one == other,
+            (Self::Extractive, Self::Extractive) => true,
+            (Self::Mock(one), Self::Mock(other)) => one == other,
+            (Self::Custom(one), Self::Custom(other)) => Arc::ptr_eq(one, other),
+            (Self::Anthropic(own), Self::Anthropic(other)) => own == other,
+            #[cfg(feature = "bedrock")]
+            (Self::Bedrock(own), Self::Bedrock(other)) => own == other,
+            #[cfg(feature = "bedrock")]
+            (Self::Bedrock(_), _) => false,
+            (
+                Self::OpenAi(_)
+                | Self::Anthropic(_)
+                | Self::Extractive
+                | Self::Mock(_)
+                | Self::Custom(_),
+                _,
+            ) => false,
+        }
+    }
 }
 
 /// A model name and the entries that serve it, best first.

@@ -14,7 +14,7 @@ use crate::admission::{Admission, NoRoom, NoRoomCause};
 use crate::chain::Chain;
 use crate::config::ResilienceConfig;
 use crate::context::Trail;
-use crate::entry::{Counters, Entry};
+use crate::entry::Entry;
 use crate::error::EngineError;
 use crate::line::NoTurn;
 use crate::send::{Raw, send};
@@ -287,9 +287,9 @@ impl Generator {
             }
             let tokens = entry.tokens_for(job.prompt_tokens, job.most_output);
             match entry.admit(&*self.limits, tokens).await {
-                Ok(_) if next == Next::Repeat && !entry.may_repeat() => tries.spend(index),
+                Ok(_) if next == Next::Repeat && !entry.standing.may_repeat() => tries.spend(index),
                 Ok(admission) => {
-                    count_turn(entry, index, next);
+                    entry.standing.count_turn(index, next);
                     return Look::Room(index, admission);
                 }
                 Err(NoRoom {
@@ -382,17 +382,6 @@ fn note(trail: &Trail, entry: &Entry, sent_at: Instant, outcome: &Result<Reply, 
         Err(error) => (Some(error.code()), None),
     };
     trail.note(&entry.name, sent_at, error, usage);
-}
-
-fn count_turn(entry: &Entry, index: usize, next: Next) {
-    if next == Next::Repeat {
-        Counters::add(&entry.counters.retried);
-    } else {
-        entry.count_request();
-    }
-    if index > 0 {
-        Counters::add(&entry.counters.fallback_used);
-    }
 }
 
 fn degraded(entry: &Entry, index: usize) -> Vec<String> {

@@ -79,7 +79,12 @@ impl Engine {
     pub async fn health(&self) -> EngineHealth {
         let mut entries = Vec::new();
         for entry in self.rooms.chains.entries() {
-            let level = self.rooms.generator.limits.level(&entry.limit.key).await;
+            let level = self
+                .rooms
+                .generator
+                .limits
+                .level(&entry.standing.limit.key)
+                .await;
             entries.push(entry.health(level));
         }
         EngineHealth {
@@ -103,8 +108,8 @@ impl Engine {
         let reset = entries.into_iter().filter(|entry| meant(entry));
         reset
             .map(|entry| {
-                entry.breaker.reset(Instant::now().into_std());
-                entry.ring();
+                entry.standing.breaker.reset(Instant::now().into_std());
+                entry.standing.ring();
                 entry.name.to_string()
             })
             .collect()
@@ -115,15 +120,16 @@ impl Entry {
     fn health(&self, level: Level) -> EntryHealth {
         let now = Instant::now().into_std();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.counters;
+        let standing = &self.standing;
+        let counters = &standing.counters;
         let successful = read(&counters.successful);
         EntryHealth {
             name: self.name.to_string(),
             breaker: BreakerHealth {
-                state: self.breaker.health(now),
-                cooldown_remaining: self.breaker.cooldown_remaining(now),
-                trips: self.breaker.trips(),
-                recoveries: self.breaker.recoveries(),
+                state: standing.breaker.health(now),
+                cooldown_remaining: standing.breaker.cooldown_remaining(now),
+                trips: standing.breaker.trips(),
+                recoveries: standing.breaker.recoveries(),
             },
             counts: Counts {
                 total: read(&counters.total),
@@ -135,10 +141,10 @@ impl Entry {
                 retried: read(&counters.retried),
                 fallback_used: read(&counters.fallback_used),
             },
-            active_requests: self.slots.in_use(),
+            active_requests: standing.slots.in_use(),
             avg_response: counters.mean_response().unwrap_or_default(),
             level,
-            quota: self.limit.quota,
+            quota: standing.limit.quota(),
         }
     }
 }

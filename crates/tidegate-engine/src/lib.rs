@@ -20,6 +20,7 @@ mod health;
 mod line;
 mod reserve;
 mod send;
+mod standing;
 mod store_key;
 mod stream;
 mod tries;

@@ -23,7 +23,7 @@ pub(crate) struct Line {
     call: Notify,
     /// When the head expects room.
     expected: StdMutex<Option<Instant>>,
-    capacity: usize,
+    capacity: AtomicUsize,
 }
 
 /// Why a request got no turn.
@@ -62,8 +62,13 @@ impl Line {
             returning: AtomicUsize::new(0),
             call: Notify::new(),
             expected: StdMutex::new(None),
-            capacity,
+            capacity: AtomicUsize::new(capacity),
         }
+    }
+
+    /// Lets another number of requests wait; who waits already stays.
+    pub(crate) fn set_capacity(&self, capacity: usize) {
+        self.capacity.store(capacity, Ordering::Relaxed);
     }
 
     /// How many wait, the head included.
@@ -75,7 +80,7 @@ impl Line {
     pub(crate) async fn turn(&self, deadline: Deadline) -> Result<Turn<'_>, NoTurn> {
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst);
         let place = Place(&self.waiting);
-        if waiting >= self.capacity {
+        if waiting >= self.capacity.load(Ordering::Relaxed) {
             return Err(NoTurn::Full { waiting });
         }
         let head = deadline

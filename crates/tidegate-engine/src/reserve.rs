@@ -83,10 +83,10 @@ impl Engine {
         let entries = self.rooms.chains.entries();
         if let Some(entry) = entries.iter().find(|entry| *entry.name == *name) {
             let now = Instant::now().into_std();
-            if let Ok(permit) = entry.breaker.permit(now) {
+            if let Ok(permit) = entry.standing.breaker.permit(now) {
                 permit.record(success.outcome(), now);
             }
-            entry.ring();
+            entry.standing.ring();
         }
         Ok(())
     }

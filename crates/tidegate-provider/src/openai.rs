@@ -25,7 +25,7 @@ use crate::usage::Usage;
 const OPENAI: &str = "a server in OpenAI's dialect";
 
 /// Where an upstream is and how to speak to it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OpenAiConfig {
     /// Up to and with `/v1`; a query (`?api-version=…`) is kept.
     pub base_url: Uri,

@@ -58,6 +58,16 @@ impl Adaptive {
         }
     }
 
+    /// Goes on under another configuration; what was learned stays, moved into
+    /// its bounds.
+    pub fn adopt(&mut self, config: AdaptiveConfig) {
+        let learned = Self::new(config, self.limit);
+        *self = Self {
+            successes: self.successes,
+            ..learned
+        };
+    }
+
     /// Calls that may be in flight.
     pub fn limit(&self) -> u32 {
         self.limit
@@ -158,6 +168,16 @@ mod tests {
         assert_eq!(adaptive.limit(), 20);
         assert_eq!(observe(&mut adaptive, success(20), 1_000), 20);
         assert_eq!(observe(&mut adaptive, Sample::Overload, 100), 2);
+    }
+
+    #[test]
+    fn another_configuration_keeps_what_was_learned_within_its_bounds() {
+        let mut adaptive = Adaptive::new(CONFIG, 10);
+        adaptive.adopt(AdaptiveConfig { max: 30, ..CONFIG });
+        assert_eq!(adaptive.limit(), 10);
+        assert_eq!(observe(&mut adaptive, success(30), 1_000), 30);
+        adaptive.adopt(AdaptiveConfig { max: 7, ..CONFIG });
+        assert_eq!(adaptive.limit(), 7);
     }
 
     #[test]

@@ -292,6 +292,19 @@ impl Breaker {
         self.throttles_in_a_row = 0;
     }
 
+    /// Goes on under another configuration: the state stays, a cooldown that
+    /// has begun keeps its length, and runs of failures go on being counted.
+    /// Where the rates changed, their window starts empty.
+    pub fn adopt(&mut self, config: BreakerConfig) {
+        let rates_changed = self.config.rate != config.rate;
+        self.config = config;
+        if let State::Closed { recent, .. } = &mut self.state
+            && rates_changed
+        {
+            *recent = config.rate.map(RecentCalls::new);
+        }
+    }
+
     /// What the breaker thinks of its upstream; half-open as soon as the cooldown
     /// is over, even before the first probe.
     pub fn health(&self, now: Instant) -> Health {

@@ -37,6 +37,11 @@ impl RetryBudget {
         }
     }
 
+    /// Earns at another ratio from now on; what the window holds stays counted.
+    pub fn set_ratio(&mut self, ratio: f64) {
+        self.ratio = ratio.max(0.0);
+    }
+
     /// Counts a request; its repeats are none.
     pub fn request(&mut self, now: Instant) {
         self.requests.add(1, now);
@@ -96,6 +101,18 @@ mod tests {
         (0..100).for_each(|_| budget.request(now));
         assert!(budget.try_repeat(now + WINDOW * 9 / 10));
         assert!(!budget.try_repeat(now + WINDOW));
+    }
+
+    #[test]
+    fn another_ratio_counts_the_repeats_that_were_made_before() {
+        let now = Instant::now();
+        let mut budget = RetryBudget::new(0.2, 0, WINDOW);
+        (0..100).for_each(|_| budget.request(now));
+        assert_eq!(repeats(&mut budget, now), 20);
+        budget.set_ratio(0.5);
+        assert_eq!(repeats(&mut budget, now), 30);
+        budget.set_ratio(-1.0);
+        assert_eq!(repeats(&mut budget, now), 0);
     }
 
     #[test]

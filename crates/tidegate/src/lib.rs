@@ -9,5 +9,8 @@ mod scan_report;
 mod server;
 mod wiring;
 
-pub use http::{AccessLog, Gate, GateSettings, HostPolicy, KeyRing, Pass, Role, app, openapi_json};
+pub use http::{
+    AccessLog, Draft, Fact, Gate, GateSettings, Holds, HostPolicy, KeyRing, Mistake, Pass, Role,
+    Source, app, openapi_json,
+};
 pub use server::{Server, Shutdown};

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::http::Tally;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -214,10 +215,11 @@ impl Metrics {
     }
 
     /// Everything as OpenMetrics text.
-    pub(crate) fn render(&self, health: &EngineHealth) -> String {
+    pub(crate) fn render(&self, health: &EngineHealth, revision: u64, reloads: &Tally) -> String {
         let engine = engine_registry(health);
+        let config = config_registry(revision, reloads);
         let mut text = String::new();
-        for registry in [&self.registry, &engine] {
+        for registry in [&self.registry, &engine, &config] {
             encode_registry(&mut text, registry).expect("writing to a string cannot fail");
         }
         encode_eof(&mut text).expect("writing to a string cannot fail");
@@ -320,6 +322,30 @@ fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
     );
 }
 
+/// Which configuration holds, and what became of those that were to follow it.
+fn config_registry(revision: u64, reloads: &Tally) -> Registry {
+    let mut registry = Registry::default();
+    let holds: Gauge<f64, AtomicU64> = Gauge::default();
+    holds.set(revision as f64);
+    registry.register(
+        "tidegate_config_revision",
+        "Number of the configuration that holds, from 1",
+        holds,
+    );
+    let outcomes: Family<Labels, Counter> = Family::default();
+    for (outcome, count) in [("applied", reloads.applied), ("refused", reloads.refused)] {
+        outcomes
+            .get_or_create(&vec![("outcome", outcome.to_owned())])
+            .inc_by(count);
+    }
+    registry.register(
+        "tidegate_config_reloads",
+        "Reloads of the configuration by outcome",
+        outcomes,
+    );
+    registry
+}
+
 fn with(mut labels: Labels, name: &'static str, value: &str) -> Labels {
     labels.push((name, value.to_owned()));
     labels
@@ -356,12 +382,14 @@ mod tests {
     use super::*;
 
     /// Renaming one breaks somebody's dashboard.
-    const NAMES: [&str; 17] = [
+    const NAMES: [&str; 19] = [
         "gen_ai_client_operation_duration_seconds",
         "tidegate_active_requests",
         "tidegate_breaker_state",
         "tidegate_cache_bytes",
         "tidegate_cache_requests",
+        "tidegate_config_reloads",
+        "tidegate_config_revision",
         "tidegate_denied",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
@@ -420,7 +448,7 @@ mod tests {
         metrics.request("/v1/models", 200, Duration::ZERO);
         metrics.denied("missing");
         metrics.answered(Operation::Chat, &head(), Duration::ZERO);
-        let text = metrics.render(&health);
+        let text = metrics.render(&health, 1, &Tally::default());
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let mut names: Vec<_> = types.filter_map(|line| line.split(' ').next()).collect();
         names.sort_unstable();

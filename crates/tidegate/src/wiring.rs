@@ -1,6 +1,8 @@
-//! From the checked configuration to what is built from it.
+//! From the checked configuration to what a gate and its engine are made of.
 
 mod keys;
+
+use keys::key_ring;
 
 #[cfg(feature = "bedrock")]
 use tidegate_engine::BedrockConfig;
@@ -10,9 +12,50 @@ use tidegate_engine::{
     ProviderKind, Quota, RateTrip, ResilienceConfig, Scanning, mock,
 };
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Loaded};
+use crate::http::{AccessLog, Draft, Fact, GateSettings, Holds, HostPolicy};
 
-pub(crate) use keys::key_ring;
+/// What a revision of the gate is made of: all of it, at start and at every
+/// reload.
+pub(crate) fn draft(loaded: &Loaded) -> Draft {
+    let config = &loaded.config;
+    Draft {
+        engine: engine_config(config),
+        settings: gate_settings(config),
+        keys: key_ring(config),
+        facts: loaded.origins.iter().map(fact).collect(),
+    }
+}
+
+/// Settings that the process has used up when it serves: the listener, the
+/// threads and the log are there by then.
+const AFTER_RESTART: [&str; 4] = ["server.bind", "server.workers", "log.level", "log.format"];
+
+fn fact(setting: &config::Setting) -> Fact {
+    Fact {
+        path: setting.path.clone(),
+        fingerprint: setting.fingerprint.number(),
+        holds: if AFTER_RESTART.contains(&setting.path.as_str()) {
+            Holds::AfterRestart
+        } else {
+            Holds::AtOnce
+        },
+    }
+}
+
+fn gate_settings(config: &Config) -> GateSettings {
+    GateSettings {
+        deadline: config.server.deadline,
+        max_body_bytes: config.server.max_body_bytes,
+        access_log: if config.log.access {
+            AccessLog::On
+        } else {
+            AccessLog::Off
+        },
+        drain: config.server.drain,
+        hosts: HostPolicy::for_bind(config.server.bind, &config.server.hosts),
+    }
+}
 
 /// What the engine is assembled from.
 pub(crate) fn engine_config(config: &Config) -> EngineConfig {
@@ -175,5 +218,17 @@ fn breaker(given: &config::Breaker, window: std::time::Duration) -> BreakerConfi
             slow_call: given.slow_call,
             slow_call_rate: given.slow_call_rate,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_a_setting() {
+        for path in AFTER_RESTART {
+            assert!(config::KEYS.iter().any(|key| key.path == path), "{path}");
+        }
     }
 }

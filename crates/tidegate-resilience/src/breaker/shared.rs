@@ -69,6 +69,11 @@ impl SharedBreaker {
         self.lock().throttles()
     }
 
+    /// See [`Breaker::adopt`].
+    pub fn adopt(&self, config: BreakerConfig) {
+        self.lock().adopt(config);
+    }
+
     /// See [`Breaker::reset`].
     pub fn reset(&self, now: Instant) {
         self.lock().reset(now);

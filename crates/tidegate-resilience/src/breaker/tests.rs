@@ -465,3 +465,63 @@ fn a_thousand_racing_threads_get_exactly_the_configured_probes() {
     assert_eq!(admitted.into_inner(), probes);
     assert_eq!(breaker.in_flight(), 0);
 }
+
+#[test]
+fn an_open_breaker_stays_open_under_another_configuration() {
+    let (mut breaker, now) = breaker();
+    let end = trip(&mut breaker, now);
+    breaker.adopt(BreakerConfig {
+        cooldown: Duration::from_secs(1),
+        ..BreakerConfig::default()
+    });
+    check_refused(&mut breaker, TripCause::Failures, MINUTE, now);
+    assert_eq!(breaker.trips(), 1);
+    // The next trip is the second in a row, and the first that the new cooldown is for.
+    call(&mut breaker, FAILURE, end);
+    assert_eq!(breaker.cooldown_remaining(end), Duration::from_secs(2));
+}
+
+#[test]
+fn a_lower_threshold_counts_the_failures_before_it() {
+    let (mut breaker, now) = breaker();
+    calls(&mut breaker, FAILURE, 2, now);
+    breaker.adopt(BreakerConfig {
+        failure_threshold: 3,
+        ..BreakerConfig::default()
+    });
+    assert_eq!(breaker.health(now), Health::Healthy);
+    call(&mut breaker, FAILURE, now);
+    assert_eq!(breaker.health(now), Health::CircuitOpen);
+}
+
+#[test]
+fn rates_that_changed_start_with_an_empty_window_and_others_go_on() {
+    let rate = RateTrip {
+        window: MINUTE,
+        minimum_calls: 4,
+        failure_rate: 0.5,
+        slow_call: None,
+        slow_call_rate: 1.0,
+    };
+    let by_rate = |rate| BreakerConfig {
+        failure_threshold: 100,
+        rate: Some(rate),
+        ..BreakerConfig::default()
+    };
+    let now = Instant::now();
+    let mut breaker = Breaker::new(by_rate(rate));
+    calls(&mut breaker, FAILURE, 3, now);
+    breaker.adopt(by_rate(RateTrip {
+        failure_rate: 0.6,
+        ..rate
+    }));
+    call(&mut breaker, FAILURE, now);
+    assert_eq!(breaker.health(now), Health::Healthy);
+    calls(&mut breaker, FAILURE, 2, now);
+    breaker.adopt(BreakerConfig {
+        cooldown: MINUTE * 2,
+        ..breaker.config
+    });
+    call(&mut breaker, FAILURE, now);
+    assert_eq!(breaker.health(now), Health::CircuitOpen);
+}

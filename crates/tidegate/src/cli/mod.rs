@@ -26,6 +26,7 @@ const EXIT_CODES: &str = "Exit codes: 0 clean, 1 findings, 2 usage or configurat
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Start the gateway
+    #[command(after_help = serve::SIGNALS)]
     Serve(serve::ServeArgs),
     /// Start a scripted upstream for tests and benchmarks
     Mock(mock::MockArgs),

@@ -1,18 +1,21 @@
 //! `tidegate serve`.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
-use tidegate_engine::Engine;
 
-use super::signals::Signals;
+use super::signals::{HangUps, Signals};
 use super::{ConfigSource, Exit, runtime};
 use crate::config::Config;
-use crate::http::{AccessLog, Gate, GateSettings, HostPolicy};
+use crate::http::Gate;
 use crate::server::{Server, Shutdown};
 use crate::{logging, wiring};
+
+pub(super) const SIGNALS: &str = "\
+Signals: SIGTERM and SIGINT drain and stop, the second one stops at once; SIGHUP reads the whole \
+configuration again and applies it, or says in the log what is wrong with it and changes nothing.";
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -30,10 +33,12 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
         args.bind
             .map(|bind| ("server.bind".to_owned(), bind.to_string())),
     );
-    let config = match source.load() {
-        Ok(loaded) => loaded.config,
+    let source = source.pinned();
+    let loaded = match source.load() {
+        Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    let config = &loaded.config;
     let _log = match logging::init(&config.log) {
         Ok(guard) => guard,
         Err(error) => {
@@ -41,15 +46,15 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let engine = match Engine::assemble(wiring::engine_config(&config)) {
-        Ok(engine) => engine,
+    let gate = match Gate::assemble(wiring::draft(&loaded), Box::new(source)) {
+        Ok(gate) => Arc::new(gate),
         Err(error) => {
             eprintln!("error: {error}");
             return Exit::Usage;
         }
     };
     match runtime(config.server.workers) {
-        Ok(runtime) => runtime.block_on(serve(config, engine)),
+        Ok(runtime) => runtime.block_on(serve(config, gate)),
         Err(error) => {
             eprintln!("error: the runtime does not start: {error}");
             Exit::Usage
@@ -57,19 +62,8 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
     }
 }
 
-async fn serve(config: Config, engine: Engine) -> Exit {
-    let settings = GateSettings {
-        deadline: config.server.deadline,
-        max_body_bytes: config.server.max_body_bytes,
-        access_log: if config.log.access {
-            AccessLog::On
-        } else {
-            AccessLog::Off
-        },
-        hosts: HostPolicy::for_bind(config.server.bind, &config.server.hosts),
-    };
-    let gate = Arc::new(Gate::with_keys(engine, settings, wiring::key_ring(&config)));
-    let server = match Server::bind(config.server.bind, gate).await {
+async fn serve(config: &Config, gate: Arc<Gate>) -> Exit {
+    let server = match Server::bind(config.server.bind, gate.clone()).await {
         Ok(server) => server,
         Err(error) => {
             eprintln!(
@@ -79,29 +73,43 @@ async fn serve(config: Config, engine: Engine) -> Exit {
             return Exit::Usage;
         }
     };
-    let mut signals = match Signals::catch() {
-        Ok(signals) => signals,
+    let caught = Signals::catch().and_then(|signals| Ok((signals, HangUps::catch()?)));
+    let (mut signals, hang_ups) = match caught {
+        Ok(caught) => caught,
         Err(error) => {
             eprintln!("error: signals cannot be caught: {error}");
             return Exit::Usage;
         }
     };
-    greet(&config, server.local_addr().unwrap_or(config.server.bind));
-    run_until_stopped(server, &mut signals, config.server.drain).await
+    greet(config, server.local_addr().unwrap_or(config.server.bind));
+    tokio::select! {
+        exit = run_until_stopped(server, &mut signals, &gate) => exit,
+        never = reload_when_asked(hang_ups, &gate) => match never {},
+    }
+}
+
+/// Reloads at every SIGHUP. What came of it is in the log.
+async fn reload_when_asked(mut hang_ups: HangUps, gate: &Arc<Gate>) -> Infallible {
+    loop {
+        hang_ups.next().await;
+        let _ = gate.reload().await;
+    }
 }
 
 /// Serves until the first signal, drains, and gives up at the second one.
-async fn run_until_stopped(server: Server, signals: &mut Signals, drain: Duration) -> Exit {
+async fn run_until_stopped(server: Server, signals: &mut Signals, gate: &Gate) -> Exit {
     let shutdown = Shutdown::default();
+    let drain = || gate.current.load().settings.drain;
     let stop = async {
         let reason = signals.next().await;
+        let drain = drain();
         let drain_ms = drain.as_millis() as u64;
         tracing::info!(drain_ms, "{reason}: draining");
-        shutdown.begin();
+        shutdown.begin_within(drain);
         signals.next().await
     };
     tokio::select! {
-        cut = server.run(shutdown.clone(), drain) => {
+        cut = server.run(shutdown.clone(), drain()) => {
             if cut > 0 {
                 tracing::warn!(connections = cut, "{cut} connections were cut when the drain time ended");
             }

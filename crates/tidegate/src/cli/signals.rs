@@ -1,4 +1,5 @@
-//! The signals by which a process is asked to stop.
+//! The signals by which a process is asked to stop or to read its
+//! configuration again.
 
 use std::io;
 
@@ -10,7 +11,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
 }
 
 impl Signals {
@@ -19,21 +19,32 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the next one; says which it was. SIGHUP asks for a reload,
-    /// which there is none of yet, and must not end the process.
+    /// Waits for the next one; says which it was.
     pub(super) async fn next(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP is ignored: this version cannot reload its configuration");
-                }
-            }
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// SIGHUP, which from the moment this exists no longer ends the process.
+#[derive(Debug)]
+pub(super) struct HangUps(Signal);
+
+impl HangUps {
+    /// Catches it.
+    pub(super) fn catch() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one; those that come meanwhile count as one.
+    pub(super) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending().await
         }
     }
 }

@@ -40,12 +40,13 @@ impl Layers {
     }
 
     /// Every setting in force, in the order of the table.
-    pub(super) fn settings(&self) -> Vec<Setting> {
+    pub(super) fn settings(&self, sources: &Sources<'_>) -> Vec<Setting> {
         let scalar = |key: &Key| {
             let found = self.scalars.found(key.path);
             let (value, origin) = (found.value.shown(), found.origin.to_string());
             Setting {
                 path: key.path.to_owned(),
+                fingerprint: found.value.fingerprint(sources),
                 value,
                 origin,
             }
@@ -55,7 +56,7 @@ impl Layers {
             .iter()
             .chain(&self.models)
             .chain(&self.keys)
-            .flat_map(Row::settings);
+            .flat_map(|row| row.settings(sources));
         KEYS.iter().map(scalar).chain(rows).collect()
     }
 

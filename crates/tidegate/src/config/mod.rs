@@ -12,6 +12,7 @@ mod build;
 mod client_keys;
 mod env;
 mod file;
+mod fingerprint;
 mod keys;
 mod kinds;
 mod layers;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use client_keys::CLIENT_KEYS;
 pub use env::env_name;
+pub use fingerprint::Fingerprint;
 pub use keys::{Fallback, KEYS, Key, Kind};
 pub use models::MODEL_KEYS;
 pub use problems::{Problem, Problems};
@@ -81,6 +83,8 @@ pub struct Setting {
     pub value: String,
     /// `default`, `tidegate.toml:12`, `env TIDEGATE__…` or `flag --…`.
     pub origin: String,
+    /// Differs where the value does, a secret's included.
+    pub fingerprint: Fingerprint,
 }
 
 /// Merges and checks all sources.
@@ -109,6 +113,6 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
     };
     Ok(Loaded {
         config,
-        origins: layers.settings(),
+        origins: layers.settings(sources),
     })
 }

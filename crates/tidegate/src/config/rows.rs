@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::Setting;
+use super::fingerprint::Fingerprint;
 use super::keys::{Fallback, Key};
 use super::node::{Entry, Node, Origin, Raw};
 use super::problems::{Fault, Report};
 use super::secret::HIDDEN;
 use super::unknown;
 use super::value::{Found, Value};
+use super::{Setting, Sources};
 
 /// One table of an array, its keys checked one by one.
 #[derive(Debug)]
@@ -71,14 +72,14 @@ impl Row {
     }
 
     /// The settings in force in this row.
-    pub(super) fn settings(&self) -> Vec<Setting> {
+    pub(super) fn settings(&self, sources: &Sources<'_>) -> Vec<Setting> {
         self.keys
             .iter()
-            .flat_map(|key| self.settings_of(key))
+            .flat_map(|key| self.settings_of(key, sources))
             .collect()
     }
 
-    fn settings_of(&self, key: &Key) -> Vec<Setting> {
+    fn settings_of(&self, key: &Key, sources: &Sources<'_>) -> Vec<Setting> {
         let found = self
             .written(key.name())
             .cloned()
@@ -92,6 +93,7 @@ impl Row {
                 path: format!("{path}.{name}"),
                 value: HIDDEN.to_owned(),
                 origin: item.origin.to_string(),
+                fingerprint: Fingerprint::of_secret(&item.text, sources),
             };
             return headers.iter().map(shown).collect();
         }
@@ -99,6 +101,7 @@ impl Row {
             path,
             value: found.value.shown(),
             origin: found.origin.to_string(),
+            fingerprint: found.value.fingerprint(sources),
         }]
     }
 

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use super::Sources;
+use super::fingerprint::Fingerprint;
 use super::node::{Origin, quoted};
 use super::secret::HIDDEN;
 
@@ -51,6 +53,23 @@ pub(super) struct Found {
 }
 
 impl Value {
+    /// Differs where the value does, a secret's included.
+    pub(super) fn fingerprint(&self, sources: &Sources<'_>) -> Fingerprint {
+        match self {
+            Self::Secret(text) => Fingerprint::of_secret(text, sources),
+            Self::Flag(_)
+            | Self::Integer(_)
+            | Self::Share(_)
+            | Self::Address(_)
+            | Self::Text(_)
+            | Self::Headers(_)
+            | Self::Chain(_)
+            | Self::Limit(_)
+            | Self::Names(_)
+            | Self::Time { .. } => Fingerprint::of(&self.shown()),
+        }
+    }
+
     /// The value as TOML; `<hidden>` where it may be or name a secret.
     pub(super) fn shown(&self) -> String {
         match self {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::keyring::Denied;
+use super::reload::Refused;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -273,6 +274,20 @@ impl From<Denied> for ApiError {
                 "permission_error",
                 "this path needs a key with the role admin",
             ),
+        }
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            Refused::Invalid(_) => Self::invalid("invalid_configuration", message),
+            Refused::RestartRequired(_) => {
+                Self::new(StatusCode::CONFLICT, "restart_required", INVALID, message)
+            }
+            Refused::Draining => unavailable("draining", message),
+            Refused::BrokeOff => Self::internal(),
         }
     }
 }

@@ -20,12 +20,18 @@ pub(super) async fn live() -> Json<serde_json::Value> {
 /// 200 while requests should be sent here; 503 while draining.
 pub(super) async fn ready(State(gate): State<Arc<Gate>>) -> Response {
     let live = gate.current.load();
+    let reloads = gate.reloads.tally();
     let draining = gate.draining.load(Ordering::Acquire);
     let body = json!({
         "status": if draining { "draining" } else { "ready" },
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_ms": u64::try_from(gate.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         "revision": live.revision,
+        "reload": {
+            "applied": reloads.applied,
+            "refused": reloads.refused,
+            "last_error": reloads.last_error,
+        },
         "models": live.engine.models().len(),
         "store": "memory",
     });
@@ -41,7 +47,9 @@ pub(super) async fn ready(State(gate): State<Arc<Gate>>) -> Response {
 pub(super) async fn metrics(State(gate): State<Arc<Gate>>) -> Response {
     let live = gate.current.load();
     let health = live.engine.health().await;
-    let text = gate.metrics.render(&health);
+    let text = gate
+        .metrics
+        .render(&health, live.revision, &gate.reloads.tally());
     let kind =
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     let mut response = text.into_response();

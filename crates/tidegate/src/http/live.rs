@@ -7,9 +7,10 @@ use tidegate_engine::Engine;
 
 use super::GateSettings;
 use super::keyring::KeyRing;
+use super::reload::Fact;
 
 /// One revision at work. A request keeps the one that it came under until its
-/// answer has ended.
+/// answer begins, and from there on what a stream still needs of it.
 #[derive(Debug)]
 pub(crate) struct Live {
     /// The request paths.
@@ -18,6 +19,8 @@ pub(crate) struct Live {
     pub(crate) settings: GateSettings,
     /// Who may come in.
     pub(crate) keys: KeyRing,
+    /// Every setting in force.
+    pub(crate) facts: Vec<Fact>,
     /// Counts from 1; every reload that is applied adds one.
     pub(crate) revision: u64,
 }
@@ -29,6 +32,12 @@ pub(crate) struct Current(ArcSwap<Live>);
 impl Current {
     pub(crate) fn new(live: Live) -> Self {
         Self(ArcSwap::from_pointee(live))
+    }
+
+    /// Lets every request that begins from now on come under another revision.
+    /// Those under way keep theirs.
+    pub(super) fn swap(&self, live: Live) {
+        self.0.store(Arc::new(live));
     }
 
     /// The revision for a request that begins now.

@@ -15,6 +15,7 @@ mod live;
 mod maxima;
 mod models;
 mod openapi;
+mod reload;
 mod routes;
 mod scan;
 mod sse;
@@ -29,10 +30,11 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
-use tidegate_engine::Engine;
+use tidegate_engine::{AssembleError, Engine};
 
 use crate::metrics::Metrics;
 use live::{Current, Live};
+use reload::Reloads;
 use routes::Route;
 use visit::Door;
 
@@ -42,6 +44,8 @@ pub use host::HostPolicy;
 pub use keyring::{KeyRing, Pass, Role};
 pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
+pub(crate) use reload::Tally;
+pub use reload::{Draft, Fact, Holds, Mistake, Source};
 
 /// What every handler shares.
 #[derive(Debug)]
@@ -51,6 +55,7 @@ pub struct Gate {
     pub(crate) started: Instant,
     /// Set when the server is asked to stop: readiness says no from then on.
     pub(crate) draining: AtomicBool,
+    pub(crate) reloads: Reloads,
 }
 
 /// Settings of the HTTP edge.
@@ -64,6 +69,8 @@ pub struct GateSettings {
     pub access_log: AccessLog,
     /// Which names the gate answers to.
     pub hosts: HostPolicy,
+    /// How long running requests have once the gate is told to stop.
+    pub drain: Duration,
 }
 
 /// Whether every request is logged.
@@ -82,6 +89,7 @@ impl Default for GateSettings {
             max_body_bytes: 10 << 20,
             access_log: AccessLog::Off,
             hosts: HostPolicy::default(),
+            drain: Duration::from_secs(30),
         }
     }
 }
@@ -94,16 +102,39 @@ impl Gate {
 
     /// A gate that lets in whoever has a key.
     pub fn with_keys(engine: Engine, settings: GateSettings, keys: KeyRing) -> Self {
+        let live = Live {
+            engine,
+            settings,
+            keys,
+            facts: Vec::new(),
+            revision: 1,
+        };
+        Self::at_first(live, Reloads::default())
+    }
+
+    /// A gate whose first revision is made of `draft`; a reload reads the next
+    /// one from `source`.
+    ///
+    /// # Errors
+    /// [`AssembleError`] names what does not fit together.
+    pub fn assemble(draft: Draft, source: Box<dyn Source>) -> Result<Self, AssembleError> {
+        let live = Live {
+            engine: Engine::assemble(draft.engine)?,
+            settings: draft.settings,
+            keys: draft.keys,
+            facts: draft.facts,
+            revision: 1,
+        };
+        Ok(Self::at_first(live, Reloads::from_source(source)))
+    }
+
+    fn at_first(live: Live, reloads: Reloads) -> Self {
         Self {
-            current: Current::new(Live {
-                engine,
-                settings,
-                keys,
-                revision: 1,
-            }),
+            current: Current::new(live),
             metrics: Metrics::default(),
             started: Instant::now(),
             draining: AtomicBool::new(false),
+            reloads,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get, post};
 
 use super::visit::Access;
-use super::{Gate, chat, embeddings, health, home, limits, models, openapi, scan, stats};
+use super::{Gate, chat, embeddings, health, home, limits, models, openapi, reload, scan, stats};
 
 /// One method of one path.
 pub(super) struct Route {
@@ -170,6 +170,13 @@ fn model_routes() -> Vec<Route> {
 
 fn operator_routes() -> Vec<Route> {
     vec![
+        Route::post(
+            "/admin/reload",
+            Access::Admin,
+            "Read the whole configuration again and let it hold, or change nothing",
+            Reply::Json("Reloaded"),
+            post(reload::reload),
+        ),
         Route::get(
             "/v1/stats",
             Access::Admin,

@@ -4,8 +4,8 @@ mod plain_errors;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,12 +21,22 @@ use plain_errors::PlainErrors;
 
 /// Asks a server to stop; clones ask the same server.
 #[derive(Debug, Clone, Default)]
-pub struct Shutdown(CancellationToken);
+pub struct Shutdown {
+    stop: CancellationToken,
+    drain: Arc<OnceLock<Duration>>,
+}
 
 impl Shutdown {
     /// Stops accepting at once and lets running requests end.
     pub fn begin(&self) {
-        self.0.cancel();
+        self.stop.cancel();
+    }
+
+    /// The same, with another drain time than the server was started with.
+    pub fn begin_within(&self, drain: Duration) {
+        // The first one to ask decides.
+        let _ = self.drain.set(drain);
+        self.begin();
     }
 }
 
@@ -69,7 +79,7 @@ impl Server {
     pub async fn run(self, shutdown: Shutdown, drain: Duration) -> usize {
         let Self { listener, gate } = self;
         let router = app(gate.clone());
-        let (stop, cut) = (shutdown.0, CancellationToken::new());
+        let (stop, cut) = (shutdown.stop, CancellationToken::new());
         let _cut_on_drop = cut.clone().drop_guard();
         let connections = TaskTracker::new();
         loop {
@@ -91,6 +101,7 @@ impl Server {
         gate.draining.store(true, Ordering::Release);
         drop(listener);
         connections.close();
+        let drain = shutdown.drain.get().copied().unwrap_or(drain);
         let drained = tokio::time::timeout(drain, connections.wait()).await;
         let left = if drained.is_ok() {
             0

@@ -76,7 +76,7 @@ pub(crate) struct Program {
     child: Child,
     said: Arc<Mutex<String>>,
     heard: JoinSet<()>,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Program {
@@ -121,7 +121,7 @@ impl Program {
                 child,
                 said,
                 heard,
-                _folder: folder,
+                folder,
             }),
             None => {
                 let status = child.wait().await.unwrap();
@@ -137,9 +137,30 @@ impl Program {
 
     /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.id());
+        self.signal("TERM").await;
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) async fn hang_up(&self) {
+        self.signal("HUP").await;
+    }
+
+    async fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().await;
         assert!(sent.unwrap().success());
+    }
+
+    /// Where it runs.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts another `tidegate.toml` in the place of the one it was started with.
+    pub(crate) fn configure(&self, text: &str) {
+        let (new, file) = ("tidegate.new", "tidegate.toml");
+        std::fs::write(self.folder().join(new), text).unwrap();
+        std::fs::rename(self.folder().join(new), self.folder().join(file)).unwrap();
     }
 
     /// Waits for the end; gives the status and all that was said.
