@@ -269,7 +269,7 @@ fn chains(
         config
             .chains
             .iter()
-            .all(|chain| chain.name == ANY || chains.find(&chain.name).is_some())
+            .all(|chain| chain.name.ends_with(ANY) || chains.find(&chain.name).is_some())
     );
     Ok(chains)
 }

@@ -45,7 +45,8 @@ pub(crate) struct Chains {
     /// In the order of the configuration.
     named: Vec<Arc<Chain>>,
     by_name: HashMap<String, usize>,
-    any: Option<Any>,
+    /// The most particular first.
+    wildcards: Vec<Wildcard>,
     entries: Mutex<HashMap<String, Arc<Entry>>>,
     providers: HashMap<String, Arc<dyn Provider>>,
     resilience: ResilienceConfig,
@@ -54,9 +55,11 @@ pub(crate) struct Chains {
     revision: u64,
 }
 
-/// The chain for every name that is not listed.
+/// The chains for names that are not listed and begin alike.
 #[derive(Debug)]
-struct Any {
+struct Wildcard {
+    /// Empty for every name.
+    prefix: String,
     template: Vec<EntryConfig>,
     made: Mutex<HashMap<String, Arc<Chain>>>,
 }
@@ -80,7 +83,7 @@ impl Chains {
         Self {
             named: Vec::new(),
             by_name: HashMap::new(),
-            any: None,
+            wildcards: Vec::new(),
             entries: Mutex::new(HashMap::new()),
             providers,
             resilience,
@@ -91,11 +94,14 @@ impl Chains {
 
     /// Adds a chain whose entries' providers are known.
     pub(crate) fn add(&mut self, name: &str, entries: Vec<EntryConfig>, before: Option<&Self>) {
-        if name == ANY {
-            self.any = Some(Any {
+        if let Some(prefix) = name.strip_suffix(ANY) {
+            self.wildcards.push(Wildcard {
+                prefix: prefix.to_owned(),
                 template: entries,
                 made: Mutex::default(),
             });
+            let length = |wildcard: &Wildcard| std::cmp::Reverse(wildcard.prefix.len());
+            self.wildcards.sort_by_key(length);
             return;
         }
         let chain = self.make(name, &entries, before);
@@ -117,7 +123,7 @@ impl Chains {
     pub(crate) fn take_over(&self, before: &Self) {
         for chain in before.made() {
             let is_of_use = |entry: &Arc<Entry>| entry.standing.is_of_use();
-            let is_named = self.by_name.contains_key(&chain.name) || chain.name == ANY;
+            let is_named = self.by_name.contains_key(&chain.name) || chain.name.ends_with(ANY);
             if !is_named && (chain.is_busy() || chain.entries.iter().any(is_of_use)) {
                 self.find_made(&chain.name, Some(before));
             }
@@ -127,22 +133,30 @@ impl Chains {
         }
     }
 
-    /// The chains that the wildcard has made.
+    /// The chains that the wildcards have made.
     fn made(&self) -> Vec<Arc<Chain>> {
-        let made = self.any.as_ref().map(|any| {
-            let made = any.made.lock().unwrap_or_else(PoisonError::into_inner);
-            made.values().cloned().collect()
-        });
-        made.unwrap_or_default()
+        let made = |wildcard: &Wildcard| {
+            let made = wildcard.made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.values().cloned().collect::<Vec<_>>()
+        };
+        self.wildcards.iter().flat_map(made).collect()
     }
 
-    /// The wildcard's chain for a name.
+    /// The most particular wildcard that stands for a name.
+    fn wildcard(&self, name: &str) -> Option<&Wildcard> {
+        self.wildcards
+            .iter()
+            .find(|wildcard| name.starts_with(&wildcard.prefix))
+    }
+
+    /// A wildcard's chain for a name.
     fn find_made(&self, name: &str, before: Option<&Self>) -> Option<Arc<Chain>> {
-        let any = self.any.as_ref()?;
+        let wildcard = self.wildcard(name)?;
         // Entries that do not depend on the name need one chain for all names.
-        let passes_on = any.template.iter().any(|entry| entry.model == ANY);
-        let name = if passes_on { name } else { ANY };
-        let mut made = any.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let passes_on = wildcard.template.iter().any(|entry| entry.model == ANY);
+        let shared = format!("{}{ANY}", wildcard.prefix);
+        let name = if passes_on { name } else { &shared };
+        let mut made = wildcard.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(chain) = made.get(name) {
             return Some(chain.clone());
         }
@@ -155,7 +169,7 @@ impl Chains {
         if made.len() >= MOST_MADE {
             return None;
         }
-        let chain = self.make(name, &any.template, before);
+        let chain = self.make(name, &wildcard.template, before);
         made.insert(name.to_owned(), chain.clone());
         Some(chain)
     }
@@ -181,12 +195,8 @@ impl Chains {
             .get(name)
             .and_then(|position| self.named.get(*position));
         named.cloned().or_else(|| {
-            let made = self
-                .any
-                .as_ref()?
-                .made
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let wildcard = self.wildcard(name)?;
+            let made = wildcard.made.lock().unwrap_or_else(PoisonError::into_inner);
             made.get(name).cloned()
         })
     }

@@ -92,7 +92,8 @@ impl PartialEq for ProviderKind {
 /// A model name and the entries that serve it, best first.
 #[derive(Debug, Clone)]
 pub struct ChainConfig {
-    /// What clients ask for; `*` stands for every name that is not listed.
+    /// What clients ask for; `*` at the end stands for any rest, the longest
+    /// such name that fits counts.
     pub name: String,
     /// Tried in this order.
     pub entries: Vec<EntryConfig>,

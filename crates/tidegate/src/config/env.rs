@@ -11,9 +11,6 @@ const PREFIX: &str = "TIDEGATE__";
 /// Variables of the systems that tidegate unites which mean nothing to this
 /// version. AWS variables are not among them: they are often set for others.
 const UNSUPPORTED: &[&str] = &[
-    "ANTHROPIC_API_KEY",
-    "BEDROCK_FALLBACK_MODELS",
-    "BEDROCK_MODEL_ID",
     "PERPLEXITY_API_KEY",
     "REDIS_CACHE_DB",
     "REDIS_CACHE_MAX_SIZE_MB",

@@ -120,8 +120,8 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
     ),
     (
         "providers",
-        "Where models run. Without any, OPENAI_API_KEY or OPENAI_BASE_URL set one up;\n\
-         without those, the built-in extractive model answers.",
+        "Where models run. Without any, OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY\n\
+         and BEDROCK_MODEL_ID set them up; without those, the built-in extractive model answers.",
     ),
     (
         "models",

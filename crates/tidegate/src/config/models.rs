@@ -16,13 +16,13 @@ pub const MODEL_KEYS: &[Key] = &[
         "models.name",
         Kind::Text,
         "\"default\"",
-        "What clients ask for; \"*\" is any name not otherwise listed.",
+        "What clients ask for; \"*\" at the end stands for any rest of a name not otherwise listed: \"claude-*\", or \"*\" for all.",
     ),
     required(
         "models.chain",
         Kind::Chain,
         "[\"local/llama3.2\", \"local/qwen2.5\"]",
-        "Entries, best first; \"provider/*\", under \"*\" only, passes on the name asked for.",
+        "Entries, best first; \"provider/*\", under a name with \"*\" only, passes on the name asked for.",
     ),
     key(
         "models.requests_per_minute",
@@ -53,7 +53,7 @@ pub const MODEL_KEYS: &[Key] = &[
 /// The keys that make up an entry's budget.
 pub(super) const LIMITS: [&str; 3] = ["requests_per_minute", "tokens_per_minute", "max_concurrent"];
 
-/// The name that stands for every name not otherwise listed.
+/// The model that is the name asked for, and the end of names that stand for many.
 const ANY: &str = "*";
 
 /// Builds all models; those with a problem are left out and reported.
@@ -144,8 +144,10 @@ fn check_entry(row: &Row, entry: &str, providers: &[&str]) -> Result<(), Fault> 
             None => fault.help(format!("add it as [[providers]], or use one of {known}")),
         });
     }
-    if model == ANY && row.text("name").is_some_and(|name| name != ANY) {
-        let fault = Fault::new(format!("\"{entry}\" is only possible under name = \"*\""));
+    if model == ANY && row.text("name").is_some_and(|name| !name.ends_with(ANY)) {
+        let fault = Fault::new(format!(
+            "\"{entry}\" is only possible under a name that ends in *"
+        ));
         return Err(fault.help("name the provider's model"));
     }
     Ok(())

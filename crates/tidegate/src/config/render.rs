@@ -78,8 +78,11 @@ variables are errors.
 Secrets are never written into the file: `env:NAME` names an environment variable and \
 `file:PATH` a file that holds the secret.
 
-Without any `[[providers]]`, `OPENAI_API_KEY` or `OPENAI_BASE_URL` sets up a provider named \
-`openai` that serves every model name; without both, the built-in `extractive` model answers. \
+Without any `[[providers]]`, the environment sets them up: `OPENAI_API_KEY` or \
+`OPENAI_BASE_URL` a provider named `openai`, `ANTHROPIC_API_KEY` one named `anthropic` for the \
+names `claude-*`, `BEDROCK_MODEL_ID` (and `BEDROCK_FALLBACK_MODELS`, with commas) one named \
+`bedrock` for that model. Every other model name goes to the first of them in this order; \
+without any, the built-in `extractive` model answers. \
 With exactly one provider and no `[[models]]`, every model name is passed on to it.
 ";
 

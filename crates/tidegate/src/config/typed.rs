@@ -215,7 +215,7 @@ pub struct Header {
 /// One `[[models]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// What clients ask for; `*` is any name not otherwise listed.
+    /// What clients ask for; `*` at the end stands for any rest of a name.
     pub name: String,
     /// Entries in the order they are tried; never empty.
     pub chain: Vec<ChainEntry>,

@@ -98,6 +98,32 @@ fn a_bad_openai_url_is_a_problem_of_its_variable() {
 }
 
 #[test]
+fn each_provider_of_the_environment_gets_the_names_that_are_its_own() {
+    let config = World::default()
+        .env("OPENAI_API_KEY", CANARY)
+        .env("ANTHROPIC_API_KEY", CANARY)
+        .env("BEDROCK_MODEL_ID", "maker.model-v1:0")
+        .env("BEDROCK_FALLBACK_MODELS", "maker.small, ,maker.model-v1:0")
+        .config();
+    let names: Vec<&str> = config.providers.iter().map(|row| row.name.as_str()).collect();
+    assert_eq!(names, ["openai", "anthropic", "bedrock"]);
+    assert_eq!(
+        chain(&config, "maker.model-v1:0"),
+        ["bedrock/maker.model-v1:0", "bedrock/maker.small"]
+    );
+    assert_eq!(chain(&config, "claude-*"), ["anthropic/*"]);
+    assert_eq!(chain(&config, "*"), ["openai/*"]);
+}
+
+#[test]
+fn every_other_name_goes_to_the_only_provider_of_the_environment() {
+    let config = World::default().env("ANTHROPIC_API_KEY", CANARY).config();
+    assert_eq!(chain(&config, "*"), ["anthropic/*"]);
+    let config = World::default().env("BEDROCK_MODEL_ID", "maker.model").config();
+    assert_eq!(chain(&config, "*"), ["bedrock/maker.model"]);
+}
+
+#[test]
 fn configured_providers_ignore_the_openai_variables() {
     let config = World::file(LOCAL).env("OPENAI_API_KEY", CANARY).config();
     assert_eq!(config.providers.len(), 1);
