@@ -50,7 +50,7 @@ pub(crate) struct Chains {
     entries: Mutex<HashMap<String, Arc<Entry>>>,
     providers: HashMap<String, Arc<dyn Provider>>,
     resilience: ResilienceConfig,
-    standings: Arc<Standings>,
+    pub(crate) standings: Arc<Standings>,
     /// Counts the configurations that followed each other.
     revision: u64,
 }

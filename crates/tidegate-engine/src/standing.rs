@@ -320,3 +320,61 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChainConfig, Engine, EngineConfig, ProviderConfig, ProviderKind, mock};
+
+    /// The chains `m`, whose entries differ from those of the number before,
+    /// and `*`.
+    fn config(number: usize) -> EngineConfig {
+        let entries = [
+            EntryConfig::new("up", "answer"),
+            EntryConfig::new("up", &format!("model-{number}")),
+        ];
+        let chain = |name: &str, entries: &[EntryConfig]| ChainConfig {
+            name: name.to_owned(),
+            entries: entries.to_vec(),
+        };
+        EngineConfig {
+            providers: vec![ProviderConfig {
+                name: "up".to_owned(),
+                kind: ProviderKind::Mock(mock::Script::default()),
+            }],
+            chains: vec![chain("m", &entries), chain("*", &entries)],
+            ..EngineConfig::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_and_names_of_earlier_revisions_are_let_go() {
+        let mut engine = Engine::assemble(config(0)).unwrap();
+        for number in 1..1_000 {
+            engine = engine.reassemble(config(number)).unwrap();
+        }
+        let entries = engine.rooms.chains.entries();
+        let names: Vec<_> = entries.iter().map(|entry| &*entry.name).collect();
+        assert_eq!(names, ["up/answer", "up/model-999"]);
+        let lines = entries[0].standing.lines.read().unwrap().len();
+        assert!(lines <= 3, "{lines}");
+        let standings = engine.rooms.chains.standings.clone();
+        let names = lock(&standings.0).len();
+        assert!(names <= 4, "{names}");
+    }
+
+    #[tokio::test]
+    async fn a_provider_keeps_its_connections_until_its_configuration_changes() {
+        let first = Engine::assemble(config(0)).unwrap();
+        let mut other = config(0);
+        other.providers[0].kind = ProviderKind::Mock(mock::Script {
+            events: 1,
+            ..mock::Script::default()
+        });
+        let same = first.reassemble(config(1)).unwrap();
+        let other = same.reassemble(other).unwrap();
+        let provider = |engine: &Engine| engine.rooms.chains.entries()[0].provider.clone();
+        assert!(Arc::ptr_eq(&provider(&first), &provider(&same)));
+        assert!(!Arc::ptr_eq(&provider(&same), &provider(&other)));
+    }
+}

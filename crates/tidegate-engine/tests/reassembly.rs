@@ -239,6 +239,24 @@ async fn who_waits_is_served_by_the_room_that_a_reload_makes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_the_next_window_hears_at_once_of_a_higher_limit() {
+    let upstream = upstream();
+    let first = Engine::assemble(limited(&upstream, "answer", requests(1))).expect("it fits");
+    ask(&first, SECOND).await.expect("there is room");
+    let start = Instant::now();
+    let waiting = async {
+        ask(&first, 100 * SECOND).await.expect("it is answered");
+        start.elapsed()
+    };
+    let reload = async {
+        sleep(SECOND).await;
+        first.reassemble(limited(&upstream, "answer", requests(2)))
+    };
+    let (end, _next) = tokio::join!(waiting, reload);
+    assert_eq!(end, SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newcomer_does_not_overtake_who_waited_before_the_reload() {
     let upstream = upstream();
     let quota = places(1);
