@@ -78,6 +78,7 @@ pub(super) fn routes() -> Vec<Route> {
     all.extend(talking_routes());
     all.extend(model_routes());
     all.extend(operator_routes());
+    all.extend(house_routes());
     all
 }
 
@@ -191,6 +192,11 @@ fn operator_routes() -> Vec<Route> {
             Reply::Json("ModelStats"),
             get(stats::model_stats),
         ),
+    ]
+}
+
+fn house_routes() -> Vec<Route> {
+    vec![
         Route::get(
             "/health/live",
             Access::Public,

@@ -67,6 +67,12 @@ pub(crate) const DISGUISES: [Disguise; 36] = [
 ];
 
 impl Disguise {
+    /// Whether its host is none: such a request is refused as malformed (400,
+    /// RFC 9112 section 3.2) before anybody asks for a key.
+    pub(crate) fn has_malformed_host(&self) -> bool {
+        matches!(self, Host(name) if name.contains(['/', '?', '@']))
+    }
+
     /// Whether an honest caller would still be served, if with `GET`.
     pub(crate) fn keeps_path(&self) -> bool {
         match self {
@@ -74,7 +80,8 @@ impl Disguise {
             Header("x-api-key: ") | Method("OPTIONS") | Capitals | LastSlash(_) | Before(_) => {
                 false
             }
-            Plain | Old | Host(_) | Header(_) | Absolute(_) | Method(_) => true,
+            Host(_) => !self.has_malformed_host(),
+            Plain | Old | Header(_) | Absolute(_) | Method(_) => true,
             Behind(more) => more.starts_with('?'),
         }
     }

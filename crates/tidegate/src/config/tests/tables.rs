@@ -105,7 +105,11 @@ fn each_provider_of_the_environment_gets_the_names_that_are_its_own() {
         .env("BEDROCK_MODEL_ID", "maker.model-v1:0")
         .env("BEDROCK_FALLBACK_MODELS", "maker.small, ,maker.model-v1:0")
         .config();
-    let names: Vec<&str> = config.providers.iter().map(|row| row.name.as_str()).collect();
+    let names: Vec<&str> = config
+        .providers
+        .iter()
+        .map(|row| row.name.as_str())
+        .collect();
     assert_eq!(names, ["openai", "anthropic", "bedrock"]);
     assert_eq!(
         chain(&config, "maker.model-v1:0"),
@@ -119,7 +123,9 @@ fn each_provider_of_the_environment_gets_the_names_that_are_its_own() {
 fn every_other_name_goes_to_the_only_provider_of_the_environment() {
     let config = World::default().env("ANTHROPIC_API_KEY", CANARY).config();
     assert_eq!(chain(&config, "*"), ["anthropic/*"]);
-    let config = World::default().env("BEDROCK_MODEL_ID", "maker.model").config();
+    let config = World::default()
+        .env("BEDROCK_MODEL_ID", "maker.model")
+        .config();
     assert_eq!(chain(&config, "*"), ["bedrock/maker.model"]);
 }
 
@@ -257,7 +263,7 @@ fn chains_name_known_providers_and_each_entry_once() {
          help: write \"local/x\"\n\
          tidegate.toml:7:37: models[0].chain[3]: \"local/y\" is listed twice\n  \
          help: remove one; retries of one entry are set in [resilience.backoff_ms]\n\
-         tidegate.toml:7:48: models[0].chain[4]: \"local/*\" is only possible under name = \"*\"\n  \
+         tidegate.toml:7:48: models[0].chain[4]: \"local/*\" is only possible under a name that ends in *\n  \
          help: name the provider's model",
     );
 }

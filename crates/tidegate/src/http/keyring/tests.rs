@@ -66,7 +66,7 @@ fn without_keys_everybody_is_the_local_caller() {
             vec![("authorization", "?")],
         ] {
             let caller = ring.identify(&headers(&lines), access, NOW).unwrap();
-            assert_eq!(caller.tenant(), "local");
+            assert_eq!(caller.tenant(), "@local");
         }
     }
 }
@@ -92,9 +92,9 @@ fn only_an_operators_key_opens_an_operators_door() {
 
 #[test]
 fn a_public_door_asks_for_nothing_and_believes_nothing() {
-    check(&[], Access::Public, Ok("local"));
-    check(&[("x-api-key", A)], Access::Public, Ok("local"));
-    check(&[("x-api-key", "wrong")], Access::Public, Ok("local"));
+    check(&[], Access::Public, Ok("@local"));
+    check(&[("x-api-key", A)], Access::Public, Ok("@local"));
+    check(&[("x-api-key", "wrong")], Access::Public, Ok("@local"));
 }
 
 #[test]

@@ -91,7 +91,9 @@ impl Source for Panics {
 
 fn chat() -> Request<Body> {
     let body = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
-    let request = Request::post("/v1/chat/completions").header("content-type", "application/json");
+    let request = Request::post("/v1/chat/completions")
+        .header("host", "localhost")
+        .header("content-type", "application/json");
     request.body(Body::from(body)).unwrap()
 }
 
