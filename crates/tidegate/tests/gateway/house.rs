@@ -22,6 +22,7 @@ pub(crate) struct Plan {
     pub(crate) chains: Vec<ChainConfig>,
     pub(crate) resilience: ResilienceConfig,
     pub(crate) cache: CacheConfig,
+    pub(crate) guard: GuardConfig,
     pub(crate) settings: GateSettings,
     pub(crate) script: Script,
     pub(crate) drain: Duration,
@@ -43,6 +44,7 @@ impl Plan {
             chains: chains.iter().map(chain).collect(),
             resilience,
             cache: CacheConfig::default(),
+            guard: GuardConfig::default(),
             settings: GateSettings::default(),
             script: Script::default(),
             drain: Duration::from_secs(10),
@@ -76,7 +78,7 @@ impl House {
             None => start_mock(plan.script, &mut tasks).await,
         };
         let config = EngineConfig {
-            guard: GuardConfig::default(),
+            guard: plan.guard,
             providers: vec![
                 provider("up", &format!("http://{upstream}/v1")),
                 provider("gone", "http://127.0.0.1:1/v1"),

@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -61,6 +61,24 @@ fn command(folder: &Folder, args: &[&str]) -> Command {
 pub(crate) async fn run(folder: &Folder, args: &[&str]) -> Output {
     let output = timeout(PATIENCE, command(folder, args).output());
     output.await.expect("the command ends").unwrap()
+}
+
+/// Runs a command to its end, with this on its standard input.
+pub(crate) async fn run_with_input(folder: &Folder, args: &[&str], input: &[u8]) -> Output {
+    let mut child = command(folder, args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let ended = timeout(PATIENCE, async {
+        // A command that has heard enough may close its input.
+        let _ = stdin.write_all(input).await;
+        drop(stdin);
+        child.wait_with_output().await
+    });
+    ended.await.expect("the command ends").unwrap()
 }
 
 /// `tidegate serve`, listening. Dropping it kills it.
