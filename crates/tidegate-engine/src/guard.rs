@@ -3,12 +3,16 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use tidegate_guard::{Direction, Outcome, Policy, Rules, ScanRequest, Verdict, text_sha256};
+use tidegate_guard::{
+    Direction, Follow, Outcome, Policy, Rules, ScanRequest, Verdict, text_sha256,
+};
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
+use tracing::info;
 
 use crate::assemble::{Engine, Rooms};
 use crate::error::EngineError;
+use crate::verdicts::{GuardCounts, Seen, Verdicts};
 
 /// Whether and how strictly requests and answers are scanned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,7 @@ const MOST_INLINE_BYTES: usize = 64 << 10;
 pub(crate) struct Guard {
     rules: Arc<Rules>,
     config: GuardConfig,
+    verdicts: Verdicts,
 }
 
 impl Guard {
@@ -77,6 +82,7 @@ impl Guard {
         Self {
             rules: BUILTIN.clone(),
             config,
+            verdicts: Verdicts::default(),
         }
     }
 
@@ -89,6 +95,11 @@ impl Guard {
         }
     }
 
+    /// What it said so far.
+    pub(crate) fn counts(&self) -> GuardCounts {
+        self.verdicts.counts()
+    }
+
     fn request(&self, direction: Direction) -> ScanRequest {
         ScanRequest {
             direction,
@@ -97,7 +108,7 @@ impl Guard {
         }
     }
 
-    /// Scans everything that was said; the worst verdict counts.
+    /// Scans everything that was said.
     fn judge(&self, said: &[Spoken]) -> Judged {
         let mut judged = Judged::default();
         for spoken in said {
@@ -106,6 +117,22 @@ impl Guard {
             judged.take(direction, &verdict);
         }
         judged
+    }
+
+    /// Counts what was found, logs what is not harmless, and decides.
+    fn decide(&self, judged: Judged) -> Result<Guarded, EngineError> {
+        for seen in &judged.0 {
+            self.verdicts.count(seen);
+            if seen.outcome > Outcome::Allow {
+                let (direction, verdict) = (seen.direction.as_str(), seen.outcome.as_str());
+                let rules = seen.rules.join(",");
+                info!(
+                    direction,
+                    verdict, rules, "guard: {verdict} for a {direction}"
+                );
+            }
+        }
+        judged.passed()
     }
 }
 
@@ -118,41 +145,39 @@ fn direction(by: Speaker) -> Direction {
     }
 }
 
-/// Several verdicts as one.
+/// Several verdicts, as one for each direction.
 #[derive(Debug, Default)]
-struct Judged {
-    outcome: Option<Outcome>,
-    /// Where the worst was found.
-    direction: Option<Direction>,
-    rules: Vec<Arc<str>>,
-}
+struct Judged(Vec<Seen>);
 
 impl Judged {
     fn take(&mut self, direction: Direction, verdict: &Verdict) {
-        if self.outcome.is_none_or(|worst| verdict.outcome > worst) {
-            self.outcome = Some(verdict.outcome);
-            self.direction = Some(direction);
-        }
-        let counted = verdict.detections.iter().filter(|found| !found.suppressed);
-        for found in counted {
-            if !self.rules.contains(&found.rule) {
-                self.rules.push(found.rule.clone());
-            }
+        match self.0.iter_mut().find(|seen| seen.direction == direction) {
+            Some(seen) => seen.take(verdict),
+            None => self.0.push(Seen::new(direction, verdict)),
         }
     }
 
+    /// The worst of them counts.
     fn passed(self) -> Result<Guarded, EngineError> {
-        let outcome = self.outcome.unwrap_or(Outcome::Allow);
-        match (outcome, self.direction) {
-            (Outcome::Block, Some(direction)) => Err(EngineError::Blocked {
-                direction,
-                rules: self.rules,
-            }),
-            (Outcome::Block | Outcome::Flag | Outcome::Allow, _) => Ok(Guarded {
-                outcome,
-                rules: self.rules,
-            }),
+        let blocked = self.0.iter().find(|seen| seen.outcome == Outcome::Block);
+        if let Some(Seen {
+            direction, rules, ..
+        }) = blocked
+        {
+            return Err(EngineError::Blocked {
+                direction: *direction,
+                rules: rules.clone(),
+            });
         }
+        let all = self.0.into_iter().map(|seen| Guarded {
+            outcome: seen.outcome,
+            rules: seen.rules,
+        });
+        let harmless = Guarded {
+            outcome: Outcome::Allow,
+            rules: Vec::new(),
+        };
+        Ok(all.fold(harmless, Guarded::and))
     }
 }
 
@@ -184,7 +209,7 @@ impl Rooms {
             let (guard, request) = (self.guard.clone(), request.clone());
             on_pool(&self.pool, move || guard.judge(&request.spoken())).await?
         };
-        judged.passed().map(Some)
+        self.guard.decide(judged).map(Some)
     }
 
     /// Step 7 for a whole answer.
@@ -205,7 +230,7 @@ impl Rooms {
             })
             .await?
         };
-        judged.passed().map(Some)
+        self.guard.decide(judged).map(Some)
     }
 
     /// Step 7 for a streamed answer.
@@ -216,6 +241,7 @@ impl Rooms {
         let follow = |direction| self.guard.rules.follow(self.guard.request(direction));
         Some(StreamGuard {
             dialect,
+            guard: self.guard.clone(),
             answer: follow(Direction::Answer),
             tool_call: follow(Direction::ToolCall),
         })
@@ -241,8 +267,9 @@ async fn on_pool<T: Send + 'static>(
 /// Scans a streamed answer while it passes.
 pub(crate) struct StreamGuard {
     dialect: Dialect,
-    answer: tidegate_guard::Follow,
-    tool_call: tidegate_guard::Follow,
+    guard: Arc<Guard>,
+    answer: Follow,
+    tool_call: Follow,
 }
 
 impl StreamGuard {
@@ -253,8 +280,12 @@ impl StreamGuard {
                 Direction::ToolCall => (Direction::ToolCall, &mut self.tool_call),
                 other => (other, &mut self.answer),
             };
-            if let Some(verdict) = follow.push(&spoken.text) {
-                refuse_blocked(direction, &verdict)?;
+            match follow.push(&spoken.text) {
+                Some(verdict) if verdict.outcome == Outcome::Block => {
+                    self.decide([(direction, verdict)])?;
+                }
+                // Counted once, at the end.
+                Some(_) | None => {}
             }
         }
         Ok(())
@@ -262,15 +293,21 @@ impl StreamGuard {
 
     /// Looks at what is left when the answer has ended.
     pub(crate) fn end(&mut self) -> Result<(), EngineError> {
-        refuse_blocked(Direction::Answer, &self.answer.end())?;
-        refuse_blocked(Direction::ToolCall, &self.tool_call.end())
+        let answer = (Direction::Answer, self.answer.end());
+        let tool_call = (Direction::ToolCall, self.tool_call.end());
+        self.decide([answer, tool_call])
     }
-}
 
-fn refuse_blocked(direction: Direction, verdict: &Verdict) -> Result<(), EngineError> {
-    let mut judged = Judged::default();
-    judged.take(direction, verdict);
-    judged.passed().map(drop)
+    fn decide<const N: usize>(
+        &self,
+        verdicts: [(Direction, Verdict); N],
+    ) -> Result<(), EngineError> {
+        let mut judged = Judged::default();
+        for (direction, verdict) in &verdicts {
+            judged.take(*direction, verdict);
+        }
+        self.guard.decide(judged).map(drop)
+    }
 }
 
 impl Engine {
@@ -280,7 +317,7 @@ impl Engine {
     /// [`EngineError::Busy`] when the CPU pool is full.
     pub async fn scan(&self, text: String, request: ScanRequest) -> Result<Scanned, EngineError> {
         let rules = self.rooms.guard.rules.clone();
-        let length = text.len();
+        let (length, direction) = (text.len(), request.direction);
         let scan = move || {
             let started = Instant::now();
             let verdict = rules.scan(&text, &request);
@@ -290,16 +327,24 @@ impl Engine {
                 text_sha256: text_sha256(&text),
             }
         };
-        if length <= MOST_INLINE_BYTES {
-            Ok(scan())
+        let scanned = if length <= MOST_INLINE_BYTES {
+            scan()
         } else {
-            on_pool(&self.rooms.pool, scan).await
-        }
+            on_pool(&self.rooms.pool, scan).await?
+        };
+        let seen = Seen::new(direction, &scanned.verdict);
+        self.rooms.guard.verdicts.count(&seen);
+        Ok(scanned)
     }
 
     /// What is blocked unless a scan asks for another policy.
     pub fn policy(&self) -> Policy {
         self.rooms.guard.config.policy
+    }
+
+    /// The number of rules in force.
+    pub fn rules(&self) -> usize {
+        self.rooms.guard.rules.len()
     }
 
     /// A short digest of the rules in force.

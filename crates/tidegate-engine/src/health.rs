@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::assemble::Engine;
 use crate::entry::Entry;
+use crate::verdicts::GuardCounts;
 
 /// How the engine is doing.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct EngineHealth {
     pub waiting: usize,
     /// The answer cache.
     pub cache: CacheStats,
+    /// What the guard said.
+    pub guard: GuardCounts,
 }
 
 /// How one chain entry is doing.
@@ -91,6 +94,7 @@ impl Engine {
             entries,
             waiting: self.rooms.chains.waiting(),
             cache: self.rooms.cache.stats(),
+            guard: self.rooms.guard.counts(),
         }
     }
 

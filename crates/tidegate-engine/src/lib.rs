@@ -24,6 +24,7 @@ mod standing;
 mod store_key;
 mod stream;
 mod tries;
+mod verdicts;
 
 pub use answer::{Answer, AnswerBody, AnswerHead, CacheUse, Cached};
 pub use assemble::{AssembleError, Engine, ProviderProblem};
@@ -50,3 +51,4 @@ pub use tidegate_provider::{
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
 pub use tidegate_store::{CacheStats, Level, Quota, UnknownReservation};
 pub use tidegate_work::Deadline;
+pub use verdicts::GuardCounts;

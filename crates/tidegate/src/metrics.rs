@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tidegate_engine::{AnswerHead, EngineHealth, EntryHealth, Health};
+use tidegate_engine::{AnswerHead, EngineHealth, EntryHealth, GuardCounts, Health};
 
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
@@ -288,7 +288,36 @@ fn engine_registry(health: &EngineHealth) -> Registry {
     registry
 }
 
+/// Bounded by the rules and the directions.
+fn guard(registry: &mut Registry, counts: &GuardCounts) {
+    let verdicts: Family<Labels, Counter> = Family::default();
+    for (direction, outcome, count) in &counts.verdicts {
+        let labels = vec![("direction", direction.as_str().to_owned())];
+        verdicts
+            .get_or_create(&with(labels, "verdict", outcome.as_str()))
+            .inc_by(*count);
+    }
+    registry.register(
+        "tidegate_guard_verdicts",
+        "Verdicts of the guard by direction",
+        verdicts,
+    );
+    let detections: Family<Labels, Counter> = Family::default();
+    for (rule, direction, count) in &counts.detections {
+        let labels = vec![("rule", rule.to_string())];
+        detections
+            .get_or_create(&with(labels, "direction", direction.as_str()))
+            .inc_by(*count);
+    }
+    registry.register(
+        "tidegate_guard_detections",
+        "Verdicts that a rule was part of",
+        detections,
+    );
+}
+
 fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
+    guard(registry, &health.guard);
     let waiting: Gauge<f64, AtomicU64> = Gauge::default();
     waiting.set(health.waiting as f64);
     registry.register(
@@ -377,7 +406,9 @@ fn headroom_ratios(entry: &EntryHealth) -> impl Iterator<Item = (&'static str, f
 
 #[cfg(test)]
 mod tests {
-    use tidegate_engine::{BreakerHealth, CacheStats, Cached, Counts, Level, Quota};
+    use tidegate_engine::{
+        BreakerHealth, CacheStats, Cached, Counts, Direction, Level, Outcome, Quota,
+    };
 
     use super::*;
 
@@ -391,6 +422,8 @@ mod tests {
         "tidegate_config_reloads",
         "tidegate_config_revision",
         "tidegate_denied",
+        "tidegate_guard_detections",
+        "tidegate_guard_verdicts",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
         "tidegate_limiter_headroom_ratio",
@@ -443,6 +476,10 @@ mod tests {
             entries: vec![entry()],
             waiting: 0,
             cache: CacheStats::default(),
+            guard: GuardCounts {
+                verdicts: vec![(Direction::Prompt, Outcome::Block, 1)],
+                detections: vec![("a.b".into(), Direction::Prompt, 1)],
+            },
         };
         let metrics = Metrics::default();
         metrics.request("/v1/models", 200, Duration::ZERO);

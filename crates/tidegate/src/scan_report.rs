@@ -8,7 +8,7 @@ use tidegate_engine::{Detection, Outcome, Scanned};
 
 /// How thorough a scan is. There is no classifier in this version: the rules
 /// are all that runs in each of them, and the verdict says so.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// Rules only.

@@ -90,6 +90,19 @@ fn describe_keys(keys: &[ClientKey], now: SystemTime) {
     }
 }
 
+fn describe_guard(config: &Config, engine: &Engine) {
+    let (policy, rules, version) = (engine.policy(), engine.rules(), engine.ruleset_version());
+    let rules = format!("{rules} rules, version {version}");
+    if config.guard.enabled {
+        row("ok", &format!("guard: on, policy {policy}, {rules}"));
+    } else {
+        row(
+            "warn",
+            &format!("guard: off, nothing is scanned on its way through; {rules}"),
+        );
+    }
+}
+
 fn providers(config: &Config) -> Exit {
     let engine = match Engine::assemble(wiring::engine_config(config)) {
         Ok(engine) => engine,
@@ -98,6 +111,7 @@ fn providers(config: &Config) -> Exit {
             return Exit::Usage;
         }
     };
+    describe_guard(config, &engine);
     let reached = match runtime(Some(1)) {
         Ok(runtime) => runtime.block_on(engine.reach()),
         Err(error) => {

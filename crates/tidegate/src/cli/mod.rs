@@ -4,6 +4,8 @@ mod config;
 mod doctor;
 mod mock;
 mod models;
+mod rules;
+mod scan;
 mod serve;
 mod signals;
 mod source;
@@ -30,6 +32,10 @@ enum Verb {
     Serve(serve::ServeArgs),
     /// Start a scripted upstream for tests and benchmarks
     Mock(mock::MockArgs),
+    /// Scan texts, files and folders for attacks and leaks
+    Scan(scan::ScanArgs),
+    /// List the rules of the guard
+    Rules(rules::RulesArgs),
     /// Check, show or write configuration
     Config(config::ConfigArgs),
     /// List the configured models
@@ -58,8 +64,10 @@ struct ConfigSource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
     Clean,
+    Findings,
     Usage,
     Unreachable,
+    Partial,
     Interrupted,
 }
 
@@ -67,8 +75,10 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Clean => Self::SUCCESS,
+            Exit::Findings => Self::from(1),
             Exit::Usage => Self::from(2),
             Exit::Unreachable => Self::from(3),
+            Exit::Partial => Self::from(4),
             Exit::Interrupted => Self::from(130),
         }
     }
@@ -79,6 +89,8 @@ pub fn main() -> ExitCode {
     let exit = match Cli::parse().verb {
         Verb::Serve(args) => serve::run(&args),
         Verb::Mock(args) => mock::run(&args),
+        Verb::Scan(args) => scan::run(&args),
+        Verb::Rules(args) => rules::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Models(args) => models::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

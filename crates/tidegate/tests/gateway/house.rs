@@ -22,6 +22,7 @@ pub(crate) struct Plan {
     pub(crate) chains: Vec<ChainConfig>,
     pub(crate) resilience: ResilienceConfig,
     pub(crate) cache: CacheConfig,
+    pub(crate) guard: GuardConfig,
     pub(crate) settings: GateSettings,
     /// Who may come in; everybody unless a story says so.
     pub(crate) keys: KeyRing,
@@ -45,6 +46,7 @@ impl Plan {
             chains: chains.iter().map(chain).collect(),
             resilience,
             cache: CacheConfig::default(),
+            guard: GuardConfig::default(),
             settings: GateSettings::default(),
             keys: KeyRing::default(),
             script: Script::default(),
@@ -79,7 +81,7 @@ impl House {
             None => start_mock(plan.script, &mut tasks).await,
         };
         let config = EngineConfig {
-            guard: GuardConfig::default(),
+            guard: plan.guard,
             providers: vec![
                 provider("up", &format!("http://{upstream}/v1")),
                 provider("gone", "http://127.0.0.1:1/v1"),

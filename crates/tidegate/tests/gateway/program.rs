@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -67,6 +67,24 @@ pub(crate) async fn run_with(folder: &Folder, args: &[&str], env: &[(&str, &str)
     let mut command = command(folder, args);
     let output = timeout(PATIENCE, command.envs(env.iter().copied()).output());
     output.await.expect("the command ends").unwrap()
+}
+
+/// Runs a command to its end, with this on its standard input.
+pub(crate) async fn run_with_input(folder: &Folder, args: &[&str], input: &[u8]) -> Output {
+    let mut child = command(folder, args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let ended = timeout(PATIENCE, async {
+        // A command that has heard enough may close its input.
+        let _ = stdin.write_all(input).await;
+        drop(stdin);
+        child.wait_with_output().await
+    });
+    ended.await.expect("the command ends").unwrap()
 }
 
 /// `tidegate serve`, listening. Dropping it kills it.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -32,6 +32,27 @@ impl Scene {
     /// A good answer.
     pub(crate) fn answer() -> Self {
         Self::json(200, ANSWER)
+    }
+
+    /// A good answer with this text.
+    pub(crate) fn saying(text: &str) -> Self {
+        let mut answer: Value = serde_json::from_str(ANSWER).unwrap();
+        answer["choices"][0]["message"]["content"] = text.into();
+        Self::json(200, &answer.to_string())
+    }
+
+    /// A good stream, an event for each of these deltas.
+    pub(crate) fn streaming(deltas: &[Value]) -> Self {
+        let event = |delta: &Value, finish: Value| {
+            let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+            let chunk = json!({"id": "x", "object": "chat.completion.chunk", "created": 1,
+                "model": "x", "choices": [choice]});
+            format!("data: {chunk}\n\n")
+        };
+        let events = deltas.iter().map(|delta| event(delta, Value::Null));
+        let events: String = events.collect();
+        let last = event(&json!({}), "stop".into());
+        Self::events(&format!("{events}{last}data: [DONE]\n\n"))
     }
 
     /// An error of this status.
