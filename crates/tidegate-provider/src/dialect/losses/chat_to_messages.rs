@@ -53,6 +53,24 @@ pub(super) const ROWS: &[Row] = &[
         r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x.example","detail":"low"}}]}]}"#,
     ),
     (
+        "messages[].parsed",
+        Dropped,
+        "what OpenAI's clients add to an answer, and send back with it",
+        r#"{"messages":[{"role":"assistant","content":"{}","parsed":{"a":1}},{"role":"user","content":"x"}]}"#,
+    ),
+    (
+        "messages[].tool_calls[].function.parsed_arguments",
+        Dropped,
+        "the same",
+        r#"{"messages":[{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}","parsed_arguments":{}}}]}]}"#,
+    ),
+    (
+        "messages[].provider_specific_fields",
+        Dropped,
+        "the same of LiteLLM",
+        r#"{"messages":[{"role":"assistant","content":"x","provider_specific_fields":{"a":1}},{"role":"user","content":"x"}]}"#,
+    ),
+    (
         "tools[].type",
         Refused,
         "anything but `function`",
