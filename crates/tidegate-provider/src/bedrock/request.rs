@@ -82,11 +82,24 @@ fn messages(turns: &[Turn]) -> Result<Vec<Message<'_>>, Refusal> {
 
 fn blocks<'a>(turn: &'a Turn, path: &str) -> Result<Vec<Block<'a>>, Refusal> {
     let parts = turn.parts.iter().enumerate();
-    // A text block must not be empty; leaving it out says the same.
-    let parts = parts.filter(|(_, part)| !matches!(part, Part::Text(text) if text.is_empty()));
+    let parts = parts.filter(|(_, part)| !is_left_out(part));
     parts
         .map(|(index, part)| block(part, turn.role, &format!("{path}.content[{index}]")))
         .collect()
+}
+
+/// A text block must not be empty, and leaving it out says the same. Thoughts
+/// without their maker's seal cannot be shown again.
+fn is_left_out(part: &Part) -> bool {
+    match part {
+        Part::Text(text) => text.is_empty(),
+        Part::Thinking { signature, .. } => signature.is_none(),
+        Part::Image(_)
+        | Part::ToolUse { .. }
+        | Part::ToolResult(_)
+        | Part::RedactedThinking(_)
+        | Part::Refusal(_) => false,
+    }
 }
 
 fn block<'a>(part: &'a Part, role: Role, path: &str) -> Result<Block<'a>, Refusal> {

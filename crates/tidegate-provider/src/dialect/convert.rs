@@ -54,9 +54,6 @@ const LEGACY: &str = "a server that only completes prompts";
 /// asked in OpenAI's.
 fn in_callers_words(refusal: Refusal) -> Refusal {
     match refusal {
-        Refusal::Unsupported { param, by } if param.ends_with("].signature") => {
-            Refusal::unsupported("messages[].reasoning_content", by)
-        }
         Refusal::Unsupported { param, by } if param == "output_config.format.description" => {
             Refusal::unsupported("response_format.json_schema.description", by)
         }

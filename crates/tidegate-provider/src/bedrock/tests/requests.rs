@@ -349,6 +349,24 @@ async fn one_tool_at_a_time_is_refused_for_models_of_others() {
 }
 
 #[tokio::test]
+async fn thoughts_without_a_seal_are_left_out() {
+    let chat = r#"{"model":"m","messages":[{"role":"user","content":"x"},
+        {"role":"assistant","content":"y","reasoning_content":"hm"},{"role":"user","content":"z"}]}"#;
+    let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"},
+        {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""},
+            {"type":"text","text":"y"}]},{"role":"user","content":"z"}]}"#;
+    for (dialect, body) in [(Dialect::Chat, chat), (Dialect::Messages, messages)] {
+        let sent = sent(dialect, CLAUDE, body).await.unwrap();
+        let sent: Value = serde_json::from_str(&sent).unwrap();
+        let answer = &sent["messages"][1];
+        assert_eq!(
+            *answer,
+            json!({"role": "assistant", "content": [{"text": "y"}]})
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_image_that_is_no_base64_is_wrong_for_every_model() {
     for data in ["AAA", "A===", "AA A", "AAA-"] {
         let body = format!(

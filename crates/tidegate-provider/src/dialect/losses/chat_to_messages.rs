@@ -24,9 +24,21 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "messages[].reasoning_content",
-        Refused,
-        "without `thinking_blocks`: an Anthropic model takes its thoughts back with their seal only",
+        Dropped,
+        "without `thinking_blocks`: a thought without its maker's seal cannot be shown again",
         r#"{"messages":[{"role":"assistant","content":"x","reasoning_content":"y"},{"role":"user","content":"z"}]}"#,
+    ),
+    (
+        "messages[].reasoning",
+        Dropped,
+        "the same",
+        r#"{"messages":[{"role":"assistant","content":"x","reasoning":"y"},{"role":"user","content":"z"}]}"#,
+    ),
+    (
+        "messages[].thinking_blocks",
+        Dropped,
+        "those without a `signature`",
+        r#"{"messages":[{"role":"assistant","content":"x","thinking_blocks":[{"type":"thinking","thinking":"y"}]},{"role":"user","content":"z"}]}"#,
     ),
     (
         "messages[].audio",

@@ -2,7 +2,8 @@
 //!
 //! Left out because it changes nothing that this dialect can say: an image's
 //! `detail`, the name and strictness of an output schema (it always holds
-//! here), empty texts, and the choice between tools where there are none.
+//! here), empty texts, thoughts without a seal, and the choice between tools
+//! where there are none.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -151,16 +152,14 @@ fn blocks<'a>(parts: &'a [Part], path: &str) -> Result<Vec<Block<'a>>, Refusal> 
         Part::Image(image) => Ok(Some(Block::image(image))),
         Part::ToolUse { id, name, input } => Ok(Some(Block::ToolUse { id, name, input })),
         Part::ToolResult(result) => tool_result(result, &format!("{path}[{index}]")).map(Some),
-        Part::Thinking { text, signature } => match signature {
-            Some(signature) => Ok(Some(Block::Thinking {
-                thinking: text,
+        // Without its maker's seal a thought cannot be shown again.
+        Part::Thinking { text, signature } => Ok(signature.as_deref().map(|signature| {
+            let thinking = text;
+            Block::Thinking {
+                thinking,
                 signature,
-            })),
-            None => {
-                let unsealed = format!("{path}[{index}].signature");
-                Err(Refusal::unsupported(unsealed, ANTHROPIC))
             }
-        },
+        })),
         Part::RedactedThinking(data) => Ok(Some(Block::RedactedThinking { data })),
     });
     said.filter_map(Result::transpose).collect()

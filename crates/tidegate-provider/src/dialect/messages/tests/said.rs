@@ -214,15 +214,23 @@ fn without_tools_there_is_no_choice_to_make() {
 }
 
 #[test]
-fn thoughts_without_a_seal_are_refused() {
-    let thought = Part::Thinking {
+fn thoughts_without_a_seal_are_left_out_and_sealed_ones_stay() {
+    let thought = |signature: Option<&str>| Part::Thinking {
         text: "hm".to_owned(),
-        signature: None,
+        signature: signature.map(str::to_owned),
     };
-    let conversation = conversation([turn(Role::Assistant, [text("a"), thought])]);
+    let parts = [thought(None), thought(Some("seal")), text("a")];
+    let said = written(&conversation([turn(Role::Assistant, parts)]));
     assert_eq!(
-        refusal(&conversation),
-        "messages[0].content[1].signature cannot be said to an Anthropic model"
+        said["messages"][0]["content"],
+        json!([
+            {"type": "thinking", "thinking": "hm", "signature": "seal"},
+            {"type": "text", "text": "a"}])
+    );
+    let nothing_else = conversation([turn(Role::Assistant, [thought(None)])]);
+    assert_eq!(
+        refusal(&nothing_else),
+        "messages[0].content cannot be said to an Anthropic model, which takes no empty message"
     );
 }
 
