@@ -120,9 +120,15 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "response_format.json_schema.description",
-        Refused,
-        "the model would read it",
+        Becomes("output_config.format.schema.description", r#""y""#),
+        "",
         r#"{"response_format":{"type":"json_schema","json_schema":{"name":"x","description":"y","schema":{"type":"object"}}}}"#,
+    ),
+    (
+        "response_format.json_schema.description",
+        Refused,
+        "where the schema has another one inside",
+        r#"{"response_format":{"type":"json_schema","json_schema":{"name":"x","description":"y","schema":{"type":"object","description":"z"}}}}"#,
     ),
     (
         "response_format.json_schema.strict",

@@ -5,6 +5,8 @@
 //! here), empty texts, thoughts without a seal, and the choice between tools
 //! where there are none.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -14,11 +16,15 @@ use crate::dialect::{
     Conversation, Effort, Json, OutputSchema, ParallelTools, Part, Refusal, Role, Sampling,
     Thinking, Tool, ToolChoice, ToolResult, Turn,
 };
+use crate::raw::RawObject;
 
 const COOLER: &str = "an Anthropic model, whose range is 0 to 1";
 const TALKATIVE: &str = "an Anthropic model, which takes no empty message";
 
 /// The body that asks `model`, which wants a bound on every answer.
+///
+/// # Errors
+/// [`Refusal`] names what cannot be said here.
 pub(crate) fn write_request(
     conversation: &Conversation,
     model: &str,
@@ -297,7 +303,7 @@ struct Output<'a> {
 struct Format<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    schema: &'a Json,
+    schema: Cow<'a, Json>,
 }
 
 fn output(conversation: &Conversation) -> Result<Option<Output<'_>>, Refusal> {
@@ -312,12 +318,30 @@ fn output(conversation: &Conversation) -> Result<Option<Output<'_>>, Refusal> {
 }
 
 fn format_words(output: &OutputSchema) -> Result<Format<'_>, Refusal> {
-    if output.description.is_some() {
-        let path = "output_config.format.description";
-        return Err(Refusal::unsupported(path, ANTHROPIC));
-    }
     Ok(Format {
         kind: "json_schema",
-        schema: &output.schema,
+        schema: described(output)?,
     })
+}
+
+/// The schema with its description inside, where alone this dialect has a
+/// place for it. Another one that stands there already is not overwritten.
+fn described(output: &OutputSchema) -> Result<Cow<'_, Json>, Refusal> {
+    let Some(description) = &output.description else {
+        return Ok(Cow::Borrowed(&output.schema));
+    };
+    let lost = || Refusal::unsupported("response_format.json_schema.description", ANTHROPIC);
+    let bytes = Bytes::copy_from_slice(output.schema.as_str().as_bytes());
+    let schema = RawObject::parse(&bytes).map_err(|_| lost())?;
+    match schema.get("description") {
+        None => {
+            let with = schema.to_json_with(&[("description", &json(description))]);
+            let with = std::str::from_utf8(&with).ok().and_then(Json::parse);
+            with.map(Cow::Owned).ok_or_else(lost)
+        }
+        Some(own) if serde_json::from_slice(own).is_ok_and(|own: String| own == *description) => {
+            Ok(Cow::Borrowed(&output.schema))
+        }
+        Some(_) => Err(lost()),
+    }
 }
