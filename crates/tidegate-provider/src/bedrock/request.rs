@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 
 use super::wire::{
-    Additional, Block, Body, Choice, ImageBlock, ImageSource, Inference, Message, OutputConfig,
-    Reasoning, Schema, Structure, System, TextFormat, ThinkingMode, ToolConfig, ToolEntry,
-    ToolResultBlock, ToolResultContent, ToolUse,
+    Additional, Block, Body, Choice, ImageBlock, ImageSource, Inference, Message, OneTool,
+    OutputConfig, Reasoning, Schema, Structure, System, TextFormat, ThinkingMode, ToolConfig,
+    ToolEntry, ToolResultBlock, ToolResultContent, ToolUse,
 };
 use crate::dialect::{
     Conversation, Dialect, Effort, Image, ImageData, Json, OutputSchema, ParallelTools, Part,
@@ -82,11 +82,24 @@ fn messages(turns: &[Turn]) -> Result<Vec<Message<'_>>, Refusal> {
 
 fn blocks<'a>(turn: &'a Turn, path: &str) -> Result<Vec<Block<'a>>, Refusal> {
     let parts = turn.parts.iter().enumerate();
-    // A text block must not be empty; leaving it out says the same.
-    let parts = parts.filter(|(_, part)| !matches!(part, Part::Text(text) if text.is_empty()));
+    let parts = parts.filter(|(_, part)| !is_left_out(part));
     parts
         .map(|(index, part)| block(part, turn.role, &format!("{path}.content[{index}]")))
         .collect()
+}
+
+/// A text block must not be empty, and leaving it out says the same. Thoughts
+/// without their maker's seal cannot be shown again.
+fn is_left_out(part: &Part) -> bool {
+    match part {
+        Part::Text(text) => text.is_empty(),
+        Part::Thinking { signature, .. } => signature.is_none(),
+        Part::Image(_)
+        | Part::ToolUse { .. }
+        | Part::ToolResult(_)
+        | Part::RedactedThinking(_)
+        | Part::Refusal(_) => false,
+    }
 }
 
 fn block<'a>(part: &'a Part, role: Role, path: &str) -> Result<Block<'a>, Refusal> {
@@ -242,18 +255,40 @@ fn tool_config<'a>(
         }
         Some(ToolChoice::None) => return Ok(None),
     };
-    if conversation.parallel_tools == Some(ParallelTools::Forbidden) {
+    let one_at_a_time = conversation.parallel_tools == Some(ParallelTools::Forbidden);
+    if one_at_a_time && !may_be_anthropic(ask.model) {
         return Err(unsupported(match ask.dialect {
             Dialect::Chat | Dialect::Completion => "parallel_tool_calls",
             Dialect::Messages => "tool_choice.disable_parallel_tool_use",
         }));
     }
+    // Then `one_tool` says this kind of choice; no two places may.
+    let said_elsewhere = one_at_a_time && matches!(choice, Some(Choice::Auto {}));
     let tools = conversation.tools.iter().enumerate();
     let tools = tools.map(|(index, it)| tool(it, &format!("tools[{index}]")));
     Ok(Some(ToolConfig {
         tools: tools.collect::<Result<_, _>>()?,
-        tool_choice: choice,
+        tool_choice: choice.filter(|_| !said_elsewhere),
     }))
+}
+
+/// Converse has no word for one tool at a time, but hands Anthropic's own on.
+/// That one wants a kind of choice exactly where Converse's choice has none.
+fn one_tool(conversation: &Conversation) -> Option<OneTool> {
+    let forbidden = conversation.parallel_tools == Some(ParallelTools::Forbidden);
+    if !forbidden || conversation.tools.is_empty() {
+        return None;
+    }
+    let kind = match &conversation.tool_choice {
+        None | Some(ToolChoice::Auto) => Some("auto"),
+        Some(ToolChoice::Any | ToolChoice::Tool(_)) => None,
+        // No tools are shown then.
+        Some(ToolChoice::None) => return None,
+    };
+    Some(OneTool {
+        kind,
+        disable_parallel_tool_use: true,
+    })
 }
 
 fn uses_tools(conversation: &Conversation) -> bool {
@@ -307,8 +342,13 @@ fn additional(conversation: &Conversation, model: &str) -> Result<Option<Additio
         Thinking::Adaptive => ThinkingMode::Adaptive,
         Thinking::Disabled => ThinkingMode::Disabled,
     });
-    let said = top_k.is_some() || thinking.is_some();
-    Ok(said.then_some(Additional { top_k, thinking }))
+    let tool_choice = one_tool(conversation);
+    let said = top_k.is_some() || thinking.is_some() || tool_choice.is_some();
+    Ok(said.then_some(Additional {
+        top_k,
+        thinking,
+        tool_choice,
+    }))
 }
 
 /// True for Anthropic's models, and for ARNs of profiles and provisioned models,

@@ -159,6 +159,16 @@ pub(super) struct Additional {
     pub(super) top_k: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) thinking: Option<ThinkingMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tool_choice: Option<OneTool>,
+}
+
+/// At most one call of a tool, in Anthropic's words.
+#[derive(Debug, Serialize)]
+pub(super) struct OneTool {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<&'static str>,
+    pub(super) disable_parallel_tool_use: bool,
 }
 
 #[derive(Debug, Serialize)]

@@ -40,8 +40,7 @@ pub(crate) fn request(
     };
     let body = match native {
         Dialect::Chat => chat::write_request(&conversation, model)?,
-        Dialect::Messages => messages::write_request(&conversation, model, default_max_tokens)
-            .map_err(in_callers_words)?,
+        Dialect::Messages => messages::write_request(&conversation, model, default_max_tokens)?,
         Dialect::Completion => return Err(Refusal::unsupported("messages", LEGACY)),
     };
     ChatRequest::parse_as(native, body).map_err(wrong)
@@ -49,20 +48,6 @@ pub(crate) fn request(
 
 const NO_PROMPT: &str = "any other dialect; legacy completions need a server in OpenAI's dialect";
 const LEGACY: &str = "a server that only completes prompts";
-
-/// Anthropic's side names what it cannot say in its own words; whom it refuses
-/// asked in OpenAI's.
-fn in_callers_words(refusal: Refusal) -> Refusal {
-    match refusal {
-        Refusal::Unsupported { param, by } if param.ends_with("].signature") => {
-            Refusal::unsupported("messages[].reasoning_content", by)
-        }
-        Refusal::Unsupported { param, by } if param == "output_config.format.description" => {
-            Refusal::unsupported("response_format.json_schema.description", by)
-        }
-        other @ (Refusal::Unsupported { .. } | Refusal::Invalid { .. }) => other,
-    }
-}
 
 /// What was read and is no request in the other dialect, such as one without
 /// any turn.

@@ -226,7 +226,6 @@ async fn what_converse_cannot_say_is_refused_by_its_path() {
     let user = r#"{"role":"user","content":"x"}"#;
     let tools = r#""tools":[{"type":"function","function":{"name":"t"}}]"#;
     let cases = [
-        (format!(r#""messages":[{user}],{tools},"parallel_tool_calls":false"#), "parallel_tool_calls"),
         (format!(r#""messages":[{user}],"user":"eve <eve@sea>""#), "user"),
         (format!(r#""messages":[{user}],"max_tokens":2147483648"#), "max_tokens"),
         (format!(r#""messages":[{user}],"temperature":1.5"#), "temperature"),
@@ -265,13 +264,6 @@ async fn what_converse_cannot_say_is_refused_by_its_path() {
     }
     let prompt = r#"{"model":"m","prompt":"x"}"#;
     assert_eq!(refused(Dialect::Completion, CLAUDE, prompt).await, "prompt");
-    let alone = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],
-        "tools":[{"name":"t","input_schema":{"type":"object"}}],
-        "tool_choice":{"type":"auto","disable_parallel_tool_use":true}}"#;
-    assert_eq!(
-        refused(Dialect::Messages, CLAUDE, alone).await,
-        "tool_choice.disable_parallel_tool_use"
-    );
 }
 
 #[tokio::test]
@@ -297,6 +289,79 @@ async fn what_only_anthropics_models_take_is_refused_for_others() {
         assert!(
             sent.contains(r#""additionalModelRequestFields":{"top_k":5}"#),
             "{sent}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_tool_at_a_time_reaches_anthropics_models_in_their_own_words() {
+    let choices = [
+        (
+            "",
+            r#"{"type":"auto","disable_parallel_tool_use":true}"#,
+            None,
+        ),
+        (
+            r#","tool_choice":"auto""#,
+            r#"{"type":"auto","disable_parallel_tool_use":true}"#,
+            None,
+        ),
+        (
+            r#","tool_choice":"required""#,
+            r#"{"disable_parallel_tool_use":true}"#,
+            Some(r#""toolChoice":{"any":{}}"#),
+        ),
+        (
+            r#","tool_choice":{"type":"function","function":{"name":"t"}}"#,
+            r#"{"disable_parallel_tool_use":true}"#,
+            Some(r#""toolChoice":{"tool":{"name":"t"}}"#),
+        ),
+    ];
+    for (choice, theirs, converses) in choices {
+        let body = format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"parallel_tool_calls":false,
+                "tools":[{{"type":"function","function":{{"name":"t"}}}}]{choice}}}"#
+        );
+        let said = sent(Dialect::Chat, CLAUDE, &body).await.unwrap();
+        let theirs = format!(r#""additionalModelRequestFields":{{"tool_choice":{theirs}}}"#);
+        assert!(said.contains(&theirs), "{choice}: {said}");
+        // The kind of choice stands in one of the two places, never in both.
+        let at = said.find(r#""toolChoice""#);
+        match converses {
+            Some(choice) => assert!(said.contains(choice), "{said}"),
+            None => assert_eq!(at, None, "{said}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_tool_at_a_time_is_refused_for_models_of_others() {
+    let nova = "amazon.nova-lite-v1:0";
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}],"parallel_tool_calls":false,
+        "tools":[{"type":"function","function":{"name":"t"}}]}"#;
+    let param = refused(Dialect::Chat, nova, body).await;
+    assert_eq!(param, "parallel_tool_calls");
+    let body = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],
+        "tools":[{"name":"t","input_schema":{"type":"object"}}],
+        "tool_choice":{"type":"auto","disable_parallel_tool_use":true}}"#;
+    let param = refused(Dialect::Messages, nova, body).await;
+    assert_eq!(param, "tool_choice.disable_parallel_tool_use");
+}
+
+#[tokio::test]
+async fn thoughts_without_a_seal_are_left_out() {
+    let chat = r#"{"model":"m","messages":[{"role":"user","content":"x"},
+        {"role":"assistant","content":"y","reasoning_content":"hm"},{"role":"user","content":"z"}]}"#;
+    let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"},
+        {"role":"assistant","content":[{"type":"thinking","thinking":"hm","signature":""},
+            {"type":"text","text":"y"}]},{"role":"user","content":"z"}]}"#;
+    for (dialect, body) in [(Dialect::Chat, chat), (Dialect::Messages, messages)] {
+        let sent = sent(dialect, CLAUDE, body).await.unwrap();
+        let sent: Value = serde_json::from_str(&sent).unwrap();
+        let answer = &sent["messages"][1];
+        assert_eq!(
+            *answer,
+            json!({"role": "assistant", "content": [{"text": "y"}]})
         );
     }
 }

@@ -141,7 +141,19 @@ fn assistant(message: &mut Fields, by: &'static str) -> Result<Vec<Part>, Refusa
     if !message.list("annotations")?.is_empty() {
         return Err(Refusal::unsupported(message.path_of("annotations"), by));
     }
+    skip(message, &ADDED)?;
     Ok(parts)
+}
+
+/// What clients add to an answer for their own use and send back with it: what
+/// OpenAI's own parsed the content into, and what LiteLLM keeps beside it.
+const ADDED: [&str; 2] = ["parsed", "provider_specific_fields"];
+
+fn skip(fields: &mut Fields, keys: &[&str]) -> Result<(), Refusal> {
+    for key in keys {
+        fields.take::<Json>(key, "JSON")?;
+    }
+    Ok(())
 }
 
 fn tool_use(call: &mut Fields, by: &'static str) -> Result<Part, Refusal> {
@@ -154,6 +166,7 @@ fn tool_use(call: &mut Fields, by: &'static str) -> Result<Part, Refusal> {
         name: function.require("name", "a string")?,
         input,
     };
+    skip(&mut function, &["parsed_arguments"])?;
     function.end(by)?;
     Ok(part)
 }

@@ -24,9 +24,21 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "messages[].reasoning_content",
-        Refused,
-        "without `thinking_blocks`: an Anthropic model takes its thoughts back with their seal only",
+        Dropped,
+        "without `thinking_blocks`: a thought without its maker's seal cannot be shown again",
         r#"{"messages":[{"role":"assistant","content":"x","reasoning_content":"y"},{"role":"user","content":"z"}]}"#,
+    ),
+    (
+        "messages[].reasoning",
+        Dropped,
+        "the same",
+        r#"{"messages":[{"role":"assistant","content":"x","reasoning":"y"},{"role":"user","content":"z"}]}"#,
+    ),
+    (
+        "messages[].thinking_blocks",
+        Dropped,
+        "those without a `signature`",
+        r#"{"messages":[{"role":"assistant","content":"x","thinking_blocks":[{"type":"thinking","thinking":"y"}]},{"role":"user","content":"z"}]}"#,
     ),
     (
         "messages[].audio",
@@ -51,6 +63,24 @@ pub(super) const ROWS: &[Row] = &[
         Dropped,
         "how closely to look is not the caller's to say there",
         r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x.example","detail":"low"}}]}]}"#,
+    ),
+    (
+        "messages[].parsed",
+        Dropped,
+        "what OpenAI's clients add to an answer, and send back with it",
+        r#"{"messages":[{"role":"assistant","content":"{}","parsed":{"a":1}},{"role":"user","content":"x"}]}"#,
+    ),
+    (
+        "messages[].tool_calls[].function.parsed_arguments",
+        Dropped,
+        "the same",
+        r#"{"messages":[{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}","parsed_arguments":{}}}]}]}"#,
+    ),
+    (
+        "messages[].provider_specific_fields",
+        Dropped,
+        "the same of LiteLLM",
+        r#"{"messages":[{"role":"assistant","content":"x","provider_specific_fields":{"a":1}},{"role":"user","content":"x"}]}"#,
     ),
     (
         "tools[].type",
@@ -90,9 +120,15 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "response_format.json_schema.description",
-        Refused,
-        "the model would read it",
+        Becomes("output_config.format.schema.description", r#""y""#),
+        "",
         r#"{"response_format":{"type":"json_schema","json_schema":{"name":"x","description":"y","schema":{"type":"object"}}}}"#,
+    ),
+    (
+        "response_format.json_schema.description",
+        Refused,
+        "where the schema has another one inside",
+        r#"{"response_format":{"type":"json_schema","json_schema":{"name":"x","description":"y","schema":{"type":"object","description":"z"}}}}"#,
     ),
     (
         "response_format.json_schema.strict",

@@ -199,6 +199,12 @@ pub(super) const ROWS: &[Row] = &[
         r#"{"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}}"#,
     ),
     (
+        "output_config.format",
+        Becomes("response_format.json_schema.strict", "true"),
+        "Anthropic's models always hold to it",
+        r#"{"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}}"#,
+    ),
+    (
         "tool_choice",
         Becomes("tool_choice", r#""required""#),
         "`any`",

@@ -152,7 +152,8 @@ fn output_schema(mut fields: Fields, by: &'static str) -> Result<OutputSchema, R
         name: None,
         description: None,
         schema,
-        strict: None,
+        // Here it always holds; elsewhere that has to be said.
+        strict: Some(true),
     })
 }
 

@@ -2,7 +2,10 @@
 //!
 //! Left out because it changes nothing that this dialect can say: an image's
 //! `detail`, the name and strictness of an output schema (it always holds
-//! here), empty texts, and the choice between tools where there are none.
+//! here), empty texts, thoughts without a seal, and the choice between tools
+//! where there are none.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -13,11 +16,15 @@ use crate::dialect::{
     Conversation, Effort, Json, OutputSchema, ParallelTools, Part, Refusal, Role, Sampling,
     Thinking, Tool, ToolChoice, ToolResult, Turn,
 };
+use crate::raw::RawObject;
 
 const COOLER: &str = "an Anthropic model, whose range is 0 to 1";
 const TALKATIVE: &str = "an Anthropic model, which takes no empty message";
 
 /// The body that asks `model`, which wants a bound on every answer.
+///
+/// # Errors
+/// [`Refusal`] names what cannot be said here.
 pub(crate) fn write_request(
     conversation: &Conversation,
     model: &str,
@@ -151,16 +158,14 @@ fn blocks<'a>(parts: &'a [Part], path: &str) -> Result<Vec<Block<'a>>, Refusal> 
         Part::Image(image) => Ok(Some(Block::image(image))),
         Part::ToolUse { id, name, input } => Ok(Some(Block::ToolUse { id, name, input })),
         Part::ToolResult(result) => tool_result(result, &format!("{path}[{index}]")).map(Some),
-        Part::Thinking { text, signature } => match signature {
-            Some(signature) => Ok(Some(Block::Thinking {
-                thinking: text,
+        // Without its maker's seal a thought cannot be shown again.
+        Part::Thinking { text, signature } => Ok(signature.as_deref().map(|signature| {
+            let thinking = text;
+            Block::Thinking {
+                thinking,
                 signature,
-            })),
-            None => {
-                let unsealed = format!("{path}[{index}].signature");
-                Err(Refusal::unsupported(unsealed, ANTHROPIC))
             }
-        },
+        })),
         Part::RedactedThinking(data) => Ok(Some(Block::RedactedThinking { data })),
     });
     said.filter_map(Result::transpose).collect()
@@ -298,7 +303,7 @@ struct Output<'a> {
 struct Format<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    schema: &'a Json,
+    schema: Cow<'a, Json>,
 }
 
 fn output(conversation: &Conversation) -> Result<Option<Output<'_>>, Refusal> {
@@ -313,12 +318,30 @@ fn output(conversation: &Conversation) -> Result<Option<Output<'_>>, Refusal> {
 }
 
 fn format_words(output: &OutputSchema) -> Result<Format<'_>, Refusal> {
-    if output.description.is_some() {
-        let path = "output_config.format.description";
-        return Err(Refusal::unsupported(path, ANTHROPIC));
-    }
     Ok(Format {
         kind: "json_schema",
-        schema: &output.schema,
+        schema: described(output)?,
     })
+}
+
+/// The schema with its description inside, where alone this dialect has a
+/// place for it. Another one that stands there already is not overwritten.
+fn described(output: &OutputSchema) -> Result<Cow<'_, Json>, Refusal> {
+    let Some(description) = &output.description else {
+        return Ok(Cow::Borrowed(&output.schema));
+    };
+    let lost = || Refusal::unsupported("response_format.json_schema.description", ANTHROPIC);
+    let bytes = Bytes::copy_from_slice(output.schema.as_str().as_bytes());
+    let schema = RawObject::parse(&bytes).map_err(|_| lost())?;
+    match schema.get("description") {
+        None => {
+            let with = schema.to_json_with(&[("description", &json(description))]);
+            let with = std::str::from_utf8(&with).ok().and_then(Json::parse);
+            with.map(Cow::Owned).ok_or_else(lost)
+        }
+        Some(own) if serde_json::from_slice(own).is_ok_and(|own: String| own == *description) => {
+            Ok(Cow::Borrowed(&output.schema))
+        }
+        Some(_) => Err(lost()),
+    }
 }

@@ -300,13 +300,13 @@ fn effort() -> impl Strategy<Value = Effort> {
     prop_oneof![Just(Effort::Low), Just(Effort::Medium), Just(Effort::High)]
 }
 
-/// Without a label and a word on how strictly it holds.
+/// Without a label; strict, as not every dialect can say otherwise.
 fn output_schema() -> impl Strategy<Value = OutputSchema> {
     schema().prop_map(|schema| OutputSchema {
         name: None,
         description: None,
         schema,
-        strict: None,
+        strict: Some(true),
     })
 }
 

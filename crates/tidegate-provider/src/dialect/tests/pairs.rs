@@ -60,7 +60,7 @@ fn chat_request() -> Value {
         "stop": ["END"],
         "reasoning_effort": "low",
         "response_format": {"type": "json_schema",
-            "json_schema": {"name": "answer", "schema": {"type": "object"}}},
+            "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": true}},
         "user": "u1",
         "stream": true,
         "stream_options": {"include_usage": true},

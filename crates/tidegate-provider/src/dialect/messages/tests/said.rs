@@ -214,15 +214,23 @@ fn without_tools_there_is_no_choice_to_make() {
 }
 
 #[test]
-fn thoughts_without_a_seal_are_refused() {
-    let thought = Part::Thinking {
+fn thoughts_without_a_seal_are_left_out_and_sealed_ones_stay() {
+    let thought = |signature: Option<&str>| Part::Thinking {
         text: "hm".to_owned(),
-        signature: None,
+        signature: signature.map(str::to_owned),
     };
-    let conversation = conversation([turn(Role::Assistant, [text("a"), thought])]);
+    let parts = [thought(None), thought(Some("seal")), text("a")];
+    let said = written(&conversation([turn(Role::Assistant, parts)]));
     assert_eq!(
-        refusal(&conversation),
-        "messages[0].content[1].signature cannot be said to an Anthropic model"
+        said["messages"][0]["content"],
+        json!([
+            {"type": "thinking", "thinking": "hm", "signature": "seal"},
+            {"type": "text", "text": "a"}])
+    );
+    let nothing_else = conversation([turn(Role::Assistant, [thought(None)])]);
+    assert_eq!(
+        refusal(&nothing_else),
+        "messages[0].content cannot be said to an Anthropic model, which takes no empty message"
     );
 }
 
@@ -236,22 +244,49 @@ fn only_text_is_said_as_instructions() {
     );
 }
 
+/// What the schema becomes that OpenAI describes beside it, or the refusal.
+fn described(schema: &str) -> Result<Value, Refusal> {
+    let mut asked = asked();
+    asked.output_schema = Some(OutputSchema {
+        name: Some("answer".to_owned()),
+        description: Some("a \"tide\"".to_owned()),
+        schema: Json::parse(schema).unwrap(),
+        strict: Some(true),
+    });
+    let bytes = write_request(&asked, "up", 77)?;
+    let said: Value = serde_json::from_slice(&bytes).unwrap();
+    Ok(said["output_config"]["format"]["schema"].clone())
+}
+
 #[test]
 fn an_output_schema_loses_its_label_and_keeps_nothing_back() {
     let mut asked = asked();
-    let mut output = OutputSchema {
+    asked.output_schema = Some(OutputSchema {
         name: Some("answer".to_owned()),
         description: None,
         schema: Json::parse(r#"{"type":"object"}"#).unwrap(),
         strict: Some(true),
-    };
-    asked.output_schema = Some(output.clone());
+    });
     let expected = json!({"format": {"type": "json_schema", "schema": {"type": "object"}}});
     assert_eq!(written(&asked)["output_config"], expected);
-    output.description = Some("what it is for".to_owned());
-    asked.output_schema = Some(output);
-    assert_eq!(
-        refusal(&asked),
-        "output_config.format.description cannot be said to an Anthropic model"
-    );
+}
+
+#[test]
+fn the_description_of_an_output_schema_goes_into_the_schema() {
+    let said = json!({"type": "object", "description": "a \"tide\""});
+    assert_eq!(described(r#"{"type":"object"}"#), Ok(said.clone()));
+    let the_same = r#"{"description":"a \"tide\"","type":"object"}"#;
+    assert_eq!(described(the_same), Ok(said));
+    let alone = json!({"description": "a \"tide\""});
+    assert_eq!(described("{}"), Ok(alone));
+}
+
+#[test]
+fn a_second_description_of_an_output_schema_is_refused_and_not_lost() {
+    for schema in [r#"{"description":"x"}"#, r#"{"description":7}"#] {
+        assert_eq!(
+            described(schema).unwrap_err().to_string(),
+            "response_format.json_schema.description cannot be said to an Anthropic model"
+        );
+    }
 }
