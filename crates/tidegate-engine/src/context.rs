@@ -1,5 +1,6 @@
 //! What travels with a request besides its body.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Context {
     pub cache: CacheUse,
     /// Where the calls that are made for it are noted.
     pub trail: Trail,
+    /// What it has waited for so far.
+    pub spent: Spent,
 }
 
 impl Context {
@@ -31,8 +34,51 @@ impl Context {
             deadline,
             cache: CacheUse::Default,
             trail: Trail::default(),
+            spent: Spent::default(),
         }
     }
+}
+
+/// What a request has waited for, whether or not it was answered in the end.
+#[derive(Debug, Clone, Default)]
+pub struct Spent(Arc<Waits>);
+
+#[derive(Debug, Default)]
+struct Waits {
+    calls: AtomicU32,
+    upstream_nanos: AtomicU64,
+    room_nanos: AtomicU64,
+}
+
+impl Spent {
+    /// Calls that were sent.
+    pub fn calls(&self) -> u32 {
+        self.0.calls.load(Ordering::Relaxed)
+    }
+
+    /// Time spent waiting for upstreams.
+    pub fn upstream(&self) -> Duration {
+        Duration::from_nanos(self.0.upstream_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Time spent waiting for room.
+    pub fn waited(&self) -> Duration {
+        Duration::from_nanos(self.0.room_nanos.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add_call(&self, took: Duration) {
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        add(&self.0.upstream_nanos, took);
+    }
+
+    pub(crate) fn add_wait(&self, took: Duration) {
+        add(&self.0.room_nanos, took);
+    }
+}
+
+fn add(nanos: &AtomicU64, took: Duration) {
+    let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    nanos.fetch_add(took, Ordering::Relaxed);
 }
 
 /// The calls that were sent for one request, for whoever traces it. By default
@@ -56,7 +102,8 @@ pub struct Attempt {
 }
 
 impl Trail {
-    /// A trail that is kept.
+    /// A trail that is kept. A call whose answer nobody waited for is noted as
+    /// `abandoned`.
     pub fn kept() -> Self {
         Self(Some(Arc::default()))
     }
@@ -71,22 +118,51 @@ impl Trail {
         })
     }
 
-    pub(crate) fn note(
-        &self,
-        entry: &Arc<str>,
+    /// Begins to note a call; it is noted when it ends, or when it is dropped.
+    pub(crate) fn begin<'a>(
+        &'a self,
+        entry: &'a Arc<str>,
         sent_at: Instant,
-        error: Option<&'static str>,
-        usage: Option<Usage>,
-    ) {
-        let Some(attempts) = &self.0 else { return };
+    ) -> Option<Underway<'a>> {
+        self.0.as_deref().map(|attempts| Underway {
+            attempts,
+            entry,
+            sent_at,
+            error: Some(ABANDONED),
+            usage: None,
+        })
+    }
+}
+
+/// What is noted for a call that nobody waited for to the end.
+const ABANDONED: &str = "abandoned";
+
+/// A call that has not ended.
+pub(crate) struct Underway<'a> {
+    attempts: &'a Mutex<Vec<Attempt>>,
+    entry: &'a Arc<str>,
+    sent_at: Instant,
+    error: Option<&'static str>,
+    usage: Option<Usage>,
+}
+
+impl Underway<'_> {
+    pub(crate) fn end(mut self, error: Option<&'static str>, usage: Option<Usage>) {
+        self.error = error;
+        self.usage = usage;
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
         let attempt = Attempt {
-            entry: entry.clone(),
-            sent_at: sent_at.into_std(),
-            took: sent_at.elapsed(),
-            error,
-            usage,
+            entry: self.entry.clone(),
+            sent_at: self.sent_at.into_std(),
+            took: self.sent_at.elapsed(),
+            error: self.error,
+            usage: self.usage,
         };
-        attempts
+        self.attempts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(attempt);

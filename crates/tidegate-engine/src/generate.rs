@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::admission::{Admission, NoRoom, NoRoomCause};
 use crate::chain::Chain;
 use crate::config::ResilienceConfig;
-use crate::context::Trail;
+use crate::context::{Spent, Trail, Underway};
 use crate::entry::{Counters, Entry};
 use crate::error::EngineError;
 use crate::line::NoTurn;
@@ -42,6 +42,7 @@ pub(crate) struct Job<'a> {
     pub(crate) most_output: Option<u64>,
     pub(crate) deadline: Deadline,
     pub(crate) trail: &'a Trail,
+    pub(crate) spent: &'a Spent,
     /// How long the request had when it came.
     pub(crate) budget: Duration,
 }
@@ -150,15 +151,20 @@ impl Generator {
         let (mut upstream, mut waited) = (Duration::ZERO, Duration::ZERO);
         loop {
             let asked_at = Instant::now();
-            let (index, admission) = self.find_room(chain, &job, &mut tries).await?;
+            let room = self.find_room(chain, &job, &mut tries).await;
             let sent_at = Instant::now();
             waited += sent_at - asked_at;
+            job.spent.add_wait(sent_at - asked_at);
+            let (index, admission) = room?;
             tries.count_attempt();
             let entry = admission.entry().clone();
             let until = self.attempt_deadline(&job, &tries, index);
+            let noted = job.trail.begin(&entry.name, sent_at);
             let outcome = self.attempt(admission, job.call, until).await;
-            upstream += sent_at.elapsed();
-            note(job.trail, &entry, sent_at, &outcome);
+            let took = sent_at.elapsed();
+            upstream += took;
+            job.spent.add_call(took);
+            note(noted, &outcome);
             match outcome {
                 Ok(reply) => {
                     let degraded = degraded(&entry, index);
@@ -198,6 +204,7 @@ impl Generator {
             most_output: Some(0),
             deadline,
             trail: &Trail::default(),
+            spent: &Spent::default(),
             budget: deadline.remaining(),
         };
         let mut tries = Tries::new(chain.entries.len());
@@ -417,13 +424,13 @@ async fn commit(mut chunks: ChunkStream) -> Result<Raw, ProviderError> {
     Ok(Raw::Stream(ready, chunks))
 }
 
-fn note(trail: &Trail, entry: &Entry, sent_at: Instant, outcome: &Result<Reply, ProviderError>) {
-    let (error, usage) = match outcome {
-        Ok(Reply::Whole(completion)) => (None, completion.usage),
-        Ok(Reply::Stream(_)) => (None, None),
-        Err(error) => (Some(error.code()), None),
-    };
-    trail.note(&entry.name, sent_at, error, usage);
+fn note(noted: Option<Underway<'_>>, outcome: &Result<Reply, ProviderError>) {
+    let Some(noted) = noted else { return };
+    match outcome {
+        Ok(Reply::Whole(completion)) => noted.end(None, completion.usage),
+        Ok(Reply::Stream(_)) => noted.end(None, None),
+        Err(error) => noted.end(Some(error.code()), None),
+    }
 }
 
 fn count_turn(entry: &Entry, index: usize, next: Next) {

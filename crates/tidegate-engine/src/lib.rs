@@ -29,14 +29,14 @@ pub use config::{
     Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
     ProviderConfig, ProviderKind, ResilienceConfig,
 };
-pub use context::{Attempt, Context, Trail};
+pub use context::{Attempt, Context, Spent, Trail};
 pub use error::EngineError;
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
 pub use reserve::{Held, Success};
 pub use stream::AnswerStream;
 pub use tidegate_provider::{
-    ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody, OpenAiConfig, Provider,
-    ProviderError, RawObject, RequestError, Unavailability, Usage, mock,
+    ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody, OpenAiConfig, PostClient,
+    Provider, ProviderError, RawObject, RequestError, Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
 pub use tidegate_store::{CacheStats, Level, Quota, UnknownReservation};
