@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tidegate_provider::Usage;
+use tidegate_provider::{ProviderError, Usage};
 use tidegate_work::Deadline;
 use tokio::time::Instant;
 
 use crate::answer::CacheUse;
 use crate::caller::Caller;
+use crate::generate::Reply;
 
 /// On whose behalf, until when, and how.
 #[derive(Debug, Clone)]
@@ -147,9 +148,14 @@ pub(crate) struct Underway<'a> {
 }
 
 impl Underway<'_> {
-    pub(crate) fn end(mut self, error: Option<&'static str>, usage: Option<Usage>) {
-        self.error = error;
-        self.usage = usage;
+    /// Notes how the call ended, where it is noted at all.
+    pub(crate) fn end(noted: Option<Self>, outcome: &Result<Reply, ProviderError>) {
+        let Some(mut noted) = noted else { return };
+        (noted.error, noted.usage) = match outcome {
+            Ok(Reply::Whole(completion)) => (None, completion.usage),
+            Ok(Reply::Stream(_)) => (None, None),
+            Err(error) => (Some(error.code()), None),
+        };
     }
 }
 

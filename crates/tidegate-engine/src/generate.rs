@@ -148,23 +148,19 @@ impl Generator {
         job: Job<'_>,
     ) -> Result<Generated, EngineError> {
         let mut tries = Tries::new(chain.entries.len());
-        let (mut upstream, mut waited) = (Duration::ZERO, Duration::ZERO);
         loop {
             let asked_at = Instant::now();
             let room = self.find_room(chain, &job, &mut tries).await;
-            let sent_at = Instant::now();
-            waited += sent_at - asked_at;
-            job.spent.add_wait(sent_at - asked_at);
+            job.spent.add_wait(asked_at.elapsed());
             let (index, admission) = room?;
+            let sent_at = Instant::now();
             tries.count_attempt();
             let entry = admission.entry().clone();
             let until = self.attempt_deadline(&job, &tries, index);
             let noted = job.trail.begin(&entry.name, sent_at);
             let outcome = self.attempt(admission, job.call, until).await;
-            let took = sent_at.elapsed();
-            upstream += took;
-            job.spent.add_call(took);
-            note(noted, &outcome);
+            job.spent.add_call(sent_at.elapsed());
+            Underway::end(noted, &outcome);
             match outcome {
                 Ok(reply) => {
                     let degraded = degraded(&entry, index);
@@ -174,8 +170,8 @@ impl Generator {
                         entry,
                         attempts,
                         degraded,
-                        upstream,
-                        waited,
+                        upstream: job.spent.upstream(),
+                        waited: job.spent.waited(),
                     });
                 }
                 Err(ProviderError::Rejected(body)) => return Err(EngineError::Rejected(body)),
@@ -422,15 +418,6 @@ async fn commit(mut chunks: ChunkStream) -> Result<Raw, ProviderError> {
         }
     }
     Ok(Raw::Stream(ready, chunks))
-}
-
-fn note(noted: Option<Underway<'_>>, outcome: &Result<Reply, ProviderError>) {
-    let Some(noted) = noted else { return };
-    match outcome {
-        Ok(Reply::Whole(completion)) => noted.end(None, completion.usage),
-        Ok(Reply::Stream(_)) => noted.end(None, None),
-        Err(error) => noted.end(Some(error.code()), None),
-    }
 }
 
 fn count_turn(entry: &Entry, index: usize, next: Next) {

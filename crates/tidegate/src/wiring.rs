@@ -7,6 +7,7 @@ use tidegate_engine::{
 };
 
 use crate::config::{self, Config};
+use crate::traces::{Upstream, Upstreams};
 
 /// What the engine is assembled from.
 pub(crate) fn engine_config(config: &Config) -> EngineConfig {
@@ -28,6 +29,19 @@ pub(crate) fn engine_config(config: &Config) -> EngineConfig {
             max_bytes: config.cache.max_bytes,
         },
     }
+}
+
+/// What traces say of the providers.
+pub(crate) fn upstreams(config: &Config) -> Upstreams {
+    let upstream = |provider: &config::Provider| {
+        let upstream = match &provider.kind {
+            config::ProviderKind::OpenAi(openai) => Upstream::at(&openai.base_url),
+            config::ProviderKind::Extractive => Upstream::of_kind("tidegate"),
+            config::ProviderKind::Mock => Upstream::default(),
+        };
+        (provider.name.clone(), upstream)
+    };
+    config.providers.iter().map(upstream).collect()
 }
 
 fn provider(provider: &config::Provider) -> ProviderConfig {

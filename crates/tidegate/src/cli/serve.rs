@@ -1,8 +1,8 @@
 //! `tidegate serve`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use tidegate_engine::Engine;
@@ -12,6 +12,7 @@ use super::{ConfigSource, Exit, runtime};
 use crate::config::Config;
 use crate::http::{AccessLog, Gate, GateSettings};
 use crate::server::{Server, Shutdown};
+use crate::traces::Traces;
 use crate::{logging, wiring};
 
 /// Arguments of `serve`.
@@ -66,9 +67,10 @@ async fn serve(config: Config, engine: Engine) -> Exit {
         } else {
             AccessLog::Off
         },
+        upstreams: Arc::new(wiring::upstreams(&config)),
     };
-    let gate = Arc::new(Gate::new(engine, settings));
-    let server = match Server::bind(config.server.bind, gate).await {
+    let gate = Arc::new(Gate::new(engine, settings).traced(Traces::from_env()));
+    let server = match Server::bind(config.server.bind, gate.clone()).await {
         Ok(server) => server,
         Err(error) => {
             eprintln!(
@@ -86,20 +88,27 @@ async fn serve(config: Config, engine: Engine) -> Exit {
         }
     };
     greet(&config, server.local_addr().unwrap_or(config.server.bind));
-    run_until_stopped(server, &mut signals, config.server.drain).await
+    run_until_stopped(server, &gate, &mut signals, config.server.drain).await
 }
 
 /// Serves until the first signal, drains, and gives up at the second one.
-async fn run_until_stopped(server: Server, signals: &mut Signals, drain: Duration) -> Exit {
+async fn run_until_stopped(
+    server: Server,
+    gate: &Gate,
+    signals: &mut Signals,
+    drain: Duration,
+) -> Exit {
     let shutdown = Shutdown::default();
+    let stopped_at = OnceLock::new();
     let stop = async {
         let reason = signals.next().await;
         let drain_ms = drain.as_millis() as u64;
         tracing::info!(drain_ms, "{reason}: draining");
+        let _ = stopped_at.set(Instant::now());
         shutdown.begin();
         signals.next().await
     };
-    tokio::select! {
+    let exit = tokio::select! {
         cut = server.run(shutdown.clone(), drain) => {
             if cut > 0 {
                 tracing::warn!(connections = cut, "{cut} connections were cut when the drain time ended");
@@ -110,8 +119,22 @@ async fn run_until_stopped(server: Server, signals: &mut Signals, drain: Duratio
             tracing::warn!("{reason} again: stopping at once");
             Exit::Interrupted
         }
+    };
+    if let Some(traces) = &gate.traces {
+        let patience = match exit {
+            Exit::Clean => {
+                let drained = stopped_at.get().map_or(Duration::ZERO, Instant::elapsed);
+                drain.saturating_sub(drained).max(SHORTEST_FLUSH)
+            }
+            Exit::Usage | Exit::Unreachable | Exit::Interrupted => Duration::ZERO,
+        };
+        traces.finish(patience).await;
     }
+    exit
 }
+
+/// Requests that were cut when the drain time ended have spans as well.
+const SHORTEST_FLUSH: Duration = Duration::from_secs(1);
 
 /// What a person wants to see first; machines read the log.
 fn greet(config: &Config, addr: SocketAddr) {

@@ -3,6 +3,7 @@
 mod around;
 mod body;
 mod chat;
+mod cost;
 mod embeddings;
 mod error;
 mod health;
@@ -27,6 +28,7 @@ use axum::middleware::from_fn_with_state;
 use tidegate_engine::Engine;
 
 use crate::metrics::Metrics;
+use crate::traces::{Traces, Upstreams};
 use live::{Current, Live};
 
 pub(crate) use around::new_request_id;
@@ -43,6 +45,8 @@ pub struct Gate {
     pub(crate) started: Instant,
     /// Set when the server is asked to stop: readiness says no from then on.
     pub(crate) draining: AtomicBool,
+    /// What traces requests, where that is asked for.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// Settings of the HTTP edge.
@@ -54,6 +58,8 @@ pub struct GateSettings {
     pub max_body_bytes: usize,
     /// Whether every request is logged.
     pub access_log: AccessLog,
+    /// What traces say of the providers.
+    pub upstreams: Arc<Upstreams>,
 }
 
 /// Whether every request is logged.
@@ -71,6 +77,7 @@ impl Default for GateSettings {
             deadline: Duration::from_secs(60),
             max_body_bytes: 10 << 20,
             access_log: AccessLog::Off,
+            upstreams: Arc::default(),
         }
     }
 }
@@ -93,7 +100,18 @@ impl Gate {
             metrics: Metrics::default(),
             started: Instant::now(),
             draining: AtomicBool::new(false),
+            traces: None,
         }
+    }
+
+    /// The same gate, with its requests traced where there is something that
+    /// traces them.
+    pub(crate) fn traced(mut self, traces: Option<Traces>) -> Self {
+        if let Some(traces) = &traces {
+            self.metrics.watch_spans(traces.counts());
+        }
+        self.traces = traces;
+        self
     }
 }
 
