@@ -175,6 +175,7 @@ impl Rooms {
             most_output: output,
             deadline: context.deadline,
             trail: &context.trail,
+            spent: &context.spent,
             budget: context.deadline.remaining(),
         };
         let generated = allowance.over(self.generator.generate(chain, job)).await?;

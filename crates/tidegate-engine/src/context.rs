@@ -1,14 +1,16 @@
 //! What travels with a request besides its body.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tidegate_provider::Usage;
+use tidegate_provider::{ProviderError, Usage};
 use tidegate_work::Deadline;
 use tokio::time::Instant;
 
 use crate::answer::CacheUse;
 use crate::caller::Caller;
+use crate::generate::Reply;
 
 /// On whose behalf, until when, and how.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct Context {
     pub cache: CacheUse,
     /// Where the calls that are made for it are noted.
     pub trail: Trail,
+    /// What it has waited for so far.
+    pub spent: Spent,
 }
 
 impl Context {
@@ -31,8 +35,51 @@ impl Context {
             deadline,
             cache: CacheUse::Default,
             trail: Trail::default(),
+            spent: Spent::default(),
         }
     }
+}
+
+/// What a request has waited for, whether or not it was answered in the end.
+#[derive(Debug, Clone, Default)]
+pub struct Spent(Arc<Waits>);
+
+#[derive(Debug, Default)]
+struct Waits {
+    calls: AtomicU32,
+    upstream_nanos: AtomicU64,
+    room_nanos: AtomicU64,
+}
+
+impl Spent {
+    /// Calls that were sent.
+    pub fn calls(&self) -> u32 {
+        self.0.calls.load(Ordering::Relaxed)
+    }
+
+    /// Time spent waiting for upstreams.
+    pub fn upstream(&self) -> Duration {
+        Duration::from_nanos(self.0.upstream_nanos.load(Ordering::Relaxed))
+    }
+
+    /// Time spent waiting for room.
+    pub fn waited(&self) -> Duration {
+        Duration::from_nanos(self.0.room_nanos.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn add_call(&self, took: Duration) {
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        add(&self.0.upstream_nanos, took);
+    }
+
+    pub(crate) fn add_wait(&self, took: Duration) {
+        add(&self.0.room_nanos, took);
+    }
+}
+
+fn add(nanos: &AtomicU64, took: Duration) {
+    let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    nanos.fetch_add(took, Ordering::Relaxed);
 }
 
 /// The calls that were sent for one request, for whoever traces it. By default
@@ -56,7 +103,8 @@ pub struct Attempt {
 }
 
 impl Trail {
-    /// A trail that is kept.
+    /// A trail that is kept. A call whose answer nobody waited for is noted as
+    /// `abandoned`.
     pub fn kept() -> Self {
         Self(Some(Arc::default()))
     }
@@ -71,22 +119,56 @@ impl Trail {
         })
     }
 
-    pub(crate) fn note(
-        &self,
-        entry: &Arc<str>,
+    /// Begins to note a call; it is noted when it ends, or when it is dropped.
+    pub(crate) fn begin<'a>(
+        &'a self,
+        entry: &'a Arc<str>,
         sent_at: Instant,
-        error: Option<&'static str>,
-        usage: Option<Usage>,
-    ) {
-        let Some(attempts) = &self.0 else { return };
-        let attempt = Attempt {
-            entry: entry.clone(),
-            sent_at: sent_at.into_std(),
-            took: sent_at.elapsed(),
-            error,
-            usage,
+    ) -> Option<Underway<'a>> {
+        self.0.as_deref().map(|attempts| Underway {
+            attempts,
+            entry,
+            sent_at,
+            error: Some(ABANDONED),
+            usage: None,
+        })
+    }
+}
+
+/// What is noted for a call that nobody waited for to the end.
+const ABANDONED: &str = "abandoned";
+
+/// A call that has not ended.
+pub(crate) struct Underway<'a> {
+    attempts: &'a Mutex<Vec<Attempt>>,
+    entry: &'a Arc<str>,
+    sent_at: Instant,
+    error: Option<&'static str>,
+    usage: Option<Usage>,
+}
+
+impl Underway<'_> {
+    /// Notes how the call ended, where it is noted at all.
+    pub(crate) fn end(noted: Option<Self>, outcome: &Result<Reply, ProviderError>) {
+        let Some(mut noted) = noted else { return };
+        (noted.error, noted.usage) = match outcome {
+            Ok(Reply::Whole(completion)) => (None, completion.usage),
+            Ok(Reply::Stream(_)) => (None, None),
+            Err(error) => (Some(error.code()), None),
         };
-        attempts
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        let attempt = Attempt {
+            entry: self.entry.clone(),
+            sent_at: self.sent_at.into_std(),
+            took: self.sent_at.elapsed(),
+            error: self.error,
+            usage: self.usage,
+        };
+        self.attempts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(attempt);

@@ -29,6 +29,7 @@ impl Engine {
             most_output: Some(0),
             deadline: context.deadline,
             trail: &context.trail,
+            spent: &context.spent,
             budget: context.deadline.remaining(),
         };
         let generated = allowance

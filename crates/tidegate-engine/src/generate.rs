@@ -13,7 +13,7 @@ use tracing::debug;
 use crate::admission::{Admission, NoRoom, NoRoomCause};
 use crate::chain::Chain;
 use crate::config::ResilienceConfig;
-use crate::context::Trail;
+use crate::context::{Spent, Trail, Underway};
 use crate::entry::Entry;
 use crate::error::EngineError;
 use crate::line::NoTurn;
@@ -39,6 +39,7 @@ pub(crate) struct Job<'a> {
     pub(crate) most_output: Option<u64>,
     pub(crate) deadline: Deadline,
     pub(crate) trail: &'a Trail,
+    pub(crate) spent: &'a Spent,
     /// How long the request had when it came.
     pub(crate) budget: Duration,
 }
@@ -142,18 +143,19 @@ impl Generator {
         job: Job<'_>,
     ) -> Result<Generated, EngineError> {
         let mut tries = Tries::new(chain.entries.len());
-        let (mut upstream, mut waited) = (Duration::ZERO, Duration::ZERO);
         loop {
             let asked_at = Instant::now();
-            let (index, admission) = self.find_room(chain, &job, &mut tries).await?;
+            let room = self.find_room(chain, &job, &mut tries).await;
+            job.spent.add_wait(asked_at.elapsed());
+            let (index, admission) = room?;
             let sent_at = Instant::now();
-            waited += sent_at - asked_at;
             tries.count_attempt();
             let entry = admission.entry().clone();
             let until = self.attempt_deadline(&job, &tries, index);
+            let noted = job.trail.begin(&entry.name, sent_at);
             let outcome = self.attempt(admission, job.call, until).await;
-            upstream += sent_at.elapsed();
-            note(job.trail, &entry, sent_at, &outcome);
+            job.spent.add_call(sent_at.elapsed());
+            Underway::end(noted, &outcome);
             match outcome {
                 Ok(reply) => {
                     let degraded = degraded(&entry, index);
@@ -163,8 +165,8 @@ impl Generator {
                         entry,
                         attempts,
                         degraded,
-                        upstream,
-                        waited,
+                        upstream: job.spent.upstream(),
+                        waited: job.spent.waited(),
                     });
                 }
                 Err(ProviderError::Rejected(body)) => return Err(EngineError::Rejected(body)),
@@ -193,6 +195,7 @@ impl Generator {
             most_output: Some(0),
             deadline,
             trail: &Trail::default(),
+            spent: &Spent::default(),
             budget: deadline.remaining(),
         };
         let mut tries = Tries::new(chain.entries.len());
@@ -373,15 +376,6 @@ impl Generator {
             }
         }
     }
-}
-
-fn note(trail: &Trail, entry: &Entry, sent_at: Instant, outcome: &Result<Reply, ProviderError>) {
-    let (error, usage) = match outcome {
-        Ok(Reply::Whole(completion)) => (None, completion.usage),
-        Ok(Reply::Stream(_)) => (None, None),
-        Err(error) => (Some(error.code()), None),
-    };
-    trail.note(&entry.name, sent_at, error, usage);
 }
 
 fn degraded(entry: &Entry, index: usize) -> Vec<String> {

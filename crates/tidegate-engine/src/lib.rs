@@ -33,7 +33,7 @@ pub use config::{
     Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
     ProviderConfig, ProviderKind, ResilienceConfig,
 };
-pub use context::{Attempt, Context, Trail};
+pub use context::{Attempt, Context, Spent, Trail};
 pub use error::EngineError;
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
@@ -46,7 +46,8 @@ pub use tidegate_guard::{
 pub use tidegate_provider::BedrockConfig;
 pub use tidegate_provider::{
     AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
-    OpenAiConfig, Provider, ProviderError, RawObject, RequestError, Unavailability, Usage, mock,
+    OpenAiConfig, PostClient, Provider, ProviderError, RawObject, RequestError, Unavailability,
+    Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
 pub use tidegate_store::{CacheStats, Level, Quota, UnknownReservation};

@@ -7,6 +7,7 @@ mod logging;
 mod metrics;
 mod scan_report;
 mod server;
+mod traces;
 mod wiring;
 
 pub use http::{
@@ -14,3 +15,4 @@ pub use http::{
     Source, app, openapi_json,
 };
 pub use server::{Server, Shutdown};
+pub use traces::{Upstreams, trace_names_markdown};

@@ -12,6 +12,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tidegate_engine::{AnswerHead, EngineHealth, EntryHealth, GuardCounts, Health};
 
+use crate::traces::SpanCounts;
+
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
@@ -160,6 +162,15 @@ impl Metrics {
             "tidegate_active_requests",
             "Requests under way",
             self.active.clone(),
+        );
+    }
+
+    /// Shows what became of spans, where there are any.
+    pub(crate) fn watch_spans(&mut self, counts: SpanCounts) {
+        self.registry.register(
+            "tidegate_trace_spans",
+            "Spans by what became of them",
+            counts,
         );
     }
 
@@ -413,7 +424,7 @@ mod tests {
     use super::*;
 
     /// Renaming one breaks somebody's dashboard.
-    const NAMES: [&str; 19] = [
+    const NAMES: [&str; 22] = [
         "gen_ai_client_operation_duration_seconds",
         "tidegate_active_requests",
         "tidegate_breaker_state",
@@ -430,6 +441,7 @@ mod tests {
         "tidegate_limiter_overshot_tokens",
         "tidegate_overhead_seconds",
         "tidegate_store_mode",
+        "tidegate_trace_spans",
         "tidegate_upstream_active_requests",
         "tidegate_upstream_attempts",
         "tidegate_upstream_retries",
@@ -481,7 +493,10 @@ mod tests {
                 detections: vec![("a.b".into(), Direction::Prompt, 1)],
             },
         };
-        let metrics = Metrics::default();
+        let mut metrics = Metrics::default();
+        let spans = SpanCounts::default();
+        spans.get_or_create(&[("outcome", "exported")]).inc();
+        metrics.watch_spans(spans);
         metrics.request("/v1/models", 200, Duration::ZERO);
         metrics.denied("missing");
         metrics.answered(Operation::Chat, &head(), Duration::ZERO);
@@ -490,5 +505,13 @@ mod tests {
         let mut names: Vec<_> = types.filter_map(|line| line.split(' ').next()).collect();
         names.sort_unstable();
         assert_eq!(names, NAMES);
+    }
+
+    #[test]
+    fn every_metric_is_documented() {
+        let documented = include_str!("../../../docs/observability.md");
+        for name in NAMES {
+            assert!(documented.contains(&format!("| `{name}` |")), "{name}");
+        }
     }
 }

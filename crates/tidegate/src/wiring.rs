@@ -4,6 +4,8 @@ mod keys;
 
 use keys::key_ring;
 
+use std::sync::Arc;
+
 #[cfg(feature = "bedrock")]
 use tidegate_engine::BedrockConfig;
 use tidegate_engine::{
@@ -14,6 +16,7 @@ use tidegate_engine::{
 
 use crate::config::{self, Config, Loaded};
 use crate::http::{AccessLog, Draft, Fact, GateSettings, Holds, HostPolicy};
+use crate::traces::{Upstream, Upstreams};
 
 /// What a revision of the gate is made of: all of it, at start and at every
 /// reload.
@@ -53,6 +56,7 @@ fn gate_settings(config: &Config) -> GateSettings {
             AccessLog::Off
         },
         drain: config.server.drain,
+        upstreams: Arc::new(upstreams(config)),
         hosts: HostPolicy::for_bind(config.server.bind, &config.server.hosts),
     }
 }
@@ -89,6 +93,21 @@ fn guard(guard: &config::Guard) -> GuardConfig {
         },
         policy: guard.policy.parse().expect("the table holds the words"),
     }
+}
+
+/// What traces say of the providers.
+fn upstreams(config: &Config) -> Upstreams {
+    let upstream = |provider: &config::Provider| {
+        let upstream = match &provider.kind {
+            config::ProviderKind::OpenAi(openai) => Upstream::at(&openai.base_url),
+            config::ProviderKind::Anthropic(anthropic) => Upstream::at(&anthropic.base_url),
+            config::ProviderKind::Bedrock(_) => Upstream::of_kind("aws.bedrock"),
+            config::ProviderKind::Extractive => Upstream::of_kind("tidegate"),
+            config::ProviderKind::Mock => Upstream::default(),
+        };
+        (provider.name.clone(), upstream)
+    };
+    config.providers.iter().map(upstream).collect()
 }
 
 fn provider(provider: &config::Provider) -> ProviderConfig {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tidegate::config::{Sources, load, reference_markdown};
+use tidegate::trace_names_markdown;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -18,6 +19,16 @@ fn the_configuration_reference_is_current() {
         reference_markdown().trim_end(),
         "run `cargo run -- config reference > docs/configuration.md`"
     );
+}
+
+#[test]
+fn the_names_of_traces_are_documented_as_they_are() {
+    let written = fs::read_to_string(root().join("docs/observability.md")).expect("it is there");
+    let (_, rest) = written
+        .split_once("<!-- names: begin -->\n")
+        .expect("a begin");
+    let (names, _) = rest.split_once("<!-- names: end -->").expect("an end");
+    assert_eq!(names, trace_names_markdown());
 }
 
 #[test]

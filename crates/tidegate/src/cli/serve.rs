@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -11,6 +12,7 @@ use super::{ConfigSource, Exit, runtime};
 use crate::config::Config;
 use crate::http::Gate;
 use crate::server::{Server, Shutdown};
+use crate::traces::Traces;
 use crate::{logging, wiring};
 
 pub(super) const SIGNALS: &str = "\
@@ -47,7 +49,7 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
         }
     };
     let gate = match Gate::assemble(wiring::draft(&loaded), Box::new(source)) {
-        Ok(gate) => Arc::new(gate),
+        Ok(gate) => gate,
         Err(error) => {
             eprintln!("error: {error}");
             return Exit::Usage;
@@ -62,7 +64,8 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
     }
 }
 
-async fn serve(config: &Config, gate: Arc<Gate>) -> Exit {
+async fn serve(config: &Config, gate: Gate) -> Exit {
+    let gate = Arc::new(gate.traced(Traces::from_env()));
     let server = match Server::bind(config.server.bind, gate.clone()).await {
         Ok(server) => server,
         Err(error) => {
@@ -100,15 +103,17 @@ async fn reload_when_asked(mut hang_ups: HangUps, gate: &Arc<Gate>) -> Infallibl
 async fn run_until_stopped(server: Server, signals: &mut Signals, gate: &Gate) -> Exit {
     let shutdown = Shutdown::default();
     let drain = || gate.current.load().settings.drain;
+    let stopped_at = OnceLock::new();
     let stop = async {
         let reason = signals.next().await;
         let drain = drain();
         let drain_ms = drain.as_millis() as u64;
         tracing::info!(drain_ms, "{reason}: draining");
+        let _ = stopped_at.set(Instant::now());
         shutdown.begin_within(drain);
         signals.next().await
     };
-    tokio::select! {
+    let exit = tokio::select! {
         cut = server.run(shutdown.clone(), drain()) => {
             if cut > 0 {
                 tracing::warn!(connections = cut, "{cut} connections were cut when the drain time ended");
@@ -119,8 +124,26 @@ async fn run_until_stopped(server: Server, signals: &mut Signals, gate: &Gate) -
             tracing::warn!("{reason} again: stopping at once");
             Exit::Interrupted
         }
+    };
+    if let Some(traces) = &gate.traces {
+        let patience = match exit {
+            Exit::Clean => {
+                let drained = stopped_at.get().map_or(Duration::ZERO, Instant::elapsed);
+                drain().saturating_sub(drained).max(SHORTEST_FLUSH)
+            }
+            Exit::Findings
+            | Exit::Usage
+            | Exit::Unreachable
+            | Exit::Partial
+            | Exit::Interrupted => Duration::ZERO,
+        };
+        traces.finish(patience).await;
     }
+    exit
 }
+
+/// Requests that were cut when the drain time ended have spans as well.
+const SHORTEST_FLUSH: Duration = Duration::from_secs(1);
 
 /// What a person wants to see first; machines read the log.
 fn greet(config: &Config, addr: SocketAddr) {

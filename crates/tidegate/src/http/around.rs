@@ -12,17 +12,21 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::Frame;
-use tidegate_engine::{AnswerHead, Trail};
+use tidegate_engine::Trail;
 
-use super::error::{ApiError, ErrorCode};
+use super::cost::Answered;
+use super::error::ApiError;
 use super::framing::Framing;
+use super::live::Live;
 use super::maxima::check_head;
 use super::sse::{Ending, StreamEnd};
 use super::visit::Under;
 use super::{AccessLog, Gate};
 use crate::metrics::Active;
+use crate::traces::{Facts, Served, Traced};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const VERDICT: HeaderName = HeaderName::from_static("x-tidegate-verdict");
 const MOST_ID_BYTES: usize = 128;
 
 /// Wraps a handler.
@@ -42,21 +46,23 @@ pub(super) async fn around(
         id: id.clone(),
         access_log: AccessLog::Off,
         status: CLIENT_LEFT,
-        head: None,
-        code: None,
+        answered: None,
+        failed: None,
         end: None,
+        traced: None,
     };
     exchange.access_log = live.settings.access_log;
-    let trail = Trail::default();
     let (framing, mut request) = Framing::watch(request);
     let checked = check_head(&request, &live.settings.hosts);
-    request.extensions_mut().insert(Under { live, trail });
+    let under = exchange.trace(&request, live);
+    request.extensions_mut().insert(under);
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         // Dropped before the answer is settled: nobody has read its body.
         Err(error) => refused(request, error),
     };
-    if let Some(error) = response.extensions_mut().remove::<ApiError>()
+    exchange.failed = response.extensions_mut().remove::<ApiError>();
+    if let Some(error) = &exchange.failed
         && let Some(route) = &exchange.route
         && is_anthropic(route.as_str())
     {
@@ -64,10 +70,7 @@ pub(super) async fn around(
     }
     framing.settle(&mut response).await;
     response.headers_mut().insert(REQUEST_ID, id);
-    exchange.status = response.status().as_u16();
-    exchange.head = response.extensions_mut().remove::<AnswerHead>();
-    exchange.code = response.extensions_mut().remove::<ErrorCode>();
-    exchange.end = response.extensions_mut().remove::<StreamEnd>();
+    exchange.heard(&mut response);
     if exchange.end.is_none() {
         return response;
     }
@@ -119,10 +122,11 @@ struct Exchange {
     id: HeaderValue,
     access_log: AccessLog,
     status: u16,
-    head: Option<AnswerHead>,
-    code: Option<ErrorCode>,
+    answered: Option<Answered>,
+    failed: Option<ApiError>,
     /// How the stream ended, where the answer is one.
     end: Option<StreamEnd>,
+    traced: Option<Box<Traced>>,
 }
 
 impl Drop for Exchange {
@@ -132,19 +136,77 @@ impl Drop for Exchange {
         let route = self.route.as_ref().map_or("unknown", MatchedPath::as_str);
         self.gate.metrics.request(route, self.status, took);
         if self.access_log == AccessLog::On {
-            let whole = if self.status == CLIENT_LEFT {
-                Ending::ClientLeft
-            } else {
-                Ending::Complete
-            };
-            self.log(route, took, self.end.as_ref().map_or(whole, StreamEnd::get));
+            self.log(route, took);
+        }
+        if let Some(traced) = self.traced.take()
+            && let Some(traces) = &self.gate.traces
+        {
+            traced.end(traces, &self.facts());
         }
     }
 }
 
 impl Exchange {
-    fn log(&self, route: &str, took: Duration, ending: Ending) {
-        let head = self.head.as_ref();
+    /// Begins to trace the request, if it is to be traced.
+    fn trace(&mut self, request: &Request, live: Arc<Live>) -> Under {
+        let traces = self.gate.traces.as_ref();
+        self.traced = traces.and_then(|traces| {
+            let served = Served {
+                revision: live.revision,
+                upstreams: live.settings.upstreams.clone(),
+            };
+            traces.begin(request, served)
+        });
+        let traced = self.traced.as_ref();
+        Under {
+            live,
+            trail: traced.map_or_else(Trail::default, |traced| traced.trail.clone()),
+            tenant: traced.map(|traced| traced.tenant.clone()),
+        }
+    }
+
+    /// Notes what the response says.
+    fn heard(&mut self, response: &mut Response) {
+        self.status = response.status().as_u16();
+        if let Some(traced) = &mut self.traced {
+            traced.verdict = response.headers().get(VERDICT).cloned();
+        }
+        let extensions = response.extensions_mut();
+        self.answered = extensions.remove::<Answered>();
+        self.end = extensions.remove::<StreamEnd>();
+    }
+
+    /// How the answer ended, where it is not complete.
+    fn ending(&self) -> Option<&'static str> {
+        let whole = if self.status == CLIENT_LEFT {
+            Ending::ClientLeft
+        } else {
+            Ending::Complete
+        };
+        match self.end.as_ref().map_or(whole, StreamEnd::get) {
+            Ending::Complete => None,
+            Ending::ClientLeft => Some("client_left"),
+            Ending::Broken => Some("broken"),
+        }
+    }
+
+    /// What a trace tells of it.
+    fn facts(&self) -> Facts<'_> {
+        let (answered, failed) = (self.answered.as_ref(), self.failed.as_ref());
+        let overhead = answered.map(|answered| answered.cost.overhead);
+        Facts {
+            request_id: self.id.to_str().unwrap_or_default(),
+            status: (self.status != CLIENT_LEFT).then_some(self.status),
+            error: failed.map(ApiError::code),
+            ending: self.ending(),
+            head: answered.map(|answered| &answered.head),
+            overhead: overhead.or(failed.and_then(ApiError::overhead)),
+            stream: self.end.as_ref().map(StreamEnd::facts),
+        }
+    }
+
+    fn log(&self, route: &str, took: Duration) {
+        let head = self.answered.as_ref().map(|answered| &answered.head);
         tracing::info!(
             target: "access",
             id = self.id.to_str().unwrap_or_default(),
@@ -156,12 +218,9 @@ impl Exchange {
             attempts = head.map(|head| head.attempts),
             cache = head.map(|head| head.cached.as_str()),
             waited_ms = head.map(|head| head.waited.as_secs_f64() * 1e3),
-            code = self.code.as_ref().map(|code| code.0.as_str()),
-            ending = match ending {
-                Ending::Complete => None,
-                Ending::ClientLeft => Some("client_left"),
-                Ending::Broken => Some("broken"),
-            },
+            code = self.failed.as_ref().map(ApiError::code),
+            ending = self.ending(),
+            trace_id = self.traced.as_ref().map(|traced| traced.trace_id()),
             "{} {route} {}", self.method, self.status
         );
     }

@@ -15,6 +15,7 @@ use tidegate_engine::{Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Dea
 
 use super::Gate;
 use super::body::json_body;
+use super::cost::{Answered, Cost};
 use super::error::ApiError;
 use super::maxima::check_chat;
 use super::sse::{Framing, SseBody};
@@ -63,7 +64,8 @@ async fn converse(
     let options = Options::take(&mut request)?;
     let mut context = visit.context(deadline);
     context.cache = options.cache.into();
-    let answer = visit.live.engine.chat(request, &context).await?;
+    let answer = visit.live.engine.chat(request, &context).await;
+    let answer = answer.map_err(|error| ApiError::after_calls(error, &context.spent, started))?;
     let operation = match dialect {
         Dialect::Chat => Operation::Chat,
         Dialect::Completion => Operation::Completion,
@@ -80,11 +82,8 @@ pub(super) fn respond(
     started: Instant,
 ) -> Response {
     let Answer { head, body } = answer;
-    let overhead = started
-        .elapsed()
-        .saturating_sub(head.upstream)
-        .saturating_sub(head.waited);
-    gate.metrics.answered(operation, &head, overhead);
+    let cost = Cost::of_answer(&head, started);
+    gate.metrics.answered(operation, &head, cost.overhead);
     let mut response = match body {
         AnswerBody::Whole(body) => {
             let mut response = Response::new(Body::from(body));
@@ -94,7 +93,7 @@ pub(super) fn respond(
             response
         }
         AnswerBody::Stream(stream) => {
-            let body = SseBody::new(stream, operation.into(), head.clone(), overhead);
+            let body = SseBody::new(stream, operation.into(), head.clone(), cost);
             let end = body.end();
             let mut response = Response::new(Body::new(body));
             response.extensions_mut().insert(end);
@@ -107,8 +106,9 @@ pub(super) fn respond(
             response
         }
     };
-    describe(&mut response, &head, overhead.as_secs_f64() * 1e3);
-    response.extensions_mut().insert(head);
+    describe(&mut response, &head);
+    cost.describe(response.headers_mut());
+    response.extensions_mut().insert(Answered { head, cost });
     response
 }
 
@@ -124,14 +124,11 @@ impl From<Operation> for Framing {
 const CACHE: HeaderName = HeaderName::from_static("x-tidegate-cache");
 const MODEL: HeaderName = HeaderName::from_static("x-tidegate-model");
 const VERDICT: HeaderName = HeaderName::from_static("x-tidegate-verdict");
-const ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
 const DEGRADED: HeaderName = HeaderName::from_static("x-tidegate-degraded");
-const OVERHEAD: HeaderName = HeaderName::from_static("x-tidegate-overhead-ms");
 
-fn describe(response: &mut Response, head: &AnswerHead, overhead_ms: f64) {
+fn describe(response: &mut Response, head: &AnswerHead) {
     let headers = response.headers_mut();
     headers.insert(CACHE, HeaderValue::from_static(head.cached.as_str()));
-    headers.insert(ATTEMPTS, HeaderValue::from(head.attempts));
     if let Some(guarded) = &head.guarded {
         let verdict = HeaderValue::from_static(guarded.outcome.as_str());
         headers.insert(VERDICT, verdict);
@@ -144,9 +141,6 @@ fn describe(response: &mut Response, head: &AnswerHead, overhead_ms: f64) {
         && let Ok(list) = HeaderValue::from_str(&head.degraded.join(","))
     {
         headers.insert(DEGRADED, list);
-    }
-    if let Ok(overhead) = HeaderValue::from_str(&format!("{overhead_ms:.3}")) {
-        headers.insert(OVERHEAD, overhead);
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) async fn embeddings(
     request.take("tidegate");
     check_embed(&request)?;
     let context = visit.context(deadline);
-    let answer = visit.live.engine.embed(&request, &context).await?;
+    let answer = visit.live.engine.embed(&request, &context).await;
+    let answer = answer.map_err(|error| ApiError::after_calls(error, &context.spent, started))?;
     Ok(respond(&gate, Operation::Embeddings, answer, started))
 }

@@ -1,8 +1,9 @@
 //! Errors on the wire: the only file that knows status codes of failures.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::cost::Cost;
 use super::keyring::Denied;
 use super::reload::Refused;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -10,19 +11,21 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use serde::Serialize;
-use tidegate_engine::{EngineError, ErrorBody, RequestError, Unavailability};
+use tidegate_engine::{EngineError, ErrorBody, RequestError, Spent, Unavailability};
 
 /// An error in OpenAI's shape.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     status: StatusCode,
     code: String,
-    kind: String,
+    kind: Box<str>,
     message: String,
     param: Option<String>,
     retry_after: Option<Duration>,
     retry: Retry,
     source: Source,
+    /// Of the calls that were made before it failed.
+    cost: Option<Box<Cost>>,
 }
 
 /// Whether a client that repeats by itself should.
@@ -52,12 +55,13 @@ impl ApiError {
         Self {
             status,
             code: code.to_owned(),
-            kind: kind.to_owned(),
+            kind: kind.into(),
             message: message.into(),
             param: None,
             retry_after: None,
             retry: Retry::Open,
             source: Source::Gateway,
+            cost: None,
         }
     }
 
@@ -132,6 +136,25 @@ impl ApiError {
     fn spent(mut self) -> Self {
         self.retry = Retry::Spent;
         self
+    }
+
+    /// The error of a request that began at `started`, with what its calls
+    /// have cost.
+    pub(super) fn after_calls(error: EngineError, spent: &Spent, started: Instant) -> Self {
+        Self {
+            cost: Cost::of_failure(spent, started).map(Box::new),
+            ..Self::from(error)
+        }
+    }
+
+    /// The stable word, for logs and traces.
+    pub(super) fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// What tidegate added to the calls that were made.
+    pub(super) fn overhead(&self) -> Option<Duration> {
+        self.cost.as_ref().map(|cost| cost.overhead)
     }
 
     /// Names the parameter that is wrong.
@@ -225,10 +248,6 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// The code of an error response, for logs and metrics.
-#[derive(Debug, Clone)]
-pub(super) struct ErrorCode(pub(super) String);
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::new(axum::body::Body::from(self.to_json()));
@@ -254,9 +273,10 @@ impl IntoResponse for ApiError {
         if self.retry == Retry::Spent {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
-        let extensions = response.extensions_mut();
-        extensions.insert(ErrorCode(self.code.clone()));
-        extensions.insert(self);
+        if let Some(cost) = &self.cost {
+            cost.describe(headers);
+        }
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -3,6 +3,7 @@
 mod around;
 mod body;
 mod chat;
+mod cost;
 mod embeddings;
 mod error;
 mod framing;
@@ -33,6 +34,7 @@ use axum::routing::MethodRouter;
 use tidegate_engine::{AssembleError, Engine};
 
 use crate::metrics::Metrics;
+use crate::traces::{Traces, Upstreams};
 use live::{Current, Live};
 use reload::Reloads;
 use routes::Route;
@@ -56,6 +58,8 @@ pub struct Gate {
     /// Set when the server is asked to stop: readiness says no from then on.
     pub(crate) draining: AtomicBool,
     pub(crate) reloads: Reloads,
+    /// What traces requests, where that is asked for.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// Settings of the HTTP edge.
@@ -71,6 +75,8 @@ pub struct GateSettings {
     pub hosts: HostPolicy,
     /// How long running requests have once the gate is told to stop.
     pub drain: Duration,
+    /// What traces say of the providers.
+    pub upstreams: Arc<Upstreams>,
 }
 
 /// Whether every request is logged.
@@ -90,6 +96,7 @@ impl Default for GateSettings {
             access_log: AccessLog::Off,
             hosts: HostPolicy::default(),
             drain: Duration::from_secs(30),
+            upstreams: Arc::default(),
         }
     }
 }
@@ -135,7 +142,18 @@ impl Gate {
             started: Instant::now(),
             draining: AtomicBool::new(false),
             reloads,
+            traces: None,
         }
+    }
+
+    /// The same gate, with its requests traced where there is something that
+    /// traces them.
+    pub(crate) fn traced(mut self, traces: Option<Traces>) -> Self {
+        if let Some(traces) = &traces {
+            self.metrics.watch_spans(traces.counts());
+        }
+        self.traces = traces;
+        self
     }
 }
 

@@ -1,10 +1,9 @@
 //! A streamed answer as server-sent events.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::Stream;
@@ -12,7 +11,9 @@ use http_body::Frame;
 use serde::Serialize;
 use tidegate_engine::{AnswerHead, AnswerStream, Chunk, EngineError};
 
+use super::cost::Cost;
 use super::error::ApiError;
+use crate::traces::StreamFacts;
 
 /// The body of a streamed answer. Chunks that are ready together are sent
 /// together; the last event carries the `tidegate` object.
@@ -45,9 +46,15 @@ struct Closing {
     overhead_ms: f64,
 }
 
-/// How a stream ended, for whoever logs the request.
-#[derive(Debug, Clone)]
-pub(super) struct StreamEnd(Arc<AtomicU8>);
+/// How a stream ended, for whoever logs or traces the request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StreamEnd(Arc<End>);
+
+#[derive(Debug, Default)]
+struct End {
+    ending: AtomicU8,
+    facts: OnceLock<StreamFacts>,
+}
 
 /// The ways in which a stream can end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,25 +68,27 @@ pub(super) enum Ending {
 }
 
 impl StreamEnd {
-    fn new() -> Self {
-        Self(Arc::new(AtomicU8::new(0)))
-    }
-
-    fn set(&self, ending: Ending) {
+    fn set(&self, ending: Ending, facts: StreamFacts) {
+        let _ = self.0.facts.set(facts);
         let code = match ending {
             Ending::ClientLeft => 0,
             Ending::Complete => 1,
             Ending::Broken => 2,
         };
-        self.0.store(code, Ordering::Release);
+        self.0.ending.store(code, Ordering::Release);
     }
 
     pub(super) fn get(&self) -> Ending {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.ending.load(Ordering::Acquire) {
             1 => Ending::Complete,
             2 => Ending::Broken,
             _ => Ending::ClientLeft,
         }
+    }
+
+    /// What is known of the stream; nothing of one that was left.
+    pub(super) fn facts(&self) -> StreamFacts {
+        self.0.facts.get().copied().unwrap_or_default()
     }
 }
 
@@ -91,21 +100,21 @@ impl SseBody {
         stream: Box<AnswerStream>,
         framing: Framing,
         head: AnswerHead,
-        overhead: Duration,
+        cost: Cost,
     ) -> Self {
         let closing = Closing {
             model: head.model.to_string(),
             attempts: head.attempts,
             cache: head.cached.as_str(),
             degraded: head.degraded,
-            overhead_ms: (overhead.as_secs_f64() * 1e6).round() / 1e3,
+            overhead_ms: (cost.overhead_ms() * 1e3).round() / 1e3,
         };
         Self {
             stream,
             framing,
             held: None,
             closing,
-            end: StreamEnd::new(),
+            end: StreamEnd::default(),
             over: false,
         }
     }
@@ -138,20 +147,30 @@ impl SseBody {
             Framing::OpenAi => out.put_slice(b"data: [DONE]\n\n"),
             Framing::Anthropic => {}
         }
-        self.end.set(Ending::Complete);
+        self.note(Ending::Complete, None);
         self.over = true;
+    }
+
+    fn note(&self, ending: Ending, error: Option<&'static str>) {
+        let usage = self.stream.usage();
+        self.end.set(ending, StreamFacts { usage, error });
     }
 
     fn fail(&mut self, error: EngineError, out: &mut BytesMut) {
         if let Some(held) = self.held.take() {
             put_event(out, held.event.as_deref(), &held.json);
         }
+        let reason = if let EngineError::Upstream { reason, .. } = &error {
+            Some(reason.code())
+        } else {
+            None
+        };
         let error = ApiError::from(error);
         match self.framing {
             Framing::OpenAi => put_event(out, None, &error.to_json()),
             Framing::Anthropic => put_event(out, Some("error"), &error.to_anthropic_json(None)),
         }
-        self.end.set(Ending::Broken);
+        self.note(Ending::Broken, reason);
         self.over = true;
     }
 }

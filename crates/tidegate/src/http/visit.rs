@@ -1,6 +1,6 @@
 //! Who comes in, and by which door.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -64,12 +64,20 @@ pub(super) struct Visit {
 pub(super) struct Under {
     pub(super) live: Arc<Live>,
     pub(super) trail: Trail,
+    /// Where it is noted who asks, if that is of interest.
+    pub(super) tenant: Option<Arc<OnceLock<String>>>,
 }
 
 /// Lets a request in, or says why not. The access is bound to the route when
 /// the router is built, so no spelling of a path or a host leads around it.
 pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: Next) -> Response {
-    let Some(Under { live, trail }) = request.extensions().get::<Under>().cloned() else {
+    let under = request.extensions().get::<Under>().cloned();
+    let Some(Under {
+        live,
+        trail,
+        tenant,
+    }) = under
+    else {
         return ApiError::internal().into_response();
     };
     match live
@@ -77,6 +85,9 @@ pub(super) async fn admit(State(door): State<Door>, mut request: Request, next: 
         .identify(request.headers(), door.access, SystemTime::now())
     {
         Ok(caller) => {
+            if let Some(tenant) = tenant {
+                let _ = tenant.set(caller.tenant().to_owned());
+            }
             request.extensions_mut().insert(Visit {
                 live,
                 caller,

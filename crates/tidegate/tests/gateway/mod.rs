@@ -8,12 +8,14 @@
 )]
 
 mod client;
+mod collector;
 mod house;
 mod program;
 mod refusal;
 mod stage;
 
 pub(crate) use client::{Call, Reply, ask, get, post, request};
+pub(crate) use collector::{Collector, attribute, pair};
 pub(crate) use house::{House, Plan, entry, start_mock};
 pub(crate) use program::{Folder, Program, run, run_with, run_with_input};
 pub(crate) use refusal::{CANARY, check_bare_refusal, check_refusal};
