@@ -48,6 +48,8 @@ async fn the_help_lists_the_commands() {
     Commands:
       serve        Start the gateway
       mock         Start a scripted upstream for tests and benchmarks
+      scan         Scan texts, files and folders for attacks and leaks
+      rules        List the rules of the guard
       config       Check, show or write configuration
       models       List the configured models
       doctor       Say what works, what does not, and why

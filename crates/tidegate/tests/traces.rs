@@ -123,7 +123,7 @@ async fn a_chat_is_a_request_and_a_call() {
         "tidegate.request_id",
         reply.header("x-request-id").unwrap(),
     );
-    check(&request, "tidegate.tenant", "local");
+    check(&request, "tidegate.tenant", "@local");
     let [call] = &*calls else {
         panic!("{calls:#?}")
     };
@@ -280,7 +280,7 @@ async fn a_client_that_hangs_up_before_the_answer_is_recorded() {
     drop(call);
     let (request, calls) = split(collector.until(2).await);
     check(&request, "tidegate.ending", "client_left");
-    check(&request, "tidegate.tenant", "local");
+    check(&request, "tidegate.tenant", "@local");
     assert_eq!(attribute(&request, "http.response.status_code"), None);
     check(&calls[0], "error.type", "abandoned");
 }
