@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use futures_util::{StreamExt, stream};
 
-use super::{Dialect, Event, Refusal, chat, messages};
+use super::{Dialect, Event, OutputBound, Refusal, chat, messages};
 use crate::chunk::Chunk;
 use crate::error::{ProviderError, Unavailability};
 use crate::provider::{ChunkStream, Completion};
@@ -20,8 +20,7 @@ fn upstream(native: Dialect) -> &'static str {
 }
 
 /// The same request in the words of `native`, to an upstream that calls the
-/// model `model`. `default_max_tokens` is for a dialect that wants a bound
-/// where the caller gave none.
+/// model `model` and wants its bounds said as `bound`.
 ///
 /// # Errors
 /// [`Refusal`] names what is wrong or cannot be said. Legacy completions can
@@ -30,7 +29,7 @@ pub(crate) fn request(
     request: &ChatRequest,
     native: Dialect,
     model: &str,
-    default_max_tokens: u64,
+    bound: OutputBound,
 ) -> Result<ChatRequest, Refusal> {
     let (raw, by) = (request.raw(), upstream(native));
     let conversation = match request.dialect() {
@@ -39,8 +38,8 @@ pub(crate) fn request(
         Dialect::Completion => return Err(Refusal::unsupported("prompt", NO_PROMPT)),
     };
     let body = match native {
-        Dialect::Chat => chat::write_request(&conversation, model)?,
-        Dialect::Messages => messages::write_request(&conversation, model, default_max_tokens)?,
+        Dialect::Chat => chat::write_request(&conversation, model, bound.field)?,
+        Dialect::Messages => messages::write_request(&conversation, model, bound.unless_given)?,
         Dialect::Completion => return Err(Refusal::unsupported("messages", LEGACY)),
     };
     ChatRequest::parse_as(native, body).map_err(wrong)
