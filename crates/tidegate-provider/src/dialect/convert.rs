@@ -98,6 +98,7 @@ pub(crate) fn chunks(
                 reader,
                 writer,
                 ready: VecDeque::new(),
+                broken: None,
             };
             stream::unfold(state, Retelling::next).boxed()
         }
@@ -148,7 +149,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, event: Event) -> Vec<Chunk> {
+    fn write(&mut self, event: Event) -> Result<Vec<Chunk>, ProviderError> {
         match self {
             Self::Chat(writer) => writer.write(event),
             Self::Messages(writer) => writer.write(event),
@@ -163,6 +164,8 @@ struct Retelling {
     reader: Reader,
     writer: Writer,
     ready: VecDeque<Chunk>,
+    /// Why it ends, once all that is ready was said.
+    broken: Option<ProviderError>,
 }
 
 impl Retelling {
@@ -170,6 +173,9 @@ impl Retelling {
         loop {
             if let Some(chunk) = self.ready.pop_front() {
                 return Some((Ok(chunk), self));
+            }
+            if let Some(error) = self.broken.take() {
+                return Some((Err(error), self));
             }
             let next = self.upstream.as_mut()?.next().await;
             let events = match next {
@@ -180,20 +186,18 @@ impl Retelling {
                     Ok(self.reader.end())
                 }
             };
-            match events {
-                Ok(events) => self.write(events),
-                Err(error) => {
-                    self.upstream = None;
-                    return Some((Err(error), self));
-                }
+            if let Err(error) = events.and_then(|events| self.write(events)) {
+                self.upstream = None;
+                // What was said until now comes before the error.
+                self.broken = Some(error);
             }
         }
     }
 
-    fn write(&mut self, events: Vec<Event>) {
+    fn write(&mut self, events: Vec<Event>) -> Result<(), ProviderError> {
         for event in events {
-            let chunks = self.writer.write(event);
-            self.ready.extend(chunks);
+            self.ready.extend(self.writer.write(event)?);
         }
+        Ok(())
     }
 }

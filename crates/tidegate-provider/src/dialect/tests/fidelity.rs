@@ -37,7 +37,9 @@ fn reply_through_messages(reply: &Reply) -> Reply {
 fn events_through_chat(events: Vec<Event>) -> Vec<Event> {
     let mut writer = chat::EventWriter::new(7);
     let mut reader = chat::EventReader::default();
-    let chunks = events.into_iter().flat_map(|event| writer.write(event));
+    let chunks = events
+        .into_iter()
+        .flat_map(|event| writer.write(event).unwrap());
     let mut heard: Vec<Event> = chunks
         .flat_map(|chunk| {
             assert_eq!(Chunk::parse(chunk.json.clone()).unwrap().facts, chunk.facts);
@@ -51,7 +53,9 @@ fn events_through_chat(events: Vec<Event>) -> Vec<Event> {
 fn events_through_messages(events: Vec<Event>) -> Vec<Event> {
     let mut writer = messages::EventWriter::new();
     let mut reader = messages::EventReader::default();
-    let chunks = events.into_iter().flat_map(|event| writer.write(event));
+    let chunks = events
+        .into_iter()
+        .flat_map(|event| writer.write(event).unwrap());
     let mut heard: Vec<Event> = chunks
         .flat_map(|chunk| reader.read(&chunk).unwrap())
         .collect();

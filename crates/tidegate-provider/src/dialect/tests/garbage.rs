@@ -191,8 +191,8 @@ proptest! {
         events.extend(messages.end());
         let (mut chat, mut messages) = (chat::EventWriter::new(7), messages::EventWriter::new());
         for event in events {
-            chat.write(event.clone());
-            messages.write(event);
+            let _ = chat.write(event.clone());
+            let _ = messages.write(event);
         }
     }
 }
