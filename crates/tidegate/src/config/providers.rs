@@ -195,8 +195,15 @@ fn openai(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<OpenA
         api_key,
         headers,
         stream_usage: row.value("stream_usage") == Some(Value::Flag(true)),
-        max_tokens_field: MaxTokensField::from_word(row.text("max_tokens_field")?)?,
+        max_tokens_field: max_tokens_field(row)?,
     })
+}
+
+fn max_tokens_field(row: &Row) -> Option<MaxTokensField> {
+    match row.value("max_tokens_field") {
+        Some(Value::Text(word)) => MaxTokensField::from_word(&word),
+        _ => None,
+    }
 }
 
 const ANTHROPIC_URL: &str = "https://api.anthropic.com";
