@@ -234,7 +234,11 @@ fn providers(
 fn provider(kind: &ProviderKind, pool: &Arc<Pool>) -> Result<Arc<dyn Provider>, ProviderProblem> {
     let chat = |provider| Arc::new(Translated::new(provider, Dialect::Chat));
     Ok(match kind {
-        ProviderKind::OpenAi(config) => chat(Arc::new(OpenAi::new(config)?)),
+        ProviderKind::OpenAi(config) => {
+            let provider = Arc::new(OpenAi::new(config)?);
+            let translated = Translated::new(provider, Dialect::Chat);
+            Arc::new(translated.with_max_tokens_field(config.max_tokens_field))
+        }
         ProviderKind::Anthropic(config) => {
             let provider = Arc::new(Anthropic::new(config)?);
             let translated = Translated::new(provider, Dialect::Messages);

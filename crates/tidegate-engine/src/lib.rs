@@ -46,7 +46,9 @@ pub use tidegate_guard::{
 pub use tidegate_provider::BedrockConfig;
 pub use tidegate_provider::{
     AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
-    OpenAiConfig, PostClient, Provider, ProviderError, RawObject, RequestError, Unavailability,
+    AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
+    MaxTokensField, OpenAiConfig, PostClient, Provider, ProviderError, RawObject, RequestError,
+    Unavailability, Usage, mock,
     Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};

@@ -30,7 +30,7 @@ pub use bedrock::{Bedrock, BedrockConfig, BedrockConfigError};
 pub use chunk::{Chunk, ChunkFacts};
 pub use compose::Composer;
 pub use content::ContentCounts;
-pub use dialect::Dialect;
+pub use dialect::{Dialect, MaxTokensField};
 pub use embed_request::EmbedRequest;
 pub use error::{ErrorBody, ProviderError, Unavailability};
 pub use openai::{OpenAi, OpenAiConfig, OpenAiConfigError};

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::chunk::Chunk;
-use crate::dialect::{Dialect, Refusal};
+use crate::dialect::{Dialect, MaxTokensField, Refusal};
 use crate::embed_request::EmbedRequest;
 use crate::error::{ErrorBody, ProviderError, Unavailability};
 use crate::events::{Events, Grammar, Step};
@@ -35,6 +35,9 @@ pub struct OpenAiConfig {
     pub headers: Vec<(String, String)>,
     /// Ask streams for their usage even where the caller did not.
     pub stream_usage: bool,
+    /// Where requests that came in another dialect say their bound; those in
+    /// OpenAI's own are not touched.
+    pub max_tokens_field: MaxTokensField,
 }
 
 /// Why a configuration cannot be used.
@@ -230,6 +233,7 @@ mod tests {
             api_key: None,
             headers: vec![("x-key".to_owned(), "line\nbreak".to_owned())],
             stream_usage: true,
+            max_tokens_field: MaxTokensField::default(),
         };
         let error = OpenAi::new(&config).unwrap_err();
         assert_eq!(

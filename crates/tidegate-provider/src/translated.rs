@@ -5,15 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
-use crate::dialect::{self, Dialect};
+use crate::dialect::{self, Dialect, MaxTokensField, OutputBound};
 use crate::embed_request::EmbedRequest;
 use crate::error::ProviderError;
 use crate::provider::{ChunkStream, Completion, Provider};
 use crate::request::ChatRequest;
-
-/// The bound on an answer for a dialect that wants one where the caller gave
-/// none: what every model of Anthropic's can give.
-const DEFAULT_MAX_TOKENS: u64 = 4_096;
 
 /// A provider between callers of any dialect and an upstream of one.
 ///
@@ -24,7 +20,7 @@ const DEFAULT_MAX_TOKENS: u64 = 4_096;
 pub struct Translated {
     inner: Arc<dyn Provider>,
     native: Dialect,
-    default_max_tokens: u64,
+    bound: OutputBound,
 }
 
 impl Translated {
@@ -33,7 +29,7 @@ impl Translated {
         Self {
             inner,
             native,
-            default_max_tokens: DEFAULT_MAX_TOKENS,
+            bound: OutputBound::default(),
         }
     }
 
@@ -41,7 +37,15 @@ impl Translated {
     /// upstream wants one; 4096 unless said.
     #[must_use]
     pub fn with_default_max_tokens(mut self, tokens: u64) -> Self {
-        self.default_max_tokens = tokens;
+        self.bound.unless_given = tokens;
+        self
+    }
+
+    /// How a server in OpenAI's dialect wants the bounds of requests that came
+    /// in other words; `max_completion_tokens` unless said.
+    #[must_use]
+    pub fn with_max_tokens_field(mut self, field: MaxTokensField) -> Self {
+        self.bound.field = field;
         self
     }
 
@@ -56,7 +60,7 @@ impl Translated {
     }
 
     fn convert(&self, model: &str, request: &ChatRequest) -> Result<ChatRequest, ProviderError> {
-        let converted = dialect::request(request, self.native, model, self.default_max_tokens);
+        let converted = dialect::request(request, self.native, model, self.bound);
         converted.map_err(ProviderError::from)
     }
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use tidegate_engine::BedrockConfig;
 use tidegate_engine::{
     Adaptivity, AnthropicConfig, AttemptConfig, Backoff, BreakerConfig, CacheAnswers, CacheConfig,
-    ChainConfig, EngineConfig, EntryConfig, GuardConfig, OpenAiConfig, ProviderConfig,
-    ProviderKind, Quota, RateTrip, ResilienceConfig, Scanning, mock,
+    ChainConfig, EngineConfig, EntryConfig, GuardConfig, MaxTokensField, OpenAiConfig,
+    ProviderConfig, ProviderKind, Quota, RateTrip, ResilienceConfig, Scanning, mock,
 };
 
 use crate::config::{self, Config, Loaded};
@@ -129,11 +129,15 @@ fn provider(provider: &config::Provider) -> ProviderConfig {
 
 fn openai_config(openai: &config::OpenAi) -> OpenAiConfig {
     let headers = openai.headers.iter();
+    let base_url = openai.base_url.parse();
+    let base_url = base_url.expect("the configuration checks URLs");
     OpenAiConfig {
-        base_url: openai
-            .base_url
-            .parse()
-            .expect("the configuration checks URLs"),
+        max_tokens_field: match openai.max_tokens_field {
+            config::MaxTokensField::Auto => MaxTokensField::of(&base_url),
+            config::MaxTokensField::MaxTokens => MaxTokensField::MaxTokens,
+            config::MaxTokensField::MaxCompletionTokens => MaxTokensField::MaxCompletionTokens,
+        },
+        base_url,
         api_key: openai.api_key.as_ref().map(|key| key.expose().to_owned()),
         headers: headers
             .map(|header| (header.name.clone(), header.value.expose().to_owned()))

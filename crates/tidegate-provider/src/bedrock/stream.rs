@@ -29,6 +29,8 @@ struct Answer {
     writer: Writer,
     ready: VecDeque<Chunk>,
     phase: Phase,
+    /// Why it ends, once all that is ready was said.
+    broken: Option<ProviderError>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub(super) fn chunks(frames: Frames, steps: Steps, writer: Writer) -> ChunkStrea
         writer,
         ready: VecDeque::new(),
         phase: Phase::Open,
+        broken: None,
     };
     stream::unfold(answer, |mut answer| async move {
         let chunk = answer.next().await?;
@@ -62,7 +65,7 @@ impl Answer {
                 return Some(Ok(chunk));
             }
             match self.phase {
-                Phase::Over => return None,
+                Phase::Over => return self.broken.take().map(Err),
                 Phase::Said => {
                     self.phase = Phase::Over;
                     // Nothing that comes now can change the answer.
@@ -71,7 +74,7 @@ impl Answer {
                 Phase::Open => {
                     if let Err(error) = self.advance().await {
                         self.phase = Phase::Over;
-                        return Some(Err(error));
+                        self.broken = Some(error);
                     }
                 }
             }
@@ -87,20 +90,21 @@ impl Answer {
                 let events = self.steps.step(event)?;
                 let counted = events.iter().any(|event| matches!(event, Event::Tokens(_)));
                 for event in events {
-                    self.ready.extend(self.writer.write(event));
+                    self.ready.extend(self.writer.write(event)?);
                 }
                 if counted && self.steps.stopped() {
-                    self.end(Phase::Said);
+                    self.end(Phase::Said)?;
                 }
             }
-            None if self.steps.stopped() => self.end(Phase::Over),
+            None if self.steps.stopped() => self.end(Phase::Over)?,
             None => return Err(Unavailability::Truncated.into()),
         }
         Ok(())
     }
 
-    fn end(&mut self, phase: Phase) {
-        self.ready.extend(self.writer.write(Event::End));
+    fn end(&mut self, phase: Phase) -> Result<(), ProviderError> {
+        self.ready.extend(self.writer.write(Event::End)?);
         self.phase = phase;
+        Ok(())
     }
 }

@@ -67,7 +67,7 @@ impl Tongue {
 }
 
 impl Writer {
-    pub(super) fn write(&mut self, event: Event) -> Vec<Chunk> {
+    pub(super) fn write(&mut self, event: Event) -> Result<Vec<Chunk>, ProviderError> {
         match self {
             Self::Chat(writer) => writer.write(event),
             Self::Messages(writer) => writer.write(event),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use futures_util::{StreamExt, stream};
 
-use super::{Dialect, Event, Refusal, chat, messages};
+use super::{Dialect, Event, OutputBound, Refusal, chat, messages};
 use crate::chunk::Chunk;
 use crate::error::{ProviderError, Unavailability};
 use crate::provider::{ChunkStream, Completion};
@@ -20,8 +20,7 @@ fn upstream(native: Dialect) -> &'static str {
 }
 
 /// The same request in the words of `native`, to an upstream that calls the
-/// model `model`. `default_max_tokens` is for a dialect that wants a bound
-/// where the caller gave none.
+/// model `model` and wants its bounds said as `bound`.
 ///
 /// # Errors
 /// [`Refusal`] names what is wrong or cannot be said. Legacy completions can
@@ -30,7 +29,7 @@ pub(crate) fn request(
     request: &ChatRequest,
     native: Dialect,
     model: &str,
-    default_max_tokens: u64,
+    bound: OutputBound,
 ) -> Result<ChatRequest, Refusal> {
     let (raw, by) = (request.raw(), upstream(native));
     let conversation = match request.dialect() {
@@ -39,8 +38,8 @@ pub(crate) fn request(
         Dialect::Completion => return Err(Refusal::unsupported("prompt", NO_PROMPT)),
     };
     let body = match native {
-        Dialect::Chat => chat::write_request(&conversation, model)?,
-        Dialect::Messages => messages::write_request(&conversation, model, default_max_tokens)?,
+        Dialect::Chat => chat::write_request(&conversation, model, bound.field)?,
+        Dialect::Messages => messages::write_request(&conversation, model, bound.unless_given)?,
         Dialect::Completion => return Err(Refusal::unsupported("messages", LEGACY)),
     };
     ChatRequest::parse_as(native, body).map_err(wrong)
@@ -99,6 +98,7 @@ pub(crate) fn chunks(
                 reader,
                 writer,
                 ready: VecDeque::new(),
+                broken: None,
             };
             stream::unfold(state, Retelling::next).boxed()
         }
@@ -149,7 +149,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, event: Event) -> Vec<Chunk> {
+    fn write(&mut self, event: Event) -> Result<Vec<Chunk>, ProviderError> {
         match self {
             Self::Chat(writer) => writer.write(event),
             Self::Messages(writer) => writer.write(event),
@@ -164,6 +164,8 @@ struct Retelling {
     reader: Reader,
     writer: Writer,
     ready: VecDeque<Chunk>,
+    /// Why it ends, once all that is ready was said.
+    broken: Option<ProviderError>,
 }
 
 impl Retelling {
@@ -171,6 +173,9 @@ impl Retelling {
         loop {
             if let Some(chunk) = self.ready.pop_front() {
                 return Some((Ok(chunk), self));
+            }
+            if let Some(error) = self.broken.take() {
+                return Some((Err(error), self));
             }
             let next = self.upstream.as_mut()?.next().await;
             let events = match next {
@@ -181,20 +186,18 @@ impl Retelling {
                     Ok(self.reader.end())
                 }
             };
-            match events {
-                Ok(events) => self.write(events),
-                Err(error) => {
-                    self.upstream = None;
-                    return Some((Err(error), self));
-                }
+            if let Err(error) = events.and_then(|events| self.write(events)) {
+                self.upstream = None;
+                // What was said until now comes before the error.
+                self.broken = Some(error);
             }
         }
     }
 
-    fn write(&mut self, events: Vec<Event>) {
+    fn write(&mut self, events: Vec<Event>) -> Result<(), ProviderError> {
         for event in events {
-            let chunks = self.writer.write(event);
-            self.ready.extend(chunks);
+            self.ready.extend(self.writer.write(event)?);
         }
+        Ok(())
     }
 }

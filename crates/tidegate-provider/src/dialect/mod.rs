@@ -10,6 +10,7 @@
 //! refused by its name, and so is what a writer's dialect cannot say. Nothing
 //! is dropped, except where `docs/dialects.md` lists it.
 
+mod bound;
 pub(crate) mod chat;
 mod conversation;
 mod convert;
@@ -21,6 +22,8 @@ pub(crate) mod messages;
 mod refusal;
 mod reply;
 
+pub use bound::MaxTokensField;
+pub(crate) use bound::OutputBound;
 pub(crate) use conversation::{
     Conversation, Effort, Image, ImageData, OutputSchema, ParallelTools, Part, Role, Sampling,
     Thinking, Tool, ToolChoice, ToolResult, Turn,

@@ -57,7 +57,10 @@ pub(super) fn events(reply: Reply<'_>) -> Vec<Bytes> {
     steps.push(Event::Tokens(tokens(reply)));
     steps.push(Event::End);
     let mut writer = EventWriter::new();
-    let chunks = steps.into_iter().flat_map(|step| writer.write(step));
+    let chunks = steps.into_iter().flat_map(|step| {
+        let written = writer.write(step);
+        written.expect("each part is open while its pieces come, and none waits")
+    });
     chunks.map(|chunk| framed(&chunk)).collect()
 }
 

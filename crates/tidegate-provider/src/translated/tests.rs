@@ -168,6 +168,42 @@ async fn the_bound_that_a_dialect_wants_is_given() {
 }
 
 #[tokio::test]
+async fn a_server_in_openais_dialect_gets_the_bound_in_the_field_that_it_reads() {
+    let answer = json!({"choices": [{"message": {"role": "assistant", "content": "x"},
+        "finish_reason": "stop"}]});
+    for (field, read, other) in [
+        (
+            MaxTokensField::MaxTokens,
+            "max_tokens",
+            "max_completion_tokens",
+        ),
+        (
+            MaxTokensField::MaxCompletionTokens,
+            "max_completion_tokens",
+            "max_tokens",
+        ),
+    ] {
+        let inner = Upstream::saying(&answer);
+        let translated = Translated::new(inner.clone(), Dialect::Chat);
+        let translated = translated.with_max_tokens_field(field);
+        let native = r#"{"model":"up","max_tokens":9,"max_completion_tokens":9,"messages":[{"role":"user"}]}"#;
+        for request in [
+            request(Dialect::Messages, ANTHROPIC),
+            request(Dialect::Chat, native),
+        ] {
+            translated.complete("up", &request).await.unwrap();
+        }
+        let asked = inner.asked.lock().unwrap();
+        let converted: Value = serde_json::from_slice(&asked[0]).unwrap();
+        assert_eq!(
+            (&converted[read], &converted[other]),
+            (&json!(9), &json!(null))
+        );
+        assert_eq!(asked[1], native, "what is native is not touched");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_said_never_reaches_the_upstream() {
     let inner = Upstream::saying(&json!({}));
     let translated = Translated::new(inner.clone(), Dialect::Messages);

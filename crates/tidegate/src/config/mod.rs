@@ -44,7 +44,8 @@ pub use schema::schema_json;
 pub use secret::Secret;
 pub use typed::{
     Anthropic, Backoff, Bedrock, Breaker, Cache, ChainEntry, ClientKey, Config, Guard, Header,
-    Level, Limits, Log, LogFormat, Model, OpenAi, Provider, ProviderKind, Resilience, Role, Server,
+    Level, Limits, Log, LogFormat, MaxTokensField, Model, OpenAi, Provider, ProviderKind,
+    Resilience, Role, Server,
 };
 
 use layers::Layers;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::Sources;
-use super::keys::{Key, Kind, integer, key, optional, required};
+use super::keys::{Key, Kind, integer, key, optional, required, word};
 use super::kinds::secret_elsewhere;
 use super::node::Origin;
 use super::problems::{Fault, Report};
 use super::rows::Row;
 use super::secret::{Reference, Secret, SecretError, sendable};
-use super::typed::{Anthropic, Bedrock, Header, OpenAi, Provider, ProviderKind};
+use super::typed::{Anthropic, Bedrock, Header, MaxTokensField, OpenAi, Provider, ProviderKind};
 use super::value::{Item, Value};
 
 /// The settings of one `[[providers]]` table.
@@ -54,6 +54,12 @@ pub const PROVIDER_KEYS: &[Key] = &[
         "Asks kind openai for token counts at the end of streamed answers.",
     ),
     key(
+        "providers.max_tokens_field",
+        word(MaxTokensField::WORDS),
+        "auto",
+        "Where kind openai reads the bound on answers of requests in Anthropic's dialect; auto is max_completion_tokens for OpenAI and Azure, max_tokens for other hosts.",
+    ),
+    key(
         "providers.default_max_tokens",
         integer(1, 10_000_000),
         "4096",
@@ -86,11 +92,12 @@ pub const PROVIDER_KEYS: &[Key] = &[
 ];
 
 /// The keys that only some kinds take, and which.
-const KEYS_OF_KINDS: [(&str, &[&str]); 9] = [
+const KEYS_OF_KINDS: [(&str, &[&str]); 10] = [
     ("base_url", &["openai", "anthropic"]),
     ("api_key", &["openai", "anthropic"]),
     ("headers", &["openai", "anthropic"]),
     ("stream_usage", &["openai"]),
+    ("max_tokens_field", &["openai"]),
     ("default_max_tokens", &["anthropic"]),
     ("region", &["bedrock"]),
     ("profile", &["bedrock"]),
@@ -188,7 +195,15 @@ fn openai(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<OpenA
         api_key,
         headers,
         stream_usage: row.value("stream_usage") == Some(Value::Flag(true)),
+        max_tokens_field: max_tokens_field(row)?,
     })
+}
+
+fn max_tokens_field(row: &Row) -> Option<MaxTokensField> {
+    match row.value("max_tokens_field") {
+        Some(Value::Text(word)) => MaxTokensField::from_word(&word),
+        _ => None,
+    }
 }
 
 const ANTHROPIC_URL: &str = "https://api.anthropic.com";

@@ -175,6 +175,8 @@ pub struct OpenAi {
     pub headers: Vec<Header>,
     /// Whether streamed answers are asked for token counts.
     pub stream_usage: bool,
+    /// Where converted requests say their bound.
+    pub max_tokens_field: MaxTokensField,
 }
 
 /// How to reach Anthropic's Messages API.
@@ -322,5 +324,17 @@ words! {
         Text = "text",
         /// One JSON object per line.
         Json = "json",
+    }
+}
+
+words! {
+    /// Where a request from another dialect says its bound on output tokens.
+    MaxTokensField {
+        /// As the host of the server suggests.
+        Auto = "auto",
+        /// What many compatible servers know.
+        MaxTokens = "max_tokens",
+        /// What OpenAI's newer models take.
+        MaxCompletionTokens = "max_completion_tokens",
     }
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 use tidegate::{Gate, GateSettings, KeyRing, Server, Shutdown};
 use tidegate_engine::mock::{Script, serve};
 use tidegate_engine::{
-    CacheConfig, ChainConfig, Engine, EngineConfig, EntryConfig, GuardConfig, OpenAiConfig,
-    ProviderConfig, ProviderKind, Quota, ResilienceConfig,
+    CacheConfig, ChainConfig, Engine, EngineConfig, EntryConfig, GuardConfig, MaxTokensField,
+    OpenAiConfig, ProviderConfig, ProviderKind, Quota, ResilienceConfig,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -142,6 +142,7 @@ fn provider(name: &str, base_url: &str) -> ProviderConfig {
         api_key: Some("sk-of-the-operator".to_owned()),
         headers: Vec::new(),
         stream_usage: true,
+        max_tokens_field: MaxTokensField::MaxCompletionTokens,
     };
     ProviderConfig {
         name: name.to_owned(),

@@ -334,6 +334,19 @@ pub(crate) fn usage_of_stream(trial: Trial) -> Observed {
     .boxed()
 }
 
+/// Where the upstream finds the bound of a request in Anthropic's dialect.
+pub(crate) fn field_of_bound(trial: Trial) -> Observed {
+    async move {
+        let request = with(chat("m"), "max_tokens", 9);
+        ask(trial.addr(), &post("/v1/messages", &request)).await;
+        let body = trial.stage().seen().remove(0).body;
+        let fields = ["max_tokens", "max_completion_tokens"];
+        let found = fields.into_iter().filter(|field| body[*field] == 9);
+        found.collect::<Vec<_>>().join(" and ")
+    }
+    .boxed()
+}
+
 /// The names that clients may ask for.
 pub(crate) fn names(trial: Trial) -> Observed {
     async move {

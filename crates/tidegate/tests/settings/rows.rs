@@ -128,6 +128,10 @@ fn provider_rows() -> Vec<Row> {
     ];
     let headers = [("{}", "absent"), ("{ x-team = \"search\" }", "search")];
     let usage = [("false", "not asked for"), ("true", "asked for")];
+    let bound = [
+        ("\"auto\"", "max_tokens"),
+        ("\"max_completion_tokens\"", "max_completion_tokens"),
+    ];
     vec![
         row("providers.name", name, see::answered_by).given(NO_MODELS),
         row("providers.kind", kind, see::content).given(&[("providers.base_url", UNSET)]),
@@ -135,6 +139,7 @@ fn provider_rows() -> Vec<Row> {
         row("providers.api_key", key, see::authorization).played(answers()),
         row("providers.headers", headers, see::team).played(answers()),
         row("providers.stream_usage", usage, see::usage_of_stream).played(answers()),
+        row("providers.max_tokens_field", bound, see::field_of_bound).played(answers()),
     ]
 }
 

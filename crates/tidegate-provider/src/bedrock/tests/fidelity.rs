@@ -13,8 +13,8 @@ use super::{CLAUDE, parsed, provider, response};
 use crate::bedrock::request::{Ask, write};
 use crate::dialect::tests::arbitrary::{CASES, conversation, events, reply};
 use crate::dialect::{
-    Conversation, Dialect, Event, Image, ImageData, Json, Part, Reply, Stop, Tool, ToolChoice,
-    Turn, chat,
+    Conversation, Dialect, Event, Image, ImageData, Json, MaxTokensField, Part, Reply, Stop, Tool,
+    ToolChoice, Turn, chat,
 };
 use crate::provider::Provider;
 
@@ -77,7 +77,7 @@ fn arriving(said: &Conversation) -> Conversation {
 fn through_bedrock(runtime: &Runtime, said: &Conversation) -> Conversation {
     const ANSWER: &str =
         r#"{"output":{"message":{"role":"assistant","content":[]}},"stopReason":"end_turn"}"#;
-    let body = chat::write_request(said, "m").unwrap();
+    let body = chat::write_request(said, "m", MaxTokensField::default()).unwrap();
     let request = parsed(Dialect::Chat, std::str::from_utf8(&body).unwrap());
     let (bedrock, replay) = provider(vec![response(200, ANSWER)]);
     let answer = runtime.block_on(bedrock.complete(CLAUDE, &request));

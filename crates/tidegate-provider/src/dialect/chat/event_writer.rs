@@ -8,6 +8,10 @@ use super::answer::stop_word;
 use super::tokens::Usage;
 use crate::chunk::{Chunk, ChunkFacts};
 use crate::dialect::{Event, Opening, Piece, Tokens};
+use crate::error::{ProviderError, Unavailability};
+
+/// How long a thought and its seal may be that have to be repeated at its end.
+pub(super) const MOST_REPEATED_BYTES: usize = 2 << 20;
 
 /// Turns the steps of an answer into chunks.
 #[derive(Debug)]
@@ -53,14 +57,19 @@ impl EventWriter {
     }
 
     /// The chunks that say `event`.
-    pub(crate) fn write(&mut self, event: Event) -> Vec<Chunk> {
+    ///
+    /// # Errors
+    /// [`Unavailability::Garbage`] for a piece that belongs to no open part of
+    /// its kind and would be lost; [`Unavailability::TooLarge`] for a thought
+    /// that is too long to be repeated.
+    pub(crate) fn write(&mut self, event: Event) -> Result<Vec<Chunk>, ProviderError> {
         let chunk = match event {
             Event::Start { id, model } => {
                 (self.id, self.model) = (id, model);
                 Some(self.delta(&json!({"role": "assistant", "content": ""})))
             }
             Event::Open { index, opening } => self.open(index, opening),
-            Event::Piece { index, piece } => self.piece(index, piece),
+            Event::Piece { index, piece } => self.piece(index, piece)?,
             Event::Close { index } => self.close(index),
             Event::Stop(stop) => Some(self.choice(&json!({}), Some(stop_word(&stop)))),
             Event::Tokens(tokens) => {
@@ -69,7 +78,7 @@ impl EventWriter {
             }
             Event::End => Some(self.usage()),
         };
-        chunk.into_iter().collect()
+        Ok(chunk.into_iter().collect())
     }
 
     fn open(&mut self, index: usize, opening: Opening) -> Option<Chunk> {
@@ -107,18 +116,18 @@ impl EventWriter {
         delta.map(|delta| self.delta(&delta))
     }
 
-    /// A piece that does not belong to an open part of its kind says nothing.
-    fn piece(&mut self, index: usize, piece: Piece) -> Option<Chunk> {
-        let delta = match (self.open.get_mut(&index)?, piece) {
+    fn piece(&mut self, index: usize, piece: Piece) -> Result<Option<Chunk>, Unavailability> {
+        let part = self.open.get_mut(&index).ok_or(Unavailability::Garbage)?;
+        let delta = match (part, piece) {
             (OpenPart::Text, Piece::Text(piece)) => json!({"content": piece}),
             (OpenPart::Refusal, Piece::Text(piece)) => json!({"refusal": piece}),
             (OpenPart::Thinking { text, .. }, Piece::Text(piece)) => {
-                text.push_str(&piece);
+                keep(text, &piece)?;
                 json!({"reasoning_content": piece})
             }
             (OpenPart::Thinking { signature, .. }, Piece::Signature(piece)) => {
-                signature.push_str(&piece);
-                return None;
+                keep(signature, &piece)?;
+                return Ok(None);
             }
             (OpenPart::Call { number, has_input }, Piece::Input(piece)) => {
                 *has_input |= !piece.is_empty();
@@ -128,10 +137,10 @@ impl EventWriter {
             | (OpenPart::Thinking { .. }, Piece::Input(_))
             | (OpenPart::Call { .. }, Piece::Text(_) | Piece::Signature(_))
             | (OpenPart::Redacted, Piece::Text(_) | Piece::Input(_) | Piece::Signature(_)) => {
-                return None;
+                return Err(Unavailability::Garbage);
             }
         };
-        Some(self.delta(&delta))
+        Ok(Some(self.delta(&delta)))
     }
 
     fn close(&mut self, index: usize) -> Option<Chunk> {
@@ -193,6 +202,15 @@ impl EventWriter {
             facts,
         }
     }
+}
+
+fn keep(kept: &mut String, piece: &str) -> Result<(), Unavailability> {
+    let limit_bytes = MOST_REPEATED_BYTES;
+    if kept.len() + piece.len() > limit_bytes {
+        return Err(Unavailability::TooLarge { limit_bytes });
+    }
+    kept.push_str(piece);
+    Ok(())
 }
 
 fn arguments(number: u64, piece: &str) -> Value {

@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::UPSTREAM;
 use super::write_messages::{Message, messages};
 use crate::dialect::{
-    Conversation, Effort, Json, OutputSchema, ParallelTools, Refusal, Sampling, Thinking, Tool,
-    ToolChoice,
+    Conversation, Effort, Json, MaxTokensField, OutputSchema, ParallelTools, Refusal, Sampling,
+    Thinking, Tool, ToolChoice,
 };
 
 /// What a schema is called whose dialect has no label for it; OpenAI wants one.
@@ -76,6 +76,8 @@ struct Choosing<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_completion_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<&'a Json>,
     #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<&'a Json>,
@@ -113,18 +115,23 @@ struct StreamOptions {
 }
 
 /// Says `conversation` to a server in OpenAI's dialect that calls the model
-/// `model`. Streams are asked for their usage.
+/// `model` and reads the bound on its answer in `field`. Streams are asked for
+/// their usage.
 ///
 /// # Errors
 /// [`Refusal::Unsupported`] names what OpenAI has no word for, in the words of
 /// Anthropic, whose callers alone come here.
-pub(crate) fn write_request(conversation: &Conversation, model: &str) -> Result<Bytes, Refusal> {
+pub(crate) fn write_request(
+    conversation: &Conversation,
+    model: &str,
+    field: MaxTokensField,
+) -> Result<Bytes, Refusal> {
     refuse_budget(conversation.thinking.as_ref())?;
     let body = Body {
         model,
         messages: messages(conversation)?,
         tooling: tooling(conversation),
-        choosing: choosing(&conversation.sampling),
+        choosing: choosing(&conversation.sampling, field),
         reasoning_effort: conversation.effort.map(effort),
         response_format: conversation.output_schema.as_ref().map(format),
         user: conversation.user.as_deref(),
@@ -183,9 +190,14 @@ fn tool_choice(choice: &ToolChoice) -> Choice<'_> {
     }
 }
 
-fn choosing(sampling: &Sampling) -> Choosing<'_> {
+fn choosing(sampling: &Sampling, field: MaxTokensField) -> Choosing<'_> {
+    let (newer, older) = match field {
+        MaxTokensField::MaxCompletionTokens => (sampling.max_tokens, None),
+        MaxTokensField::MaxTokens => (None, sampling.max_tokens),
+    };
     Choosing {
-        max_completion_tokens: sampling.max_tokens,
+        max_completion_tokens: newer,
+        max_tokens: older,
         temperature: sampling.temperature.as_ref(),
         top_p: sampling.top_p.as_ref(),
         top_k: sampling.top_k,

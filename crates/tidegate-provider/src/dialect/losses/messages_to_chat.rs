@@ -165,7 +165,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         "max_tokens",
         Becomes("max_completion_tokens", "9"),
-        "",
+        "or `max_tokens`, as `providers.max_tokens_field` says",
         r#"{"max_tokens":9}"#,
     ),
     (

@@ -1,7 +1,8 @@
 //! The events of a stream, written.
 //!
 //! This dialect says one block after the other, where others let them overlap.
-//! What belongs to a later block waits until the one before it has ended.
+//! What belongs to a later block waits until the one before it has ended, up to
+//! [`MOST_WAITING_BYTES`].
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -12,6 +13,10 @@ use super::usage::{Counted, usage};
 use super::wire::{Block, Ending, Message, declined, json, message_id};
 use crate::chunk::{Chunk, ChunkFacts};
 use crate::dialect::{Event, Json, Opening, Piece, Stop, Tokens};
+use crate::error::{ProviderError, Unavailability};
+
+/// How much of later blocks may wait, in bytes of their pieces and openings.
+pub(super) const MOST_WAITING_BYTES: usize = 2 << 20;
 
 /// Writes the events of one stream.
 #[derive(Debug)]
@@ -19,6 +24,8 @@ pub(crate) struct EventWriter {
     /// Parts in the order in which they were opened; the first one is being
     /// said, the others wait.
     parts: VecDeque<Waiting>,
+    /// Of all parts that wait.
+    waiting_bytes: usize,
     /// Blocks that were begun.
     blocks: usize,
     stop: Stop,
@@ -41,6 +48,8 @@ struct Waiting {
     /// The number of its block, once that was begun.
     block: Option<usize>,
     pieces: Vec<Piece>,
+    /// What was counted of it while it waited.
+    waiting_bytes: usize,
     closed: bool,
 }
 
@@ -86,6 +95,7 @@ impl EventWriter {
     pub(crate) fn new() -> Self {
         Self {
             parts: VecDeque::new(),
+            waiting_bytes: 0,
             blocks: 0,
             stop: Stop::End,
             tokens: Tokens::default(),
@@ -94,33 +104,63 @@ impl EventWriter {
     }
 
     /// Writes one step; most are one event, some are none.
-    pub(crate) fn write(&mut self, event: Event) -> Vec<Chunk> {
+    ///
+    /// # Errors
+    /// [`Unavailability::Garbage`] for a piece of a part that is not open, which
+    /// would be lost; [`Unavailability::TooLarge`] when more would have to wait
+    /// than may.
+    pub(crate) fn write(&mut self, event: Event) -> Result<Vec<Chunk>, ProviderError> {
         match event {
-            Event::Start { id, model } => return vec![start(&id, &model)],
-            Event::Open { index, opening } => self.parts.push_back(Waiting::new(index, opening)),
-            Event::Piece { index, piece } => {
-                if let Some(part) = self.part(index) {
-                    part.pieces.push(piece);
-                }
-            }
-            Event::Close { index } => {
-                if let Some(part) = self.part(index) {
-                    part.closed = true;
-                }
-            }
+            Event::Start { id, model } => return Ok(vec![start(&id, &model)]),
+            Event::Open { index, opening } => self.open(index, opening)?,
+            Event::Piece { index, piece } => self.piece(index, piece)?,
+            Event::Close { index } => self.close(index),
             Event::Stop(stop) => {
                 self.stop = stop;
                 self.parts.iter_mut().for_each(|part| part.closed = true);
             }
             Event::Tokens(tokens) => self.tokens = tokens,
-            Event::End => return self.end(),
+            Event::End => return Ok(self.end()),
         }
-        self.say_what_can_be_said()
+        Ok(self.say_what_can_be_said())
     }
 
-    fn part(&mut self, index: usize) -> Option<&mut Waiting> {
-        let mut parts = self.parts.iter_mut();
-        parts.find(|part| part.index == index && !part.closed)
+    fn open(&mut self, index: usize, opening: Opening) -> Result<(), Unavailability> {
+        let bytes = opening_bytes(&opening);
+        self.parts.push_back(Waiting::new(index, opening));
+        self.count(self.parts.len() - 1, bytes)
+    }
+
+    fn piece(&mut self, index: usize, piece: Piece) -> Result<(), Unavailability> {
+        let at = self.position(index).ok_or(Unavailability::Garbage)?;
+        let bytes = piece_text(&piece).len() + size_of::<Piece>();
+        self.parts[at].pieces.push(piece);
+        self.count(at, bytes)
+    }
+
+    fn close(&mut self, index: usize) {
+        if let Some(at) = self.position(index) {
+            self.parts[at].closed = true;
+        }
+    }
+
+    /// Counts what has to wait: everything but the first part.
+    fn count(&mut self, at: usize, bytes: usize) -> Result<(), Unavailability> {
+        if at == 0 {
+            return Ok(());
+        }
+        let limit_bytes = MOST_WAITING_BYTES;
+        self.parts[at].waiting_bytes += bytes;
+        self.waiting_bytes += bytes;
+        if self.waiting_bytes > limit_bytes {
+            return Err(Unavailability::TooLarge { limit_bytes });
+        }
+        Ok(())
+    }
+
+    fn position(&self, index: usize) -> Option<usize> {
+        let mut parts = self.parts.iter();
+        parts.position(|part| part.index == index && !part.closed)
     }
 
     fn say_what_can_be_said(&mut self) -> Vec<Chunk> {
@@ -134,6 +174,9 @@ impl EventWriter {
                 self.declines = Declines::Yes;
             }
             self.parts.pop_front();
+            if let Some(next) = self.parts.front_mut() {
+                self.waiting_bytes -= std::mem::take(&mut next.waiting_bytes);
+            }
         }
         chunks
     }
@@ -170,6 +213,7 @@ impl Waiting {
             opening,
             block: None,
             pieces: Vec::new(),
+            waiting_bytes: 0,
             closed: false,
         }
     }
@@ -177,7 +221,7 @@ impl Waiting {
     /// Says everything that is there of this part, which is the first one.
     fn say(&mut self, blocks: &mut usize, chunks: &mut Vec<Chunk>) {
         let pieces = std::mem::take(&mut self.pieces);
-        let pieces = pieces.iter().filter(|piece| !is_empty(piece));
+        let pieces = pieces.iter().filter(|piece| !piece_text(piece).is_empty());
         let deltas: Vec<Delta<'_>> = pieces.map(|piece| delta(&self.opening, piece)).collect();
         let index = match self.block {
             Some(block) => block,
@@ -253,10 +297,19 @@ fn block_start(index: usize, opening: &Opening) -> Chunk {
     chunk(&start, facts)
 }
 
-fn is_empty(piece: &Piece) -> bool {
+fn piece_text(piece: &Piece) -> &str {
     match piece {
-        Piece::Text(said) | Piece::Input(said) | Piece::Signature(said) => said.is_empty(),
+        Piece::Text(said) | Piece::Input(said) | Piece::Signature(said) => said,
     }
+}
+
+fn opening_bytes(opening: &Opening) -> usize {
+    let said = match opening {
+        Opening::Text | Opening::Thinking | Opening::Refusal => 0,
+        Opening::RedactedThinking(data) => data.len(),
+        Opening::ToolUse { id, name } => id.len() + name.len(),
+    };
+    said + size_of::<Waiting>()
 }
 
 fn delta<'a>(opening: &Opening, piece: &'a Piece) -> Delta<'a> {

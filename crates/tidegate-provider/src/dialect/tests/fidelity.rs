@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::arbitrary::{CASES, conversation, events, reply};
 use crate::chunk::Chunk;
-use crate::dialect::{Conversation, Event, Json, Reply, Tokens, chat, messages};
+use crate::dialect::{Conversation, Event, Json, MaxTokensField, Reply, Tokens, chat, messages};
 use crate::raw::RawObject;
 
 /// Once through OpenAI's dialect. The label that it wants and others lack is
 /// taken off again.
 fn through_chat(said: &Conversation) -> Conversation {
-    let body = chat::write_request(said, "m").unwrap();
+    let body = chat::write_request(said, "m", MaxTokensField::default()).unwrap();
     let mut heard = chat::read_request(&RawObject::parse(&body).unwrap(), "nobody").unwrap();
     if let Some(schema) = &mut heard.output_schema {
         assert_eq!(schema.name.take().as_deref(), Some("answer"));
@@ -37,7 +37,9 @@ fn reply_through_messages(reply: &Reply) -> Reply {
 fn events_through_chat(events: Vec<Event>) -> Vec<Event> {
     let mut writer = chat::EventWriter::new(7);
     let mut reader = chat::EventReader::default();
-    let chunks = events.into_iter().flat_map(|event| writer.write(event));
+    let chunks = events
+        .into_iter()
+        .flat_map(|event| writer.write(event).unwrap());
     let mut heard: Vec<Event> = chunks
         .flat_map(|chunk| {
             assert_eq!(Chunk::parse(chunk.json.clone()).unwrap().facts, chunk.facts);
@@ -51,7 +53,9 @@ fn events_through_chat(events: Vec<Event>) -> Vec<Event> {
 fn events_through_messages(events: Vec<Event>) -> Vec<Event> {
     let mut writer = messages::EventWriter::new();
     let mut reader = messages::EventReader::default();
-    let chunks = events.into_iter().flat_map(|event| writer.write(event));
+    let chunks = events
+        .into_iter()
+        .flat_map(|event| writer.write(event).unwrap());
     let mut heard: Vec<Event> = chunks
         .flat_map(|chunk| reader.read(&chunk).unwrap())
         .collect();
@@ -142,7 +146,7 @@ fn numbers_keep_the_digits_they_were_written_with() {
         said.sampling.temperature.as_ref().map(Json::as_str),
         Some("1.0")
     );
-    let written = chat::write_request(&said, "m").unwrap();
+    let written = chat::write_request(&said, "m", MaxTokensField::default()).unwrap();
     let written = std::str::from_utf8(&written).unwrap();
     for digits in [
         r#""temperature":1.0,"#,
@@ -173,6 +177,6 @@ fn what_only_openai_says_survives_its_own_dialect() {
     });
     let raw = RawObject::parse(&Bytes::from(body.to_string())).unwrap();
     let said = chat::read_request(&raw, "nobody").unwrap();
-    let written = chat::write_request(&said, "m").unwrap();
+    let written = chat::write_request(&said, "m", MaxTokensField::default()).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), body);
 }

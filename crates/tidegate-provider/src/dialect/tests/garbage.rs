@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::chunk::{Chunk, ChunkFacts};
-use crate::dialect::{chat, messages};
+use crate::dialect::{MaxTokensField, chat, messages};
 use crate::raw::RawObject;
 
 /// Words of the dialects, so that readers get further than their first field.
@@ -164,11 +164,11 @@ proptest! {
         let bytes = Bytes::from(value.to_string());
         if let Ok(raw) = RawObject::parse(&bytes) {
             if let Ok(said) = chat::read_request(&raw, "nobody") {
-                let _ = chat::write_request(&said, "m");
+                let _ = chat::write_request(&said, "m", MaxTokensField::default());
                 let _ = messages::write_request(&said, "m", 9);
             }
             if let Ok(said) = messages::read_request(&raw, "nobody") {
-                let _ = chat::write_request(&said, "m");
+                let _ = chat::write_request(&said, "m", MaxTokensField::default());
                 let _ = messages::write_request(&said, "m", 9);
             }
         }
@@ -191,8 +191,8 @@ proptest! {
         events.extend(messages.end());
         let (mut chat, mut messages) = (chat::EventWriter::new(7), messages::EventWriter::new());
         for event in events {
-            chat.write(event.clone());
-            messages.write(event);
+            let _ = chat.write(event.clone());
+            let _ = messages.write(event);
         }
     }
 }

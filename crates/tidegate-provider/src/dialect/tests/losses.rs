@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::dialect::losses::{ANSWERS, Fate, Loss, losses};
-use crate::dialect::{Dialect, Refusal, request};
+use crate::dialect::{Dialect, OutputBound, Refusal, request};
 use crate::request::ChatRequest;
 
 /// The smallest request of a dialect, with these fields.
@@ -24,7 +24,7 @@ fn body(dialect: Dialect, fields: &str) -> Value {
 
 fn told(loss: &Loss, body: &Value) -> Result<Value, Refusal> {
     let asked = ChatRequest::parse_as(loss.from, Bytes::from(body.to_string())).unwrap();
-    let converted = request(&asked, loss.to, "m", 4_096)?;
+    let converted = request(&asked, loss.to, "m", OutputBound::default())?;
     Ok(serde_json::from_slice(&converted.to_upstream("m")).unwrap())
 }
 

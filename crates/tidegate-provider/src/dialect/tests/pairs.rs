@@ -5,7 +5,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::chunk::{Chunk, ChunkFacts};
-use crate::dialect::{Dialect, Refusal, answer, chunks, request};
+use crate::dialect::{Dialect, OutputBound, Refusal, answer, chunks, request};
 use crate::error::{ProviderError, Unavailability};
 use crate::provider::Completion;
 use crate::request::ChatRequest;
@@ -17,7 +17,7 @@ fn asked(from: Dialect, body: &Value) -> ChatRequest {
 
 /// The body that the other side gets.
 fn told(from: Dialect, to: Dialect, body: &Value) -> Result<Value, Refusal> {
-    let converted = request(&asked(from, body), to, "up", 4_096)?;
+    let converted = request(&asked(from, body), to, "up", OutputBound::default())?;
     assert_eq!(converted.dialect(), to);
     Ok(serde_json::from_slice(&converted.to_upstream("up")).unwrap())
 }

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use super::chat_json;
 use super::over_http::Server;
 use crate::anthropic::{Anthropic, AnthropicConfig};
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, MaxTokensField};
 use crate::embed_request::EmbedRequest;
 use crate::error::ProviderError;
 use crate::mock::{Behavior, Mock, Script};
@@ -89,6 +89,7 @@ async fn the_mock_says_in_process_what_the_adapter_reads_from_the_server() {
         api_key: None,
         headers: vec![],
         stream_usage: true,
+        max_tokens_field: MaxTokensField::default(),
     };
     let (mock, remote) = (Mock::new(script()), OpenAi::new(&config).unwrap());
     check_parity(Dialect::Chat, &mock, &remote).await;

@@ -157,7 +157,7 @@ fn several_providers_need_models() {
 
 #[test]
 fn every_provider_key_reaches_the_typed_provider() {
-    let more = "api_key = \"file:/run/key\"\nstream_usage = false\n\
+    let more = "api_key = \"file:/run/key\"\nstream_usage = false\nmax_tokens_field = \"max_tokens\"\n\
                 headers = { X-Team = \"search\", x-token = \"env:TOKEN\" }\n";
     let world = World::file(&format!("{LOCAL}{more}"))
         .env("TOKEN", "t")
@@ -172,6 +172,7 @@ fn every_provider_key_reaches_the_typed_provider() {
         api_key: Some(Secret::new("k")),
         headers: vec![header("x-team", "search"), header("x-token", "t")],
         stream_usage: false,
+        max_tokens_field: MaxTokensField::MaxTokens,
     };
     assert_eq!(config.providers[0].kind, ProviderKind::OpenAi(expected));
 }

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::{EventReader, EventWriter};
 use crate::chunk::{Chunk, ChunkFacts};
+use crate::dialect::chat::event_writer::MOST_REPEATED_BYTES;
 use crate::dialect::{Event, Opening, Piece, Stop, Tokens};
-use crate::error::Unavailability;
+use crate::error::{ProviderError, Unavailability};
 
 fn chunk(value: &Value) -> Chunk {
     Chunk {
@@ -226,12 +227,51 @@ fn written() -> Vec<Value> {
         Event::End,
     ];
     let mut writer = EventWriter::new(7);
-    let chunks = events.into_iter().flat_map(|event| writer.write(event));
+    let chunks = events
+        .into_iter()
+        .flat_map(|event| writer.write(event).unwrap());
     let value = |chunk: Chunk| {
         assert_eq!(Chunk::parse(chunk.json.clone()).unwrap().facts, chunk.facts);
         serde_json::from_slice(&chunk.json).unwrap()
     };
     chunks.map(value).collect()
+}
+
+#[test]
+fn a_piece_that_would_be_lost_is_an_error() {
+    let broken = |events: Vec<Event>| {
+        let mut writer = EventWriter::new(7);
+        let mut errors = events
+            .into_iter()
+            .filter_map(|event| writer.write(event).err());
+        errors.next().unwrap()
+    };
+    let open = |opening| Event::Open { index: 0, opening };
+    let piece = |piece| Event::Piece { index: 0, piece };
+    let text = || piece(Piece::Text("a".to_owned()));
+    let garbage = ProviderError::from(Unavailability::Garbage);
+    assert_eq!(broken(vec![text()]), garbage);
+    let closed = vec![open(Opening::Text), Event::Close { index: 0 }, text()];
+    assert_eq!(broken(closed), garbage);
+    let input = piece(Piece::Input("{}".to_owned()));
+    assert_eq!(broken(vec![open(Opening::Text), input]), garbage);
+}
+
+#[test]
+fn a_thought_that_has_to_be_repeated_has_a_bound() {
+    let mut writer = EventWriter::new(7);
+    let opening = Opening::Thinking;
+    writer.write(Event::Open { index: 0, opening }).unwrap();
+    let text = "x".repeat(MOST_REPEATED_BYTES / 2);
+    let piece = || Event::Piece {
+        index: 0,
+        piece: Piece::Text(text.clone()),
+    };
+    writer.write(piece()).unwrap();
+    writer.write(piece()).unwrap();
+    let limit_bytes = MOST_REPEATED_BYTES;
+    let too_large = ProviderError::from(Unavailability::TooLarge { limit_bytes });
+    assert_eq!(writer.write(piece()).unwrap_err(), too_large);
 }
 
 #[test]

@@ -170,11 +170,11 @@ proptest! {
             let _ = facts.read(None, json.clone());
             let chunk = Chunk { event: None, json, facts: ChunkFacts::default() };
             for step in reader.read(&chunk).unwrap_or_default() {
-                writer.write(step);
+                let _ = writer.write(step);
             }
         }
         for step in reader.end() {
-            writer.write(step);
+            let _ = writer.write(step);
         }
     }
 }

@@ -1,5 +1,6 @@
 use bytes::Bytes;
 
+use super::super::event_writer::MOST_WAITING_BYTES;
 use super::super::{EventFacts, EventReader, EventWriter};
 use crate::chunk::{Chunk, ChunkFacts};
 use crate::dialect::{Event, Opening, Piece, Stop, Tokens};
@@ -28,7 +29,7 @@ fn write(steps: impl IntoIterator<Item = Event>) -> Vec<Chunk> {
     let mut writer = EventWriter::new();
     steps
         .into_iter()
-        .flat_map(|step| writer.write(step))
+        .flat_map(|step| writer.write(step).unwrap())
         .collect()
 }
 
@@ -335,7 +336,7 @@ fn parts_that_overlap_are_written_one_after_the_other() {
 #[test]
 fn a_part_that_waits_goes_on_as_it_comes_once_it_is_first() {
     let mut writer = EventWriter::new();
-    let mut said = |event| writer.write(event).len();
+    let mut said = |event| writer.write(event).unwrap().len();
     said(start());
     assert_eq!(said(tool(0, "t1")), 1);
     assert_eq!(said(tool(1, "t2")), 0);
@@ -344,6 +345,64 @@ fn a_part_that_waits_goes_on_as_it_comes_once_it_is_first() {
     assert_eq!(said(close(0)), 3);
     assert_eq!(said(input(1, "}")), 1);
     assert_eq!(said(close(1)), 1);
+}
+
+#[test]
+fn a_piece_of_a_part_that_is_not_open_is_an_error_and_not_lost() {
+    let broken = |steps: Vec<Event>| {
+        let mut writer = EventWriter::new();
+        let written: Result<Vec<_>, _> = steps.into_iter().map(|step| writer.write(step)).collect();
+        written.unwrap_err()
+    };
+    let garbage = ProviderError::from(Unavailability::Garbage);
+    let never_opened = vec![start(), text(0, "a")];
+    assert_eq!(broken(never_opened), garbage);
+    let closed = vec![start(), open(0, Opening::Text), close(0), text(0, "a")];
+    assert_eq!(broken(closed), garbage);
+    let waiting_and_closed = vec![
+        start(),
+        tool(0, "t1"),
+        tool(1, "t2"),
+        close(1),
+        input(1, "{"),
+    ];
+    assert_eq!(broken(waiting_and_closed), garbage);
+}
+
+#[test]
+fn what_waits_has_a_bound_and_what_is_being_said_has_none() {
+    let piece = "x".repeat(64 << 10);
+    let fits = MOST_WAITING_BYTES / (piece.len() + 64);
+    let mut writer = EventWriter::new();
+    // Whatever waited and was said then makes room for more.
+    for number in [0, 2] {
+        writer.write(tool(number, "first")).unwrap();
+        writer.write(tool(number + 1, "second")).unwrap();
+        for _ in 0..fits {
+            writer.write(input(number, &piece)).unwrap();
+            writer.write(input(number + 1, &piece)).unwrap();
+        }
+        writer.write(close(number)).unwrap();
+        for _ in 0..fits {
+            writer.write(input(number + 1, &piece)).unwrap();
+        }
+        writer.write(close(number + 1)).unwrap();
+    }
+    writer.write(tool(4, "first")).unwrap();
+    writer.write(tool(5, "second")).unwrap();
+    writer.write(tool(6, "third")).unwrap();
+    let most = 2 * fits;
+    let error = (0..most).find_map(|at| writer.write(input(5 + at % 2, &piece)).err());
+    let limit_bytes = MOST_WAITING_BYTES;
+    assert_eq!(error, Some(Unavailability::TooLarge { limit_bytes }.into()));
+}
+
+#[test]
+fn parts_without_a_piece_wait_within_the_bound_too() {
+    let mut writer = EventWriter::new();
+    let error = (0..100_000).find_map(|index| writer.write(tool(index, "t")).err());
+    let limit_bytes = MOST_WAITING_BYTES;
+    assert_eq!(error, Some(Unavailability::TooLarge { limit_bytes }.into()));
 }
 
 #[test]
