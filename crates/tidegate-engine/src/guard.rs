@@ -1,5 +1,6 @@
 //! Steps 1 and 7 of a request: what goes in and what comes out is scanned.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -238,12 +239,10 @@ impl Rooms {
         if self.guard.config.scanning == Scanning::Off {
             return None;
         }
-        let follow = |direction| self.guard.rules.follow(self.guard.request(direction));
         Some(StreamGuard {
             dialect,
             guard: self.guard.clone(),
-            answer: follow(Direction::Answer),
-            tool_call: follow(Direction::ToolCall),
+            follows: BTreeMap::new(),
         })
     }
 }
@@ -268,21 +267,26 @@ async fn on_pool<T: Send + 'static>(
 pub(crate) struct StreamGuard {
     dialect: Dialect,
     guard: Arc<Guard>,
-    answer: Follow,
-    tool_call: Follow,
+    /// Answers that are streamed side by side are texts of their own.
+    follows: BTreeMap<(usize, Direction), Follow>,
 }
+
+/// Answers that are told apart; no request may ask for more.
+const MOST_CHOICES: usize = 16;
 
 impl StreamGuard {
     /// Looks at a chunk before it is sent.
     pub(crate) fn check(&mut self, chunk: &Chunk) -> Result<(), EngineError> {
         for spoken in chunk.spoken(self.dialect) {
-            let (direction, follow) = match direction(spoken.by) {
-                Direction::ToolCall => (Direction::ToolCall, &mut self.tool_call),
-                other => (other, &mut self.answer),
-            };
+            let direction = direction(spoken.by);
+            let key = (spoken.choice.min(MOST_CHOICES - 1), direction);
+            let guard = &self.guard;
+            let new = || guard.rules.follow(guard.request(direction));
+            let follow = self.follows.entry(key).or_insert_with(new);
             match follow.push(&spoken.text) {
                 Some(verdict) if verdict.outcome == Outcome::Block => {
-                    self.decide([(direction, verdict)])?;
+                    let seen = Seen::new(direction, &verdict);
+                    return self.guard.decide(Judged(vec![seen])).map(drop);
                 }
                 // Counted once, at the end.
                 Some(_) | None => {}
@@ -293,18 +297,9 @@ impl StreamGuard {
 
     /// Looks at what is left when the answer has ended.
     pub(crate) fn end(&mut self) -> Result<(), EngineError> {
-        let answer = (Direction::Answer, self.answer.end());
-        let tool_call = (Direction::ToolCall, self.tool_call.end());
-        self.decide([answer, tool_call])
-    }
-
-    fn decide<const N: usize>(
-        &self,
-        verdicts: [(Direction, Verdict); N],
-    ) -> Result<(), EngineError> {
         let mut judged = Judged::default();
-        for (direction, verdict) in &verdicts {
-            judged.take(*direction, verdict);
+        for ((_, direction), follow) in &mut self.follows {
+            judged.take(*direction, &follow.end());
         }
         self.guard.decide(judged).map(drop)
     }

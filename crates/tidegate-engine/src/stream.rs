@@ -27,6 +27,7 @@ use crate::guard::StreamGuard;
 pub struct AnswerStream {
     chunks: ChunkStream,
     ready: VecDeque<Chunk>,
+    tail: Tail,
     admission: Option<Admission>,
     allowance: Allowance,
     tally: Tally,
@@ -43,6 +44,34 @@ pub(crate) struct Watch {
     pub(crate) usage: UsageWanted,
     /// The longest wait between two chunks.
     pub(crate) idle: Duration,
+}
+
+/// What says that an answer is over waits until the guard has seen all of it:
+/// an answer that is blocked must not look like one that has ended.
+#[derive(Debug, Default)]
+struct Tail {
+    /// Not to be sent yet.
+    held: VecDeque<Chunk>,
+    /// To be sent next.
+    released: VecDeque<Chunk>,
+}
+
+impl Tail {
+    /// Takes a chunk that the guard let pass. Where several answers are
+    /// streamed side by side, one of them may go on after the end of another.
+    fn take(&mut self, chunk: Chunk) {
+        let ends = chunk.facts.finished > 0 || chunk.event.as_deref() == Some("message_delta");
+        let goes_on = chunk.facts.has_content && !ends;
+        let holds = !self.held.is_empty();
+        self.held.push_back(chunk);
+        if goes_on || !(ends || holds) {
+            self.release();
+        }
+    }
+
+    fn release(&mut self) {
+        self.released.append(&mut self.held);
+    }
 }
 
 /// Whether the caller asked to see the usage.
@@ -133,6 +162,7 @@ impl AnswerStream {
         Self {
             chunks: chunks.fuse().boxed(),
             ready,
+            tail: Tail::default(),
             model: admission.entry().name.clone(),
             admission: Some(admission),
             allowance,
@@ -193,6 +223,7 @@ impl AnswerStream {
             take(&mut self.allowance).settle(used);
         }
         self.ready.clear();
+        self.tail = Tail::default();
         self.chunks = Box::pin(futures_util::stream::empty());
         error
     }
@@ -230,6 +261,9 @@ impl Stream for AnswerStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
+            if let Some(chunk) = this.tail.released.pop_front() {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
             let next = match this.ready.pop_front() {
                 Some(chunk) => Poll::Ready(Some(Ok(chunk))),
                 None if this.admission.is_none() => return Poll::Ready(None),
@@ -241,8 +275,10 @@ impl Stream for AnswerStream {
                     if let Err(error) = this.guarded(&chunk) {
                         return Poll::Ready(Some(Err(this.stopped(error))));
                     }
-                    if let Some(chunk) = this.take_in(chunk) {
-                        return Poll::Ready(Some(Ok(chunk)));
+                    match this.take_in(chunk) {
+                        Some(chunk) if this.guard.is_some() => this.tail.take(chunk),
+                        Some(chunk) => return Poll::Ready(Some(Ok(chunk))),
+                        None => {}
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -253,7 +289,7 @@ impl Stream for AnswerStream {
                         return Poll::Ready(Some(Err(this.stopped(error))));
                     }
                     this.complete();
-                    return Poll::Ready(None);
+                    this.tail.release();
                 }
                 Poll::Pending => {
                     if this.patience.poll_lost(cx).is_pending() {

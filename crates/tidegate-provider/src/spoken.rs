@@ -33,6 +33,8 @@ pub struct Spoken {
     pub by: Speaker,
     /// The text.
     pub text: String,
+    /// In which of several answers; they may be streamed side by side.
+    pub choice: usize,
 }
 
 impl Spoken {
@@ -40,6 +42,7 @@ impl Spoken {
         Self {
             by,
             text: text.into(),
+            choice: 0,
         }
     }
 }
@@ -122,11 +125,9 @@ pub fn spoken_answer(dialect: Dialect, body: &[u8]) -> Vec<Spoken> {
         Err(_) => return Vec::new(),
     };
     match dialect {
-        Dialect::Chat | Dialect::Completion => answer
-            .choices
-            .into_iter()
-            .flat_map(|choice| of_choice(choice.message, choice.text))
-            .collect(),
+        Dialect::Chat | Dialect::Completion => {
+            answer.choices.into_iter().flat_map(of_choice).collect()
+        }
         Dialect::Messages => answer.content.into_iter().flat_map(of_block).collect(),
     }
 }
@@ -141,6 +142,8 @@ struct Answer<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
+    #[serde(default)]
+    index: usize,
     #[serde(default, borrow, alias = "delta")]
     message: Option<Said<'a>>,
     #[serde(default, borrow)]
@@ -177,17 +180,20 @@ struct Block<'a> {
     input: Option<&'a RawValue>,
 }
 
-fn of_choice(message: Option<Said<'_>>, text: Option<Cow<'_, str>>) -> Vec<Spoken> {
-    let said = message.unwrap_or_default();
-    let texts = text.into_iter().chain(said.content);
+fn of_choice(choice: Choice<'_>) -> Vec<Spoken> {
+    let said = choice.message.unwrap_or_default();
+    let texts = choice.text.into_iter().chain(said.content);
     let calls = said.tool_calls.unwrap_or_default();
     let calls = calls
         .into_iter()
         .filter_map(|call| call.function?.arguments);
     let texts = texts.map(|text| Spoken::new(Speaker::Model, text));
-    texts
-        .chain(calls.map(|text| Spoken::new(Speaker::ModelToTool, text)))
-        .collect()
+    let calls = calls.map(|text| Spoken::new(Speaker::ModelToTool, text));
+    let of_this = |spoken| Spoken {
+        choice: choice.index,
+        ..spoken
+    };
+    texts.chain(calls).map(of_this).collect()
 }
 
 fn of_block(block: Block<'_>) -> Vec<Spoken> {
@@ -280,6 +286,8 @@ mod tests {
         );
         let chunk = br#"{"choices":[{"delta":{"content":"a"}}]}"#;
         assert_eq!(of_chunk(Dialect::Chat, chunk), [model("a")]);
+        let chunk = br#"{"choices":[{"index":3,"delta":{"content":"a"}}]}"#;
+        assert_eq!(of_chunk(Dialect::Chat, chunk)[0].choice, 3);
         let chunk = br#"{"choices":[{"text":"a"}]}"#;
         assert_eq!(of_chunk(Dialect::Completion, chunk), [model("a")]);
         let chunk = br#"{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{"}}"#;

@@ -47,9 +47,11 @@ enum Source {
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const VERDICT: HeaderName = HeaderName::from_static("x-tidegate-verdict");
 const ERROR_SOURCE: HeaderName = HeaderName::from_static("x-tidegate-error-source");
 
 const INVALID: &str = "invalid_request_error";
+const BLOCKED: &str = "blocked_by_guard";
 
 impl ApiError {
     fn new(status: StatusCode, code: &str, kind: &str, message: impl Into<String>) -> Self {
@@ -203,6 +205,9 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::UNAUTHORIZED && self.source == Source::Gateway {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if self.code == BLOCKED {
+            headers.insert(VERDICT, HeaderValue::from_static("block"));
+        }
         if self.retry == Retry::Spent {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
@@ -274,12 +279,9 @@ impl From<EngineError> for ApiError {
                 message,
             )
             .after(*retry_after),
-            EngineError::Blocked { .. } => Self::new(
-                StatusCode::FORBIDDEN,
-                "blocked_by_guard",
-                "permission_error",
-                message,
-            ),
+            EngineError::Blocked { .. } => {
+                Self::new(StatusCode::FORBIDDEN, BLOCKED, "permission_error", message)
+            }
             EngineError::Busy { retry_after } => {
                 unavailable("overloaded", message).after(*retry_after)
             }
