@@ -46,10 +46,8 @@ pub use tidegate_guard::{
 pub use tidegate_provider::BedrockConfig;
 pub use tidegate_provider::{
     AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
-    AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
     MaxTokensField, OpenAiConfig, PostClient, Provider, ProviderError, RawObject, RequestError,
     Unavailability, Usage, mock,
-    Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
 pub use tidegate_store::{CacheStats, Level, Quota, UnknownReservation};
