@@ -20,7 +20,7 @@ impl EmbedRequest {
     /// strings, a list of token ids, or a list of such lists.
     ///
     /// # Errors
-    /// [`RequestError`], as for [`ChatRequest::parse`].
+    /// [`RequestError`], as for [`ChatRequest::parse`](crate::ChatRequest::parse).
     pub fn parse(body: Bytes) -> Result<Self, RequestError> {
         let raw = RawObject::parse(&body)?;
         let model = model_name(&raw)?;

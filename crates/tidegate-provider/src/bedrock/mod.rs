@@ -35,6 +35,8 @@ use self::events::Steps;
 use self::request::Ask;
 use self::tongue::Tongue;
 use crate::dialect::Conversation;
+#[cfg(test)]
+use crate::dialect::Refusal;
 use crate::embed_request::EmbedRequest;
 use crate::error::{ProviderError, Unavailability};
 use crate::http::HttpClient;
@@ -128,6 +130,18 @@ impl Bedrock {
         let url = format!("https://bedrock-runtime.{region}.amazonaws.com{suffix}/");
         url.parse().ok()
     }
+}
+
+/// What a request becomes for `model`, for tests of the conversion alone.
+#[cfg(test)]
+pub(crate) fn body(model: &str, request: &ChatRequest) -> Result<Bytes, Refusal> {
+    let conversation = Tongue::of(request)?.read(request)?;
+    let ask = Ask {
+        dialect: request.dialect(),
+        model,
+        default_max_tokens: None,
+    };
+    request::write(&conversation, &ask)
 }
 
 #[async_trait]

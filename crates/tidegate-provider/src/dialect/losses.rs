@@ -3,7 +3,9 @@
 //! `docs/dialects.md` is written from this table, and every row is tried with
 //! its example: it cannot say what the code does not do.
 
+mod chat_to_bedrock;
 mod chat_to_messages;
+mod messages_to_bedrock;
 mod messages_to_chat;
 
 use super::Dialect::{self, Chat, Messages};
@@ -12,7 +14,7 @@ use super::Dialect::{self, Chat, Messages};
 #[derive(Debug)]
 pub(crate) struct Loss {
     pub(crate) from: Dialect,
-    pub(crate) to: Dialect,
+    pub(crate) to: Far,
     /// The field in the words of `from`; `[]` stands for any place in a list.
     pub(crate) field: &'static str,
     pub(crate) fate: Fate,
@@ -20,6 +22,15 @@ pub(crate) struct Loss {
     pub(crate) note: &'static str,
     /// Fields of a request that has it, in JSON.
     pub(crate) example: &'static str,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Far {
+    /// A server that speaks this dialect.
+    Speaks(Dialect),
+    /// Converse. Where an example names no other model it is one of Anthropic's.
+    Bedrock,
 }
 
 /// What becomes of a field.
@@ -31,6 +42,8 @@ pub(crate) enum Fate {
     Dropped,
     /// It is left out: this value says what is meant without it.
     Default,
+    /// It is left out, and the request says what one with these fields says.
+    SaidAs(&'static str),
     /// It stands at this place, with this value.
     Becomes(&'static str, &'static str),
 }
@@ -38,20 +51,49 @@ pub(crate) enum Fate {
 /// A row: field, fate, note, example.
 type Row = (&'static str, Fate, &'static str, &'static str);
 
-/// Every row of both directions, in the order in which they are printed.
-pub(crate) fn losses() -> impl Iterator<Item = Loss> {
-    let row = |from, to| {
-        move |&(field, fate, note, example): &Row| Loss {
-            from,
-            to,
-            field,
-            fate,
-            note,
-            example,
-        }
+/// The rows of one direction, in the order in which they are printed.
+fn rows(from: Dialect, to: Far, rows: &'static [Row]) -> impl Iterator<Item = Loss> {
+    let loss = move |&(field, fate, note, example): &Row| Loss {
+        from,
+        to,
+        field,
+        fate,
+        note,
+        example,
     };
-    let there = chat_to_messages::ROWS.iter().map(row(Chat, Messages));
-    there.chain(messages_to_chat::ROWS.iter().map(row(Messages, Chat)))
+    rows.iter().map(loss)
+}
+
+/// Every row of all directions.
+pub(crate) fn losses() -> impl Iterator<Item = Loss> {
+    rows(Chat, Far::Speaks(Messages), chat_to_messages::ROWS)
+        .chain(rows(Messages, Far::Speaks(Chat), messages_to_chat::ROWS))
+        .chain(rows(Chat, Far::Bedrock, chat_to_bedrock::ROWS))
+        .chain(rows(Messages, Far::Bedrock, messages_to_bedrock::ROWS))
+}
+
+/// Fields of `from` that are not refused and not left out on the way to Bedrock
+/// as they are on the way to the other dialect.
+pub(crate) fn said_otherwise_to_bedrock(from: Dialect) -> &'static [&'static str] {
+    match from {
+        Chat => chat_to_bedrock::OTHERWISE,
+        Messages => messages_to_bedrock::OTHERWISE,
+        Dialect::Completion => &[],
+    }
+}
+
+/// What is refused and left out on the way to the other dialect, as rows of the
+/// way to Bedrock: both begin with the same reader.
+pub(crate) fn shared_with_bedrock() -> impl Iterator<Item = Loss> {
+    let there = losses().filter(|loss| loss.to != Far::Bedrock);
+    let there = there.filter(|loss| match loss.fate {
+        Fate::Refused | Fate::Dropped | Fate::Default => true,
+        Fate::SaidAs(_) | Fate::Becomes(..) => false,
+    });
+    there.map(|loss| Loss {
+        to: Far::Bedrock,
+        ..loss
+    })
 }
 
 /// What answers say otherwise, or not at all: from, what, what becomes of it.

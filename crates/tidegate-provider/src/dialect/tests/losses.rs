@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::dialect::losses::{ANSWERS, Fate, Loss, losses};
+use crate::dialect::losses::{
+    ANSWERS, Far, Fate, Loss, losses, said_otherwise_to_bedrock, shared_with_bedrock,
+};
 use crate::dialect::{Dialect, OutputBound, Refusal, request};
 use crate::request::ChatRequest;
 
@@ -22,10 +24,35 @@ fn body(dialect: Dialect, fields: &str) -> Value {
     body
 }
 
+/// What the far side gets.
 fn told(loss: &Loss, body: &Value) -> Result<Value, Refusal> {
     let asked = ChatRequest::parse_as(loss.from, Bytes::from(body.to_string())).unwrap();
-    let converted = request(&asked, loss.to, "m", OutputBound::default())?;
-    Ok(serde_json::from_slice(&converted.to_upstream("m")).unwrap())
+    let told = match loss.to {
+        Far::Speaks(dialect) => {
+            request(&asked, dialect, "m", OutputBound::default())?.to_upstream("m")
+        }
+        Far::Bedrock => converse(&asked, body["model"].as_str().unwrap())?,
+    };
+    Ok(serde_json::from_slice(&told).unwrap())
+}
+
+#[cfg(feature = "bedrock")]
+fn converse(asked: &ChatRequest, model: &str) -> Result<Bytes, Refusal> {
+    let model = match model {
+        "m" => "anthropic.claude-sonnet-4-20250514-v1:0",
+        other => other,
+    };
+    crate::bedrock::body(model, asked)
+}
+
+#[cfg(not(feature = "bedrock"))]
+fn converse(_: &ChatRequest, _: &str) -> Result<Bytes, Refusal> {
+    unreachable!("without the feature no row is tried on Bedrock")
+}
+
+/// Whether this build can ask the far side.
+fn can_be_tried(loss: &Loss) -> bool {
+    loss.to != Far::Bedrock || cfg!(feature = "bedrock")
 }
 
 /// The value at a place such as `messages[0].content`.
@@ -68,29 +95,46 @@ fn anywhere(place: &str) -> String {
     kept.collect()
 }
 
+/// Whether what the row says is true of its example, or what happens instead.
+fn holds(loss: &Loss) -> Result<(), String> {
+    let example = body(loss.from, loss.example);
+    let told_it = told(loss, &example);
+    let instead = format!("{loss:?} gives {told_it:?}");
+    let is_true = match loss.fate {
+        Fate::Refused => {
+            matches!(&told_it, Err(Refusal::Unsupported { param, .. }) if anywhere(param) == loss.field)
+        }
+        Fate::Dropped | Fate::Default => {
+            let mut without = example.clone();
+            let stripped = strip(&mut without, loss.field);
+            stripped > 0 && told_it.is_ok() && told_it == told(loss, &without)
+        }
+        Fate::SaidAs(other) => told_it.is_ok() && told_it == told(loss, &body(loss.from, other)),
+        Fate::Becomes(place, value) => {
+            let value: Value = serde_json::from_str(value).unwrap();
+            told_it.is_ok_and(|told_it| at(&told_it, place) == Some(&value))
+        }
+    };
+    is_true.then_some(()).ok_or(instead)
+}
+
 #[test]
 fn every_row_is_true_of_its_example() {
-    for loss in losses() {
-        let example = body(loss.from, loss.example);
-        let told_it = told(&loss, &example);
-        match loss.fate {
-            Fate::Refused => {
-                let Err(Refusal::Unsupported { param, .. }) = told_it else {
-                    panic!("{loss:?} gives {told_it:?}")
-                };
-                assert_eq!(anywhere(&param), loss.field, "{loss:?}");
-            }
-            Fate::Dropped | Fate::Default => {
-                let mut without = example.clone();
-                assert!(strip(&mut without, loss.field) > 0, "{loss:?}");
-                assert!(told_it.is_ok(), "{loss:?} gives {told_it:?}");
-                assert_eq!(told_it, told(&loss, &without), "{loss:?}");
-            }
-            Fate::Becomes(place, value) => {
-                let told_it = told_it.unwrap();
-                let value: Value = serde_json::from_str(value).unwrap();
-                assert_eq!(at(&told_it, place), Some(&value), "{loss:?} in {told_it}");
-            }
+    let wrong = losses()
+        .filter(can_be_tried)
+        .filter_map(|loss| holds(&loss).err());
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The page says so, and which fields are the exceptions.
+#[test]
+fn what_is_refused_or_left_out_elsewhere_is_so_for_bedrock_but_for_what_is_listed() {
+    for loss in shared_with_bedrock().filter(can_be_tried) {
+        let listed = said_otherwise_to_bedrock(loss.from).contains(&loss.field);
+        match holds(&loss) {
+            Ok(()) => assert!(!listed, "{loss:?} is no exception"),
+            Err(instead) => assert!(listed, "{instead}"),
         }
     }
 }
@@ -134,36 +178,57 @@ fn page() -> String {
         (Dialect::Chat, Dialect::Messages),
         (Dialect::Messages, Dialect::Chat),
     ] {
-        let title = format!(
-            "Requests in {}, to an upstream that speaks {}",
-            name(from),
-            name(to)
-        );
-        write!(
-            page,
-            "\n## {title}\n\n| Field | What becomes of it | Note |\n|---|---|---|\n"
-        )
-        .unwrap();
-        for loss in losses().filter(|loss| loss.from == from) {
-            let fate = match loss.fate {
-                Fate::Refused => "refused".to_owned(),
-                Fate::Dropped => "left out".to_owned(),
-                Fate::Default => "meant anyway".to_owned(),
-                Fate::Becomes(place, _) => format!("`{}`", anywhere(place)),
-            };
-            writeln!(page, "| `{}` | {fate} | {} |", loss.field, loss.note).unwrap();
-        }
-        let title = format!("Answers in {}, to callers of {}", name(from), name(to));
-        write!(
-            page,
-            "\n## {title}\n\n| What | What becomes of it |\n|---|---|\n"
-        )
-        .unwrap();
-        for (_, what, becomes) in ANSWERS.iter().filter(|(of, ..)| *of == from) {
-            writeln!(page, "| {what} | {becomes} |").unwrap();
-        }
+        let (asked, answered) = (name(from), name(to));
+        let title = format!("Requests in {asked}, to an upstream that speaks {answered}");
+        write!(page, "\n## {title}\n\n{}", table(from, Far::Speaks(to))).unwrap();
+        let title = format!("Answers in {asked}, to callers of {answered}");
+        write!(page, "\n## {title}\n\n{}", answers(from)).unwrap();
+    }
+    for from in [Dialect::Chat, Dialect::Messages] {
+        let title = format!("Requests in {}, to a model on AWS Bedrock", name(from));
+        let shared = shared(from);
+        let table = table(from, Far::Bedrock);
+        write!(page, "\n## {title}\n\n{shared}\n\n{table}").unwrap();
     }
     page
+}
+
+fn table(from: Dialect, to: Far) -> String {
+    let mut table = "| Field | What becomes of it | Note |\n|---|---|---|\n".to_owned();
+    for loss in losses().filter(|loss| loss.from == from && loss.to == to) {
+        let fate = match loss.fate {
+            Fate::Refused => "refused".to_owned(),
+            Fate::Dropped | Fate::SaidAs(_) => "left out".to_owned(),
+            Fate::Default => "meant anyway".to_owned(),
+            Fate::Becomes(place, _) => format!("`{}`", anywhere(place)),
+        };
+        writeln!(table, "| `{}` | {fate} | {} |", loss.field, loss.note).unwrap();
+    }
+    table
+}
+
+fn answers(from: Dialect) -> String {
+    let mut table = "| What | What becomes of it |\n|---|---|\n".to_owned();
+    for (_, what, becomes) in ANSWERS.iter().filter(|(of, ..)| *of == from) {
+        writeln!(table, "| {what} | {becomes} |").unwrap();
+    }
+    table
+}
+
+fn shared(from: Dialect) -> String {
+    let other = match from {
+        Dialect::Chat => Dialect::Messages,
+        Dialect::Messages | Dialect::Completion => Dialect::Chat,
+    };
+    let fields = said_otherwise_to_bedrock(from).iter();
+    let fields: Vec<_> = fields.map(|field| format!("`{field}`")).collect();
+    format!(
+        "What is refused, left out or meant anyway on the way to {} is so here too, except {}. \
+         A refusal by Bedrock's own rules counts messages and parts as Bedrock would hear them. \
+         More stands in [AWS Bedrock](bedrock.md).",
+        name(other),
+        fields.join(", ")
+    )
 }
 
 #[test]
