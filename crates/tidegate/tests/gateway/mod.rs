@@ -17,7 +17,7 @@ pub(crate) use client::{Call, Reply, ask, get, post, request};
 pub(crate) use house::{House, Plan, entry, start_mock};
 pub(crate) use program::{Folder, Program, run, run_with_input};
 pub(crate) use refusal::{CANARY, check_bare_refusal, check_refusal};
-pub(crate) use stage::{Scene, Stage};
+pub(crate) use stage::{Scene, Seen, Stage};
 
 use std::net::SocketAddr;
 use std::time::Duration;
