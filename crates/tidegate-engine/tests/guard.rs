@@ -83,7 +83,7 @@ async fn a_long_prompt_is_scanned_beside_the_runtime() {
     let long = "tide ".repeat(LONG_BYTES / 5) + ATTACK;
     assert!(at_once(engine.chat(says(&long), &context)).is_pending());
     assert!(blocked(&engine.chat(says(&long), &context).await));
-    assert_eq!(mock.requests(), 0);
+    assert_eq!(mock.calls(), 0);
 }
 
 #[tokio::test]
@@ -106,5 +106,5 @@ async fn a_blocked_prompt_uses_nothing_of_its_tenant() {
         matches!(answer, Err(EngineError::TenantLimited { .. })),
         "{answer:?}"
     );
-    assert_eq!(mock.requests(), 1);
+    assert_eq!(mock.calls(), 1);
 }
