@@ -94,7 +94,12 @@ fn is_transport(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use tidegate_guard::Policy;
+
     use super::*;
+    use crate::guard::{Guard, GuardConfig, Scanning};
 
     fn key(text: &str) -> String {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}]{text}}}"#);
@@ -117,6 +122,23 @@ mod tests {
                 assert_ne!(key(other), key(another));
             }
         }
+    }
+
+    #[test]
+    fn an_answer_that_passed_one_policy_does_not_stand_for_one_under_another() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+        let request = ChatRequest::parse(Bytes::from(body)).unwrap();
+        let policies = Policy::ALL.iter().map(|policy| GuardConfig {
+            policy: *policy,
+            ..GuardConfig::default()
+        });
+        let off = GuardConfig {
+            scanning: Scanning::Off,
+            ..GuardConfig::default()
+        };
+        let key = |config| CachedAnswer::key("t", &Guard::new(config).version(), &request);
+        let keys: BTreeSet<String> = policies.chain([off]).map(key).collect();
+        assert_eq!(keys.len(), 4);
     }
 
     #[test]

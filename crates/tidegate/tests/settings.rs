@@ -14,6 +14,8 @@ mod resilience_rows;
 mod rows;
 #[path = "settings/trial.rs"]
 mod trial;
+#[path = "settings/upstream_rows.rs"]
+mod upstream_rows;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -26,12 +28,14 @@ use key_rows::key_rows;
 use resilience_rows::resilience_rows;
 use rows::rows;
 use trial::{Row, Trial};
+use upstream_rows::upstream_rows;
 
 fn all() -> impl Iterator<Item = Row> {
     rows()
         .into_iter()
         .chain(resilience_rows())
         .chain(key_rows())
+        .chain(upstream_rows())
 }
 
 #[test]

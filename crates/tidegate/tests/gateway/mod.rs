@@ -19,7 +19,7 @@ pub(crate) use collector::{Collector, attribute, pair};
 pub(crate) use house::{House, Plan, entry, start_mock};
 pub(crate) use program::{Folder, Program, run, run_with, run_with_input};
 pub(crate) use refusal::{CANARY, check_bare_refusal, check_refusal};
-pub(crate) use stage::{Scene, Stage};
+pub(crate) use stage::{Scene, Seen, Stage};
 
 use std::net::SocketAddr;
 use std::time::Duration;

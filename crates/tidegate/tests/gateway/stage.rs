@@ -86,10 +86,19 @@ impl Scene {
         }
     }
 
+    /// A document in XML.
+    pub(crate) fn xml(body: &str) -> Self {
+        Self::whole(200, "text/xml", body)
+    }
+
     fn json(status: u16, body: &str) -> Self {
+        Self::whole(status, "application/json", body)
+    }
+
+    fn whole(status: u16, kind: &str, body: &str) -> Self {
         let length = body.len();
         let bytes = format!(
-            "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         Self {
             after: Duration::ZERO,
@@ -211,6 +220,7 @@ fn parse(raw: &[u8]) -> Option<Seen> {
     };
     let length: usize = seen.header("content-length")?.parse().ok()?;
     let body = raw.get(end + 4..end + 4 + length)?;
-    seen.body = serde_json::from_slice(body).ok()?;
+    let text = || Value::from(String::from_utf8_lossy(body));
+    seen.body = serde_json::from_slice(body).unwrap_or_else(|_| text());
     Some(seen)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tidegate_engine::mock::Script;
 use tokio::task::JoinSet;
 
-use crate::gateway::{Program, Reply, Scene, Stage, ask, chat, complete, get, start_mock};
+use crate::gateway::{Folder, Program, Reply, Scene, Stage, ask, chat, complete, get, start_mock};
 
 /// One setting, what else is set, and what is seen for two of its values.
 #[derive(Clone)]
@@ -61,6 +61,31 @@ const ENVIRONMENT: [(&str, &str); 4] = [
     ("LONG_KEY", "another-key-of-16-or-more"),
 ];
 
+/// Two profiles.
+const AWS_CREDENTIALS: &str = "[default]\naws_access_key_id = AKIDDEFAULT\n\
+    aws_secret_access_key = s\n[other]\naws_access_key_id = AKIDOTHER\n\
+    aws_secret_access_key = s\n";
+
+/// A folder with what AWS's tools keep in a home.
+fn aws_home() -> Folder {
+    let home = Folder::new();
+    std::fs::write(home.path().join("credentials"), AWS_CREDENTIALS).unwrap();
+    let config = "[default]\n[profile other]\n";
+    std::fs::write(home.path().join("config"), config).unwrap();
+    home
+}
+
+/// AWS's own variables; its token service is played by the upstream.
+fn aws_environment(home: &Folder, upstream: SocketAddr) -> [(&'static str, String); 4] {
+    let file = |name| home.path().join(name).display().to_string();
+    [
+        ("AWS_CONFIG_FILE", file("config")),
+        ("AWS_SHARED_CREDENTIALS_FILE", file("credentials")),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ("AWS_ENDPOINT_URL_STS", format!("http://{upstream}")),
+    ]
+}
+
 /// The client key that rows of `[[keys]]` name.
 pub(crate) const CLIENT_KEY: &str = "client-key-of-16-or-more";
 
@@ -70,6 +95,7 @@ pub(crate) struct Trial {
     pub(crate) upstream: SocketAddr,
     stage: Option<Stage>,
     _tasks: JoinSet<()>,
+    _home: Folder,
 }
 
 impl Trial {
@@ -84,11 +110,16 @@ impl Trial {
             }
         };
         let config = config(row, value).replace("UPSTREAM", &upstream.to_string());
+        let home = aws_home();
+        let environment = aws_environment(&home, upstream);
+        let mut all = ENVIRONMENT.to_vec();
+        all.extend(environment.iter().map(|(name, value)| (*name, &**value)));
         Self {
-            started: Program::serve(&config, &ENVIRONMENT).await,
+            started: Program::serve(&config, &all).await,
             upstream,
             stage,
             _tasks: tasks,
+            _home: home,
         }
     }
 
