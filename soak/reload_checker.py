@@ -115,7 +115,8 @@ def signal_faults(line):
         yield "signal unheard", "nothing was counted"
     last_error = line["after"]["last_error"]
     if line["kinds"] and last_error is not None:
-        for place in missing_places(line, str(last_error)):
+        # Where anybody may read it there are places only.
+        for place in missing_places(line, last_error, end=""):
             yield "place not named", f"{place} in {last_error!r}"
 
 
@@ -128,9 +129,9 @@ def refusal_faults(line):
         yield "place not named", f"{place} of {line['kinds']} in {error.get('message')!r}"
 
 
-def missing_places(line, message):
+def missing_places(line, message, end=":"):
     """Places of mistakes that a message does not name."""
-    places = (f"{FILE}:{row}:{column}:" for row, column in line["places"])
+    places = (f"{FILE}:{row}:{column}{end}" for row, column in line["places"])
     return [place for place in places if place not in message]
 
 

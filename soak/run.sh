@@ -1,7 +1,7 @@
 #!/bin/sh
 # The soaks of the release binary, or those that are named:
 #
-#   soak/run.sh [faults] [drain] [reload]     (default: faults drain)
+#   soak/run.sh [faults] [drain] [reload]     (default: all three)
 #
 # faults: 10,000 scripted upstream faults. drain: 200 restarts under 100 open
 # streams each. reload: 1,000 reloads of the configuration under full load.
@@ -16,7 +16,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 scale=${SCALE:-1}
 seed=${SEED:-$(date +%s)}
 binary=${TIDEGATE_BIN:-$here/../target/release/tidegate}
-[ $# -gt 0 ] || set -- faults drain
+[ $# -gt 0 ] || set -- faults drain reload
 
 folder=${SOAK_FOLDER:-}
 if [ -z "$folder" ]; then

@@ -8,9 +8,13 @@
 mod seek;
 mod shape;
 
+use std::sync::OnceLock;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 use regex_automata::meta::{self, Regex};
 use regex_automata::nfa::thompson::WhichCaptures;
+
+use regex_syntax::hir::Hir;
 
 use crate::checksum::Check;
 use crate::span::{Span, spans_of};
@@ -89,11 +93,24 @@ pub struct Fact {
 
 #[derive(Debug)]
 pub(crate) struct Compiled {
-    regex: Regex,
+    expression: String,
+    /// Built when it is first needed: most patterns never are, and all of them
+    /// together would take tens of megabytes.
+    automaton: OnceLock<Regex>,
     check: Check,
     /// Bytes of the longest match, the largest number where there is none. Loops
     /// without a limit count with a bound here; longer matches are no facts.
     reach: usize,
+}
+
+impl Compiled {
+    fn regex(&self) -> &Regex {
+        self.automaton.get_or_init(|| {
+            shape::parse(&self.expression)
+                .and_then(|hir| build(&hir))
+                .expect("it was built once when it was taken in")
+        })
+    }
 }
 
 /// Patterns, compiled together.
@@ -186,6 +203,14 @@ impl Facts {
         facts
     }
 
+    /// Gives the automata up that were built so far; those that are needed again
+    /// are built again.
+    pub(crate) fn forget_automata(&mut self) {
+        for pattern in &mut self.patterns {
+            pattern.automaton = OnceLock::new();
+        }
+    }
+
     /// Bytes of the longest match of a pattern.
     pub(crate) fn reach(&self, pattern: usize) -> usize {
         self.patterns[pattern].reach
@@ -194,6 +219,16 @@ impl Facts {
 
 fn compile(pattern: &Pattern) -> Result<(Compiled, Option<Literals>), PatternError> {
     let hir = shape::parse(&pattern.expression)?;
+    let compiled = Compiled {
+        expression: pattern.expression.clone(),
+        automaton: OnceLock::from(build(&hir)?),
+        check: pattern.check,
+        reach: shape::reach(&hir).unwrap_or(usize::MAX),
+    };
+    Ok((compiled, shape::literals(&hir)))
+}
+
+fn build(hir: &Hir) -> Result<Regex, PatternError> {
     // Its own prefilter would repeat ours, the small dense automaton would make
     // loading slow, captures are not asked for. The fall-back is linear too.
     let config = meta::Config::new()
@@ -204,19 +239,13 @@ fn compile(pattern: &Pattern) -> Result<(Compiled, Option<Literals>), PatternErr
         .onepass(false)
         .backtrack(false)
         .dfa(false);
-    let regex = Regex::builder()
+    Regex::builder()
         .configure(config)
-        .build_from_hir(&hir)
+        .build_from_hir(hir)
         .map_err(|error| match error.size_limit() {
             Some(limit) => PatternError::TooLarge { limit },
             None => PatternError::Syntax(error.to_string()),
-        })?;
-    let compiled = Compiled {
-        regex,
-        check: pattern.check,
-        reach: shape::reach(&hir).unwrap_or(usize::MAX),
-    };
-    Ok((compiled, shape::literals(&hir)))
+        })
 }
 
 fn automaton(literals: &[Vec<u8>]) -> AhoCorasick {

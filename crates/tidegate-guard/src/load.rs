@@ -61,10 +61,11 @@ impl Rules {
             let limit = MAX_MATCH_BYTES;
             return Err(draft.refuse_pattern(pattern, PatternError::TooLong { limit }));
         }
-        let rules = Self::assemble(draft.parts, facts, digest(packs));
+        let mut rules = Self::assemble(draft.parts, facts, digest(packs));
         for (index, (examples, origin)) in draft.examples.iter().zip(&draft.origins).enumerate() {
             try_examples(&rules, index, examples).map_err(|problem| origin.refuse(problem))?;
         }
+        rules.forget_automata();
         Ok(rules)
     }
 }

@@ -92,6 +92,11 @@ impl Rules {
         }
     }
 
+    /// Gives up what the examples needed and most texts will not.
+    pub(crate) fn forget_automata(&mut self) {
+        self.facts.forget_automata();
+    }
+
     /// A short digest of all packs: the same packs, the same version.
     pub fn version(&self) -> &str {
         &self.version

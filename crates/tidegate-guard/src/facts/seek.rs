@@ -160,7 +160,7 @@ fn confirm(
         let until = window.end.min(piece.end());
         while at < until {
             let input = Input::new(piece.text).span(at - piece.base..until - piece.base);
-            let Some(found) = pattern.regex.search(&input) else {
+            let Some(found) = pattern.regex().search(&input) else {
                 break;
             };
             let bytes = found.start() + piece.base..found.end() + piece.base;

@@ -37,7 +37,7 @@ fn compiled() -> Facts {
 fn plainly(facts: &Facts, text: &str) -> Vec<(usize, std::ops::Range<usize>)> {
     let mut found = Vec::new();
     for (index, pattern) in facts.patterns.iter().enumerate() {
-        let matches = pattern.regex.find_iter(Input::new(text));
+        let matches = pattern.regex().find_iter(Input::new(text));
         found.extend(matches.map(|m| (index, m.range())));
     }
     found.sort_by_key(|(index, range)| (*index, range.start));
