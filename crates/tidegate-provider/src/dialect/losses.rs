@@ -8,6 +8,7 @@ mod chat_to_messages;
 mod messages_to_bedrock;
 mod messages_to_chat;
 
+use self::Trial::{Garbage, Omits, Says};
 use super::Dialect::{self, Chat, Messages};
 
 /// One line of `docs/dialects.md`.
@@ -96,78 +97,159 @@ pub(crate) fn shared_with_bedrock() -> impl Iterator<Item = Loss> {
     })
 }
 
-/// What answers say otherwise, or not at all: from, what, what becomes of it.
-/// The tests of both sides hold these by name.
-pub(crate) const ANSWERS: &[(Dialect, &str, &str)] = &[
+/// What answers say otherwise, or not at all: from, what, what becomes of it,
+/// and how that is tried.
+pub(crate) const ANSWERS: &[(Dialect, &str, &str, Trial)] = &[
     (
         Chat,
         "several `choices`",
         "no answer: the next model is tried",
+        Garbage(
+            r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"},{"index":1,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"#,
+        ),
     ),
     (
         Chat,
         "a `finish_reason` that OpenAI does not have",
         "the same",
+        Garbage(
+            r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"bored"}]}"#,
+        ),
     ),
     (
         Chat,
         "`finish_reason: stop` beside `tool_calls`",
         "`stop_reason: tool_use`",
+        Says(
+            r#"{"choices":[{"index":0,"message":{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"stop"}]}"#,
+            "stop_reason",
+            r#""tool_use""#,
+        ),
     ),
-    (Chat, "`refusal`", "a text, and `stop_reason: refusal`"),
+    (
+        Chat,
+        "`refusal`",
+        "a text, and `stop_reason: refusal`",
+        Says(
+            r#"{"choices":[{"index":0,"message":{"role":"assistant","refusal":"no"},"finish_reason":"stop"}]}"#,
+            "stop_reason",
+            r#""refusal""#,
+        ),
+    ),
     (
         Chat,
         "`reasoning_content` or `reasoning`",
         "a `thinking` block, with an empty seal unless `thinking_blocks` has one",
+        Says(
+            r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"x","reasoning":"y"},"finish_reason":"stop"}]}"#,
+            "content[0]",
+            r#"{"type":"thinking","thinking":"y","signature":""}"#,
+        ),
     ),
     (
         Chat,
         "`created`, `system_fingerprint`, `service_tier`, `annotations`",
         "left out",
+        Omits(
+            r#"{"created":4711,"system_fingerprint":"4711","service_tier":"4711","choices":[{"index":0,"message":{"role":"assistant","content":"x","annotations":["4711"]},"finish_reason":"stop"}]}"#,
+            "4711",
+        ),
     ),
     (
         Messages,
         "several `text` blocks",
         "one `content`, joined by nothing",
+        Says(
+            r#"{"content":[{"type":"text","text":"a "},{"type":"text","text":"b"}],"stop_reason":"end_turn"}"#,
+            "choices[0].message.content",
+            r#""a b""#,
+        ),
     ),
     (
         Messages,
         "the order of blocks",
         "thoughts, `content`, `tool_calls`",
+        Says(
+            r#"{"content":[{"type":"tool_use","id":"1","name":"f","input":{}},{"type":"text","text":"b"}],"stop_reason":"tool_use"}"#,
+            "choices[0].message.content",
+            r#""b""#,
+        ),
     ),
     (
         Messages,
         "`stop_reason: stop_sequence` and `stop_sequence`",
         "`finish_reason: stop`; which one it was is left out",
+        Omits(
+            r#"{"content":[{"type":"text","text":"a"}],"stop_reason":"stop_sequence","stop_sequence":"4711"}"#,
+            "4711",
+        ),
     ),
     (
         Messages,
         "`stop_reason: pause_turn`",
         "`finish_reason: stop`",
+        Says(
+            r#"{"content":[{"type":"text","text":"a"}],"stop_reason":"pause_turn"}"#,
+            "choices[0].finish_reason",
+            r#""stop""#,
+        ),
     ),
     (
         Messages,
         "`stop_reason: refusal`",
         "`finish_reason: content_filter`",
+        Says(
+            r#"{"content":[{"type":"text","text":"a"}],"stop_reason":"refusal"}"#,
+            "choices[0].finish_reason",
+            r#""content_filter""#,
+        ),
     ),
     (
         Messages,
         "`stop_reason: model_context_window_exceeded`",
         "`finish_reason: length`",
+        Says(
+            r#"{"content":[{"type":"text","text":"a"}],"stop_reason":"model_context_window_exceeded"}"#,
+            "choices[0].finish_reason",
+            r#""length""#,
+        ),
     ),
     (
         Messages,
         "`cache_creation_input_tokens`",
         "`prompt_tokens_details.cache_creation_tokens`, and among `prompt_tokens`",
+        Says(
+            r#"{"content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"cache_creation_input_tokens":2,"output_tokens":3}}"#,
+            "usage",
+            r#"{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6,"prompt_tokens_details":{"cached_tokens":0,"cache_creation_tokens":2},"completion_tokens_details":{"reasoning_tokens":0}}"#,
+        ),
     ),
     (
         Messages,
         "`citations`, and what further fields a text has",
         "left out",
+        Omits(
+            r#"{"content":[{"type":"text","text":"a","citations":["4711"],"odd":"4711"}],"stop_reason":"end_turn"}"#,
+            "4711",
+        ),
     ),
     (
         Messages,
         "a block of a kind that OpenAI does not have",
         "no answer: the next model is tried",
+        Garbage(
+            r#"{"content":[{"type":"server_tool_use","id":"1","name":"f","input":{}}],"stop_reason":"end_turn"}"#,
+        ),
     ),
 ];
+
+/// An answer of the upstream, and what of it reaches the caller.
+#[derive(Debug)]
+pub(crate) enum Trial {
+    /// It is taken for no answer.
+    Garbage(&'static str),
+    /// At this place stands this value.
+    Says(&'static str, &'static str, &'static str),
+    /// This text stands nowhere.
+    Omits(&'static str, &'static str),
+}

@@ -77,12 +77,12 @@ fn stream_options(fields: &mut Fields, by: &'static str) -> Result<(), Refusal> 
 
 fn tools(fields: &mut Fields, by: &'static str) -> Result<Vec<Tool>, Refusal> {
     let list = fields.list("tools")?.into_iter();
-    list.map(|(path, json)| tool(&mut Fields::read(&json, path)?, by))
+    list.map(|(path, json)| tool(Fields::read(&json, path)?, by))
         .collect()
 }
 
-fn tool(fields: &mut Fields, by: &'static str) -> Result<Tool, Refusal> {
-    let mut function = function(fields, by)?;
+fn tool(mut fields: Fields, by: &'static str) -> Result<Tool, Refusal> {
+    let mut function = function(&mut fields, by)?;
     let schema: Option<Json> = function.take("parameters", "a JSON Schema object")?;
     if schema.as_ref().is_some_and(|schema| !schema.is_object()) {
         let param = function.path_of("parameters");
@@ -95,6 +95,7 @@ fn tool(fields: &mut Fields, by: &'static str) -> Result<Tool, Refusal> {
         strict: function.take("strict", "a boolean")?,
     };
     function.end(by)?;
+    fields.end(by)?;
     Ok(tool)
 }
 

@@ -135,7 +135,7 @@ fn assistant(message: &mut Fields, by: &'static str) -> Result<Vec<Part>, Refusa
     let refusal: Option<String> = message.take("refusal", "a string")?;
     parts.extend(refusal.filter(|text| !text.is_empty()).map(Part::Refusal));
     for (path, json) in message.list("tool_calls")? {
-        parts.push(tool_use(&mut Fields::read(&json, path)?, by)?);
+        parts.push(tool_use(Fields::read(&json, path)?, by)?);
     }
     // What a client repeats of an answer has an empty list here.
     if !message.list("annotations")?.is_empty() {
@@ -149,6 +149,10 @@ fn assistant(message: &mut Fields, by: &'static str) -> Result<Vec<Part>, Refusa
 /// OpenAI's own parsed the content into, and what LiteLLM keeps beside it.
 const ADDED: [&str; 2] = ["parsed", "provider_specific_fields"];
 
+/// The same beside a call: its number in a stream, and what LiteLLM and Google
+/// keep with it.
+const ADDED_TO_CALLS: [&str; 3] = ["index", "provider_specific_fields", "extra_content"];
+
 fn skip(fields: &mut Fields, keys: &[&str]) -> Result<(), Refusal> {
     for key in keys {
         fields.take::<Json>(key, "JSON")?;
@@ -156,8 +160,8 @@ fn skip(fields: &mut Fields, keys: &[&str]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn tool_use(call: &mut Fields, by: &'static str) -> Result<Part, Refusal> {
-    let mut function = function(call, by)?;
+fn tool_use(mut call: Fields, by: &'static str) -> Result<Part, Refusal> {
+    let mut function = function(&mut call, by)?;
     let arguments: String = function.require("arguments", ARGUMENTS)?;
     let input = input(&arguments)
         .ok_or_else(|| Refusal::invalid(function.path_of("arguments"), ARGUMENTS))?;
@@ -168,6 +172,8 @@ fn tool_use(call: &mut Fields, by: &'static str) -> Result<Part, Refusal> {
     };
     skip(&mut function, &["parsed_arguments"])?;
     function.end(by)?;
+    skip(&mut call, &ADDED_TO_CALLS)?;
+    call.end(by)?;
     Ok(part)
 }
 

@@ -83,6 +83,36 @@ pub(super) const ROWS: &[Row] = &[
         r#"{"messages":[{"role":"user","content":"w"},{"role":"assistant","content":"x","provider_specific_fields":{"a":1}},{"role":"user","content":"x"}]}"#,
     ),
     (
+        "messages[].tool_calls[].index",
+        Dropped,
+        "its number in a stream",
+        r#"{"messages":[{"role":"user","content":"w"},{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"},"index":0}]}],"tools":[{"type":"function","function":{"name":"f"}}]}"#,
+    ),
+    (
+        "messages[].tool_calls[].provider_specific_fields",
+        Dropped,
+        "what LiteLLM adds",
+        r#"{"messages":[{"role":"user","content":"w"},{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"},"provider_specific_fields":{"a":1}}]}],"tools":[{"type":"function","function":{"name":"f"}}]}"#,
+    ),
+    (
+        "messages[].tool_calls[].extra_content",
+        Dropped,
+        "what Google's models add",
+        r#"{"messages":[{"role":"user","content":"w"},{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"},"extra_content":{"a":1}}]}],"tools":[{"type":"function","function":{"name":"f"}}]}"#,
+    ),
+    (
+        "messages[].tool_calls[].x",
+        Refused,
+        "anything else",
+        r#"{"messages":[{"role":"user","content":"w"},{"role":"assistant","tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"},"x":1}]}],"tools":[{"type":"function","function":{"name":"f"}}]}"#,
+    ),
+    (
+        "tools[].x",
+        Refused,
+        "anything but `type` and `function`",
+        r#"{"tools":[{"type":"function","function":{"name":"f"},"x":1}]}"#,
+    ),
+    (
         "tools[].type",
         Refused,
         "anything but `function`",

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::dialect::losses::{
-    ANSWERS, Far, Fate, Loss, losses, said_otherwise_to_bedrock, shared_with_bedrock,
+    ANSWERS, Far, Fate, Loss, Trial, losses, said_otherwise_to_bedrock, shared_with_bedrock,
 };
-use crate::dialect::{Dialect, OutputBound, Refusal, request};
+use crate::dialect::{Dialect, OutputBound, Refusal, answer, request};
+use crate::error::{ProviderError, Unavailability};
+use crate::provider::Completion;
 use crate::request::ChatRequest;
 
 /// The smallest request of a dialect, with these fields.
@@ -139,6 +141,47 @@ fn what_is_refused_or_left_out_elsewhere_is_so_for_bedrock_but_for_what_is_liste
     }
 }
 
+/// The smallest answer of a dialect, with these fields, in the words of the other.
+fn answered(from: Dialect, fields: &str) -> Result<Value, ProviderError> {
+    let mut body = json!({"id": "1", "model": "m", "object": "chat.completion",
+        "type": "message", "role": "assistant", "usage": {}});
+    let fields: Value = serde_json::from_str(fields).unwrap();
+    for (key, value) in fields.as_object().unwrap() {
+        body[key] = value.clone();
+    }
+    let to = match from {
+        Dialect::Chat => Dialect::Messages,
+        Dialect::Messages | Dialect::Completion => Dialect::Chat,
+    };
+    let body = Bytes::from(body.to_string());
+    let told = answer(Completion { body, usage: None }, from, to, 7)?;
+    Ok(serde_json::from_slice(&told.body).unwrap())
+}
+
+#[test]
+fn every_row_on_answers_is_true_of_its_example() {
+    for (from, what, _, trial) in ANSWERS {
+        match trial {
+            Trial::Garbage(example) => {
+                let garbage = Unavailability::Garbage.into();
+                assert_eq!(answered(*from, example), Err(garbage), "{what}");
+            }
+            Trial::Says(example, place, value) => {
+                let told = answered(*from, example).unwrap();
+                let value: Value = serde_json::from_str(value).unwrap();
+                assert_eq!(at(&told, place), Some(&value), "{what}: {told}");
+            }
+            Trial::Omits(example, text) => {
+                let told = answered(*from, example).unwrap().to_string();
+                assert!(
+                    example.contains(text) && !told.contains(text),
+                    "{what}: {told}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn every_default_that_is_accepted_is_refused_otherwise() {
     for (key, _) in crate::dialect::chat::DEFAULTS {
@@ -209,7 +252,7 @@ fn table(from: Dialect, to: Far) -> String {
 
 fn answers(from: Dialect) -> String {
     let mut table = "| What | What becomes of it |\n|---|---|\n".to_owned();
-    for (_, what, becomes) in ANSWERS.iter().filter(|(of, ..)| *of == from) {
+    for (_, what, becomes, _) in ANSWERS.iter().filter(|(of, ..)| *of == from) {
         writeln!(table, "| {what} | {becomes} |").unwrap();
     }
     table
