@@ -48,6 +48,8 @@ async fn the_help_lists_the_commands() {
     Commands:
       serve        Start the gateway
       mock         Start a scripted upstream for tests and benchmarks
+      scan         Scan texts, files and folders for attacks and leaks
+      rules        List the rules of the guard
       config       Check, show or write configuration
       models       List the configured models
       doctor       Say what works, what does not, and why
@@ -80,6 +82,17 @@ async fn every_command_explains_itself() {
         ),
         (&["config", "show", "--help"], &["--origin", "--json"]),
         (&["models", "ls", "--help"], &["--json"]),
+        (
+            &["scan", "--help"],
+            &[
+                "--fail-on",
+                "--suppress",
+                "sarif",
+                "Examples:",
+                "Exit codes:",
+            ],
+        ),
+        (&["rules", "--help"], &["ls", "show"]),
         (&["doctor", "--help"], &["--live"]),
         (&["completions", "--help"], &["bash", "zsh", "fish"]),
     ] {
@@ -239,6 +252,15 @@ async fn doctor_knows_whether_a_gateway_is_alive() {
         "{}",
         out(&diagnosis)
     );
+    let guard = out(&diagnosis);
+    let guard = guard.lines().find(|line| line.contains("guard: "));
+    let guard = guard.expect("doctor tells about the guard");
+    for word in ["ok   guard: on, policy default, ", " rules, version "] {
+        assert!(guard.contains(word), "{guard}");
+    }
+    let off = ["doctor", "--set", &bind, "--set", "guard.enabled=false"];
+    let off = out(&run(&folder, &off).await);
+    assert!(off.contains("warn guard: off, "), "{off}");
     program.terminate().await;
     program.ended().await;
     let output = run(&folder, &live).await;
