@@ -82,6 +82,17 @@ async fn every_command_explains_itself() {
         ),
         (&["config", "show", "--help"], &["--origin", "--json"]),
         (&["models", "ls", "--help"], &["--json"]),
+        (
+            &["scan", "--help"],
+            &[
+                "--fail-on",
+                "--suppress",
+                "sarif",
+                "Examples:",
+                "Exit codes:",
+            ],
+        ),
+        (&["rules", "--help"], &["ls", "show"]),
         (&["doctor", "--help"], &["--live"]),
         (&["completions", "--help"], &["bash", "zsh", "fish"]),
     ] {
@@ -241,6 +252,15 @@ async fn doctor_knows_whether_a_gateway_is_alive() {
         "{}",
         out(&diagnosis)
     );
+    let guard = out(&diagnosis);
+    let guard = guard.lines().find(|line| line.contains("guard: "));
+    let guard = guard.expect("doctor tells about the guard");
+    for word in ["ok   guard: on, policy default, ", " rules, version "] {
+        assert!(guard.contains(word), "{guard}");
+    }
+    let off = ["doctor", "--set", &bind, "--set", "guard.enabled=false"];
+    let off = out(&run(&folder, &off).await);
+    assert!(off.contains("warn guard: off, "), "{off}");
     program.terminate().await;
     program.ended().await;
     let output = run(&folder, &live).await;
