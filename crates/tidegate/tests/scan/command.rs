@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::gateway::{CANARY, Folder, House, Plan, post, run, run_with_input};
+use crate::gateway::{CANARY, Folder, House, PATIENCE, Plan, post, run, run_with_input};
 use crate::{ADDRESS, ATTACK, ATTACK_RULE, CARD};
 
 pub(crate) fn out(output: &Output) -> String {
@@ -333,4 +334,34 @@ async fn a_rule_is_shown_with_its_patterns_and_an_unknown_one_is_an_error() {
         "{}",
         err(&output)
     );
+}
+
+/// True when the process would hear an interrupt.
+fn catches_interrupts(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask & (1 << 1) != 0)
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_the_command_with_130() {
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_tidegate"))
+        .args(["scan", "-"])
+        .kill_on_drop(true)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let process = child.id().unwrap();
+    let ended = timeout(PATIENCE, async {
+        while !catches_interrupts(process) {
+            tokio::task::yield_now().await;
+        }
+        let kill = format!("kill -INT {process}");
+        let mut shell = tokio::process::Command::new("sh");
+        assert!(shell.args(["-c", &kill]).status().await.unwrap().success());
+        child.wait().await.unwrap()
+    });
+    let status = ended.await.expect("it ends while its input is still open");
+    assert_eq!(status.code(), Some(130));
 }
