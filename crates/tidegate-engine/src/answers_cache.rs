@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tidegate_guard::Outcome;
 use tidegate_provider::ChatRequest;
 
 use crate::answer::{Answer, AnswerBody, AnswerHead, Cached};
+use crate::guard::Guarded;
 use crate::store_key;
 
 /// An answer that was kept.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CachedAnswer {
     model: Arc<str>,
+    guarded: Option<Guarded>,
     body: Bytes,
 }
 
 /// The layout below; bytes with another number are not read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl CachedAnswer {
     /// The name under which answers to this request are kept: a digest over
@@ -45,12 +48,20 @@ impl CachedAnswer {
         store_key::answer(tenant, &hasher.finalize().to_hex())
     }
 
-    /// The version, the length of the model's name, the name, the body.
-    pub(crate) fn encode(model: &str, body: &Bytes) -> Bytes {
-        let mut out = BytesMut::with_capacity(model.len() + body.len() + 5);
+    /// The version; the guard's outcome; its rules, one a line, and the model's
+    /// name, each with its length before it; the body.
+    pub(crate) fn encode(head: &AnswerHead, body: &Bytes) -> Bytes {
+        let guarded = head.guarded.as_ref();
+        let rules = guarded.map_or(String::new(), |guarded| guarded.rules.join("\n"));
+        let texts = [rules.as_str(), &head.model];
+        let length = texts.iter().map(|text| text.len() + 4).sum::<usize>();
+        let mut out = BytesMut::with_capacity(length + body.len() + 2);
         out.put_u8(VERSION);
-        out.put_u32_le(u32::try_from(model.len()).unwrap_or(u32::MAX));
-        out.put_slice(model.as_bytes());
+        out.put_u8(guarded.map_or(NOT_GUARDED, |guarded| outcome_code(guarded.outcome)));
+        for text in texts {
+            out.put_u32_le(u32::try_from(text.len()).unwrap_or(u32::MAX));
+            out.put_slice(text.as_bytes());
+        }
         out.put_slice(body);
         out.freeze()
     }
@@ -61,12 +72,23 @@ impl CachedAnswer {
         if rest.try_get_u8().ok()? != VERSION {
             return None;
         }
-        let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
-        if length > rest.len() {
-            return None;
-        }
-        let model = std::str::from_utf8(&rest.split_to(length)).ok()?.into();
-        Some(Self { model, body: rest })
+        let code = rest.try_get_u8().ok()?;
+        let rules = take_text(&mut rest)?;
+        let guarded = match code {
+            NOT_GUARDED => None,
+            code => Some(Guarded {
+                outcome: *Outcome::ALL
+                    .iter()
+                    .find(|own| outcome_code(**own) == code)?,
+                rules: rules.lines().map(Arc::from).collect(),
+            }),
+        };
+        let model = take_text(&mut rest)?.into();
+        Some(Self {
+            model,
+            guarded,
+            body: rest,
+        })
     }
 
     pub(crate) fn into_answer(self) -> Answer {
@@ -77,7 +99,7 @@ impl CachedAnswer {
             cached: Cached::Hit,
             upstream: Duration::ZERO,
             waited: Duration::ZERO,
-            guarded: None,
+            guarded: self.guarded,
             usage: None,
         };
         Answer {
@@ -85,6 +107,25 @@ impl CachedAnswer {
             body: AnswerBody::Whole(self.body),
         }
     }
+}
+
+/// Stands for an answer that no guard saw.
+const NOT_GUARDED: u8 = 0;
+
+fn outcome_code(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Allow => 1,
+        Outcome::Flag => 2,
+        Outcome::Block => 3,
+    }
+}
+
+fn take_text(rest: &mut Bytes) -> Option<String> {
+    let length = usize::try_from(rest.try_get_u32_le().ok()?).ok()?;
+    if length > rest.len() {
+        return None;
+    }
+    String::from_utf8(rest.split_to(length).to_vec()).ok()
 }
 
 /// Fields that say how the answer travels and not what it is.
@@ -136,7 +177,7 @@ mod tests {
             scanning: Scanning::Off,
             ..GuardConfig::default()
         };
-        let key = |config| CachedAnswer::key("t", &Guard::new(config).version(), &request);
+        let key = |config| CachedAnswer::key("t", &Guard::new(config, None).version(), &request);
         let keys: BTreeSet<String> = policies.chain([off]).map(key).collect();
         assert_eq!(keys.len(), 4);
     }
@@ -154,19 +195,27 @@ mod tests {
     #[test]
     fn what_was_kept_comes_back_and_other_bytes_are_a_miss() {
         let body = Bytes::from_static(b"{}");
-        let kept = CachedAnswer::encode("p/m", &body);
-        assert_eq!(
-            CachedAnswer::decode(&kept),
-            Some(CachedAnswer {
+        let flagged = Guarded {
+            outcome: Outcome::Flag,
+            rules: vec!["a.b".into(), "c.d".into()],
+        };
+        for guarded in [None, Some(flagged)] {
+            let answer = CachedAnswer {
                 model: "p/m".into(),
-                body
-            })
-        );
+                guarded,
+                body: body.clone(),
+            };
+            let head = answer.clone().into_answer().head;
+            let kept = CachedAnswer::encode(&head, &body);
+            assert_eq!(CachedAnswer::decode(&kept), Some(answer));
+        }
         for broken in [
             &b""[..],
             &[9],
-            &[1, 255, 255, 255, 255],
-            &[1, 1, 0, 0, 0, 0xff],
+            &[2, 0],
+            &[2, 9, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[2, 0, 255, 255, 255, 255],
+            &[2, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0xff],
         ] {
             assert_eq!(CachedAnswer::decode(&Bytes::copy_from_slice(broken)), None);
         }

@@ -131,7 +131,7 @@ impl Engine {
                 .and_then(|rooms| rooms.cache_of(&config.cache))
                 .unwrap_or_else(|| cache(&config.cache)),
             cache_config: config.cache,
-            guard: Arc::new(Guard::new(config.guard)),
+            guard: Arc::new(Guard::new(config.guard, before.map(|rooms| &*rooms.guard))),
             pool,
             flights: SingleFlight::default(),
             providers,

@@ -17,6 +17,16 @@ pub struct Caller {
     tenant: Arc<str>,
     quota: Quota,
     limit_key: Arc<str>,
+    word: Word,
+}
+
+/// What a caller's word counts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    /// For everybody: an operator's, or anybody's where there are no keys.
+    Everybody,
+    /// For the tenant itself.
+    Tenant,
 }
 
 /// The tenant of a gate without keys; no configured one can have this name.
@@ -24,7 +34,7 @@ const LOCAL: &str = "@local";
 
 impl Default for Caller {
     fn default() -> Self {
-        Self::new(LOCAL, Quota::unlimited())
+        Self::new(LOCAL, Quota::unlimited()).trusted()
     }
 }
 
@@ -35,7 +45,20 @@ impl Caller {
             tenant: tenant.into(),
             limit_key: store_key::tenant_limit(tenant).into(),
             quota,
+            word: Word::Tenant,
         }
+    }
+
+    /// The same, whose word on the health of upstreams counts for everybody.
+    #[must_use]
+    pub fn trusted(mut self) -> Self {
+        self.word = Word::Everybody;
+        self
+    }
+
+    /// Whether its word on the health of upstreams counts for everybody.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.word == Word::Everybody
     }
 
     /// The tenant's name.
@@ -112,13 +135,18 @@ fn refused_to(caller: &Caller, refused: &Refused) -> EngineError {
 }
 
 impl Allowance {
+    /// From here on it is not given back whole: something may have been sent.
+    pub(crate) fn spend(&mut self) {
+        self.spent = true;
+    }
+
     /// Makes calls under this allowance. When they fail, the request
     /// counts and no token does.
     pub(crate) async fn over(
         &mut self,
         calls: impl Future<Output = Result<Generated, EngineError>>,
     ) -> Result<Generated, EngineError> {
-        self.spent = true;
+        self.spend();
         let generated = calls.await;
         if generated.is_err() {
             self.end(Used::Tokens(0));

@@ -99,7 +99,7 @@ impl Rooms {
         chain: &Arc<Chain>,
         request: ChatRequest,
         (plan, context): (CachePlan, &Context),
-        allowance: Allowance,
+        mut allowance: Allowance,
     ) -> Result<Answer, EngineError> {
         let deadline = context.deadline;
         let key = CachedAnswer::key(context.caller.tenant(), &self.guard.version(), &request);
@@ -113,6 +113,8 @@ impl Rooms {
             allowance.settle(Used::Tokens(0));
             return Ok(cached.into_answer());
         }
+        // From here on a call is made on this caller's behalf, be it by another.
+        allowance.spend();
         let budget = deadline.remaining();
         let request = Arc::new(request);
         let load = || {
@@ -125,7 +127,7 @@ impl Rooms {
                 let AnswerBody::Whole(body) = answer.body else {
                     return Err(EngineError::Internal);
                 };
-                rooms.remember(&key, &answer.head.model, &body).await;
+                rooms.remember(&key, &answer.head, &body).await;
                 let head = AnswerHead {
                     cached: Cached::Miss,
                     ..answer.head
@@ -146,13 +148,18 @@ impl Rooms {
                 }
                 // The deadline of whoever began the call; ours is a later one.
                 Err(EngineError::DeadlineExceeded { .. }) if !deadline.is_past() => {}
-                Err(error) => return Err(error),
+                // What was blocked was answered before: its tokens stand.
+                Err(error @ EngineError::Blocked { .. }) => return Err(error),
+                Err(error) => {
+                    allowance.settle(Used::Tokens(0));
+                    return Err(error);
+                }
             }
         }
     }
 
-    async fn remember(&self, key: &str, model: &str, body: &Bytes) {
-        let value = CachedAnswer::encode(model, body);
+    async fn remember(&self, key: &str, head: &AnswerHead, body: &Bytes) {
+        let value = CachedAnswer::encode(head, body);
         self.cache.put(key, value, self.cache_config.ttl).await;
     }
 

@@ -75,15 +75,16 @@ const MOST_INLINE_BYTES: usize = 64 << 10;
 pub(crate) struct Guard {
     rules: Arc<Rules>,
     config: GuardConfig,
-    verdicts: Verdicts,
+    verdicts: Arc<Verdicts>,
 }
 
 impl Guard {
-    pub(crate) fn new(config: GuardConfig) -> Self {
+    /// A guard that goes on counting where the one `before` it was.
+    pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Self {
         Self {
             rules: BUILTIN.clone(),
             config,
-            verdicts: Verdicts::default(),
+            verdicts: before.map_or_else(Arc::default, |guard| guard.verdicts.clone()),
         }
     }
 

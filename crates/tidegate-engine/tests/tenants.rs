@@ -268,22 +268,60 @@ async fn a_stream_that_is_left_counts_what_was_streamed_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_calls_give_their_tokens_back_and_count_as_requests() {
-    let engine = steady();
-    let caller = tenant(Quota {
-        requests: Some(50),
-        ..tokens(700)
-    });
-    for _ in 0..49 {
-        let failing = request("status-500", MANY_TOKENS);
-        let failed = ask_with(&engine, &caller, failing, CacheUse::Skip).await;
-        assert!(
-            matches!(failed, Err(EngineError::Upstream { .. })),
-            "{failed:?}"
-        );
+    // Whatever the request says about the cache.
+    for cache in [CacheUse::Skip, CacheUse::Use, CacheUse::Refresh] {
+        let engine = steady();
+        let caller = tenant(Quota {
+            requests: Some(50),
+            ..tokens(700)
+        });
+        for _ in 0..49 {
+            let failing = request("status-500", MANY_TOKENS);
+            let failed = ask_with(&engine, &caller, failing, cache).await;
+            assert!(
+                matches!(failed, Err(EngineError::Upstream { .. })),
+                "{failed:?}"
+            );
+        }
+        assert!(ask(&engine, &caller, MANY_TOKENS).await.is_ok());
+        let refused = ask(&engine, &caller, MANY_TOKENS).await;
+        assert_eq!(limited(refused).0, "requests");
     }
-    assert!(ask(&engine, &caller, MANY_TOKENS).await.is_ok());
-    let refused = ask(&engine, &caller, MANY_TOKENS).await;
-    assert_eq!(limited(refused).0, "requests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_has_used_what_was_set_aside_whatever_the_cache() {
+    for cache in [CacheUse::Skip, CacheUse::Use, CacheUse::Refresh] {
+        let (engine, caller) = (steady(), tenant(tokens(1_000)));
+        let slow = request("slow-700", MANY_TOKENS);
+        let left = ask_with(&engine, &caller, slow, cache);
+        assert!(timeout(SECOND / 10, left).await.is_err());
+        let refused = ask(&engine, &caller, MANY_TOKENS).await;
+        assert_eq!(limited(refused).0, "tokens", "{cache:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_word_of_one_tenant_does_not_close_a_model_to_others() {
+    let fail_often = async |caller: &Caller| {
+        let engine = steady();
+        for _ in 0..10 {
+            let context = Context::new(caller.clone(), Deadline::after(SECOND));
+            let Ok(held) = engine.reserve("answer", 1, &context).await else {
+                break;
+            };
+            let settled = engine.settle(caller, &held.id, 1, Success::Failed).await;
+            assert_eq!(settled, Ok(()));
+        }
+        let health = engine.health().await;
+        health
+            .entries
+            .iter()
+            .map(|entry| entry.breaker.trips)
+            .sum::<u64>()
+    };
+    assert_eq!(fail_often(&tenant(Quota::unlimited())).await, 0);
+    assert_eq!(fail_often(&tenant(Quota::unlimited()).trusted()).await, 1);
 }
 
 #[tokio::test(start_paused = true)]

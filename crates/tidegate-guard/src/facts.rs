@@ -132,6 +132,16 @@ impl Facts {
     ///
     /// The place of the first pattern that is refused, and why.
     pub fn compile(patterns: &[Pattern]) -> Result<Self, (usize, PatternError)> {
+        let mut facts = Self::draft(patterns)?;
+        for pattern in 0..facts.len() {
+            facts.build(pattern).map_err(|error| (pattern, error))?;
+            facts.forget_automata();
+        }
+        Ok(facts)
+    }
+
+    /// The same, without a try of each pattern: whoever drafts builds them.
+    pub(crate) fn draft(patterns: &[Pattern]) -> Result<Self, (usize, PatternError)> {
         let mut facts = Self {
             patterns: Vec::with_capacity(patterns.len()),
             names: patterns
@@ -145,7 +155,7 @@ impl Facts {
         };
         let mut literals: std::collections::BTreeMap<Vec<u8>, Vec<u32>> = Default::default();
         for (index, pattern) in (0_u32..).zip(patterns) {
-            let (compiled, needed) = compile(pattern).map_err(|error| (index as usize, error))?;
+            let (compiled, needed) = read(pattern).map_err(|error| (index as usize, error))?;
             facts.patterns.push(compiled);
             match needed {
                 Some(needed) => {
@@ -203,6 +213,15 @@ impl Facts {
         facts
     }
 
+    /// Builds the automaton of one pattern.
+    pub(crate) fn build(&self, pattern: usize) -> Result<(), PatternError> {
+        let pattern = &self.patterns[pattern];
+        let automaton = build(&shape::parse(&pattern.expression)?)?;
+        // The one that is there already is as good.
+        let _ = pattern.automaton.set(automaton);
+        Ok(())
+    }
+
     /// Gives the automata up that were built so far; those that are needed again
     /// are built again.
     pub(crate) fn forget_automata(&mut self) {
@@ -217,11 +236,11 @@ impl Facts {
     }
 }
 
-fn compile(pattern: &Pattern) -> Result<(Compiled, Option<Literals>), PatternError> {
+fn read(pattern: &Pattern) -> Result<(Compiled, Option<Literals>), PatternError> {
     let hir = shape::parse(&pattern.expression)?;
     let compiled = Compiled {
         expression: pattern.expression.clone(),
-        automaton: OnceLock::from(build(&hir)?),
+        automaton: OnceLock::new(),
         check: pattern.check,
         reach: shape::reach(&hir).unwrap_or(usize::MAX),
     };

@@ -55,17 +55,24 @@ impl Rules {
         for (name, text) in packs {
             draft.take(name, text)?;
         }
-        let facts = Facts::compile(&draft.patterns)
+        let facts = Facts::draft(&draft.patterns)
             .map_err(|(pattern, error)| draft.refuse_pattern(pattern, error))?;
-        if let Some(pattern) = (0..facts.len()).find(|p| facts.reach(*p) > MAX_MATCH_BYTES) {
-            let limit = MAX_MATCH_BYTES;
-            return Err(draft.refuse_pattern(pattern, PatternError::TooLong { limit }));
-        }
-        let mut rules = Self::assemble(draft.parts, facts, digest(packs));
+        let mut rules = Self::assemble(std::mem::take(&mut draft.parts), facts, digest(packs));
+        // One rule at a time: all automata together would take tens of megabytes.
+        let mut tried = vec![false; draft.patterns.len()];
         for (index, (examples, origin)) in draft.examples.iter().zip(&draft.origins).enumerate() {
+            for pattern in rules.patterns_of(index) {
+                try_pattern(&rules, pattern)
+                    .map_err(|error| draft.refuse_pattern(pattern, error))?;
+                tried[pattern] = true;
+            }
             try_examples(&rules, index, examples).map_err(|problem| origin.refuse(problem))?;
+            rules.forget_automata();
         }
-        rules.forget_automata();
+        for pattern in (0..tried.len()).filter(|pattern| !tried[*pattern]) {
+            try_pattern(&rules, pattern).map_err(|error| draft.refuse_pattern(pattern, error))?;
+            rules.forget_automata();
+        }
         Ok(rules)
     }
 }
@@ -161,6 +168,15 @@ impl<'a> Draft<'a> {
             error,
         })
     }
+}
+
+fn try_pattern(rules: &Rules, pattern: usize) -> Result<(), PatternError> {
+    rules.facts().build(pattern)?;
+    if rules.facts().reach(pattern) > MAX_MATCH_BYTES {
+        let limit = MAX_MATCH_BYTES;
+        return Err(PatternError::TooLong { limit });
+    }
+    Ok(())
 }
 
 fn try_examples(rules: &Rules, rule: usize, examples: &RawExamples) -> Result<(), RuleProblem> {

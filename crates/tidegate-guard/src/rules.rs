@@ -92,6 +92,12 @@ impl Rules {
         }
     }
 
+    /// The patterns of one rule.
+    pub(crate) fn patterns_of(&self, rule: usize) -> std::ops::Range<usize> {
+        let first = self.parts.bounds[rule].first;
+        first..first + self.parts.rules[rule].patterns.len()
+    }
+
     /// Gives up what the examples needed and most texts will not.
     pub(crate) fn forget_automata(&mut self) {
         self.facts.forget_automata();

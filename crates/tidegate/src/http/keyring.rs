@@ -100,7 +100,10 @@ impl fmt::Debug for KeyRing {
 
 impl KeyRing {
     /// Adds a key. From the first one on, nobody comes in without.
-    pub fn add(&mut self, secret: &str, pass: Pass) {
+    pub fn add(&mut self, secret: &str, mut pass: Pass) {
+        if pass.role == Role::Admin {
+            pass.caller = pass.caller.trusted();
+        }
         let digest = self.digest(secret.as_bytes());
         self.passes.insert(digest, pass);
     }
