@@ -325,6 +325,66 @@ mod tests {
     }
 
     #[test]
+    fn images_count_beside_odd_parts_and_in_the_results_of_tools() {
+        let request = chat(
+            r#"{"model":"m","messages":[{"role":"user","content":[7,"x",{"type":1},{"type":"image"},
+               {"type":"tool_result","content":[{"type":"image"}]}]}]}"#,
+        );
+        assert_eq!(request.unwrap().content().images, 2);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_in_a_message_or_a_part_is_refused() {
+        let twice = "messages must be a list of objects in which no key stands twice";
+        let refused = |message: &str| {
+            for dialect in [Dialect::Chat, Dialect::Messages] {
+                let body = format!(r#"{{"model":"m","max_tokens":1,"messages":[{message}]}}"#);
+                let error = ChatRequest::parse_as(dialect, body.into()).unwrap_err();
+                assert_eq!(error.to_string(), twice, "{message}");
+            }
+        };
+        refused(r#"{"role":"user","content":"hi","content":"x"}"#);
+        refused(r#"{"role":"assistant","role":"user","content":"x"}"#);
+        let part = r#"{"type":"text","text":"hi","text":"x"}"#;
+        let result = |content: &str| format!(r#"{{"type":"tool_result","content":{content}}}"#);
+        let document = r#"{"type":"document","source":{"type":"text","data":"a","data":"b"}}"#;
+        let escaped = r#"{"type":"text","text":"hi","te\u0078t":"x"}"#;
+        for content in [
+            part.to_owned(),
+            format!("[{part}]"),
+            format!("[7,{part}]"),
+            format!("[{}]", result(&format!("[{part}]"))),
+            format!("[{document}]"),
+            format!("[{escaped}]"),
+        ] {
+            refused(&format!(r#"{{"role":"user","content":{content}}}"#));
+        }
+    }
+
+    #[test]
+    fn content_has_bounds() {
+        let nested = |levels| {
+            let content = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+            let message = format!(r#"{{"role":"user","content":{content}}}"#);
+            chat(&format!(r#"{{"model":"m","messages":[{message}]}}"#)).map(drop)
+        };
+        assert_eq!(nested(16), Ok(()));
+        let error = nested(100_000).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "messages must be a list of objects with content of at most 16 levels"
+        );
+        let keys: String = (0..65).map(|n| format!(r#","{n}":1"#)).collect();
+        let error = message(&format!(
+            r#"{{"model":"m","messages":[{{"role":"user"{keys}}}]}}"#
+        ));
+        assert_eq!(
+            error,
+            "messages must be a list of objects with at most 64 keys"
+        );
+    }
+
+    #[test]
     fn an_image_counts_for_its_tokens_and_not_for_its_bytes() {
         let image = format!(
             r#"{{"type":"image_url","image_url":{{"url":"{}"}}}}"#,

@@ -4,11 +4,13 @@
 //! words holds none, and is the upstream's to refuse.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
 use serde_json::value::RawValue;
 
-use crate::content::{Message, Part};
+use crate::content::{Fields, MOST_LEVELS, items};
 use crate::dialect::Dialect;
 use crate::embed_request::Input;
 use crate::raw::RawObject;
@@ -50,7 +52,13 @@ impl Spoken {
 /// What users and tools say in a request, in order.
 pub(crate) fn of_request(dialect: Dialect, raw: &RawObject) -> Vec<Spoken> {
     match dialect {
-        Dialect::Chat | Dialect::Messages => messages(raw).iter().flat_map(of_message).collect(),
+        Dialect::Chat | Dialect::Messages => {
+            let mut said = Vec::new();
+            for message in messages(raw) {
+                of_message(&message, &mut said);
+            }
+            said
+        }
         Dialect::Completion => prompts(raw),
     }
 }
@@ -58,17 +66,18 @@ pub(crate) fn of_request(dialect: Dialect, raw: &RawObject) -> Vec<Spoken> {
 /// The text of the last message that the user wrote.
 pub(crate) fn last_user_text(raw: &RawObject) -> Option<String> {
     let messages = messages(raw);
-    let last = messages.iter().rfind(|message| message.role == "user")?;
-    let said = of_message(last);
-    let texts: Vec<&str> = said
-        .iter()
-        .filter(|spoken| spoken.by == Speaker::User)
-        .map(|spoken| &*spoken.text)
-        .collect();
+    let mut messages = messages.iter();
+    let last = messages.rfind(|message| message.word("role").is_some_and(|role| role == "user"))?;
+    let content = last.get("content")?;
+    if let Some(text) = text(content) {
+        return Some(text);
+    }
+    let parts = items(content).into_iter().filter_map(Fields::of);
+    let texts: Vec<String> = parts.filter_map(|part| text(part.get("text")?)).collect();
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
-fn messages(raw: &RawObject) -> Vec<Message<'_>> {
+fn messages(raw: &RawObject) -> Vec<Fields<'_>> {
     let json = raw.get("messages");
     json.and_then(|json| serde_json::from_slice(json).ok())
         .unwrap_or_default()
@@ -80,41 +89,81 @@ fn prompts(raw: &RawObject) -> Vec<Spoken> {
     let texts = match prompt {
         Some(Input::Text(text)) => vec![text],
         Some(Input::Texts(texts)) => texts,
+        // Numbers that only the model's own tokenizer could read.
         Some(Input::Tokens(_) | Input::TokenLists(_)) | None => Vec::new(),
     };
-    let texts = texts.into_iter();
+    let suffix = raw.get("suffix");
+    let suffix = suffix.and_then(|json| serde_json::from_slice::<String>(json).ok());
+    let texts = texts.into_iter().chain(suffix);
     texts.map(|text| Spoken::new(Speaker::User, text)).collect()
 }
 
-fn of_message(message: &Message<'_>) -> Vec<Spoken> {
-    let by = match &*message.role {
-        "user" => Speaker::User,
+fn of_message(message: &Fields<'_>, said: &mut Vec<Spoken>) {
+    let role = message.word("role").unwrap_or_default();
+    let by = match &*role {
         "tool" | "function" => Speaker::Tool,
-        _ => return Vec::new(),
+        // Written by whoever runs the application, or by the model.
+        "system" | "developer" | "assistant" => return,
+        // Servers differ in what other roles mean; none is trusted.
+        _ => Speaker::User,
     };
-    message
-        .content
-        .map_or_else(Vec::new, |content| of_content(by, content))
-}
-
-/// Text that is a string, or a list of parts.
-fn of_content(by: Speaker, content: &RawValue) -> Vec<Spoken> {
-    if let Ok(text) = serde_json::from_str::<String>(content.get()) {
-        return vec![Spoken::new(by, text)];
+    if let Some(content) = message.get("content") {
+        of_content(by, content, MOST_LEVELS, said);
     }
-    let parts: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
-    let parts = parts.iter();
-    parts
-        .filter_map(|part| serde_json::from_str::<Part<'_>>(part.get()).ok())
-        .flat_map(|part| of_part(by, part))
-        .collect()
 }
 
-fn of_part(by: Speaker, part: Part<'_>) -> Vec<Spoken> {
-    match (part.text, part.content) {
-        (Some(text), _) => vec![Spoken::new(by, text)],
-        (None, Some(content)) if part.kind == "tool_result" => of_content(Speaker::Tool, content),
-        (None, _) => Vec::new(),
+/// Hears text that is a string, a part, or a list of either.
+fn of_content(by: Speaker, content: &RawValue, levels: usize, said: &mut Vec<Spoken>) {
+    let as_it_stands = || Spoken::new(by, content.get());
+    match (content.get().as_bytes().first(), levels.checked_sub(1)) {
+        (Some(b'"'), _) => said.extend(text(content).map(|text| Spoken::new(by, text))),
+        (Some(b'[' | b'{'), None) => said.push(as_it_stands()),
+        (Some(b'['), Some(deeper)) => {
+            for item in items(content) {
+                of_content(by, item, deeper, said);
+            }
+        }
+        (Some(b'{'), Some(deeper)) => match Fields::of(content) {
+            Some(part) => of_part(by, &part, deeper, said),
+            None => said.push(as_it_stands()),
+        },
+        _ => {}
+    }
+}
+
+fn of_part(by: Speaker, part: &Fields<'_>, levels: usize, said: &mut Vec<Spoken>) {
+    let of_tool = part.word("type").is_some_and(|kind| kind == "tool_result");
+    for (key, words) in part.words() {
+        let from_tool = of_tool && key != "text";
+        let by = if from_tool { Speaker::Tool } else { by };
+        of_content(by, words, levels, said);
+    }
+}
+
+/// A string, if it is one. Halves of surrogate pairs, which many servers let
+/// pass, are replaced: text that holds one is heard nevertheless.
+fn text(json: &RawValue) -> Option<String> {
+    if !json.get().starts_with('"') {
+        return None;
+    }
+    let strict = serde_json::from_str(json.get());
+    strict.ok().or_else(|| {
+        let mut reader = serde_json::Deserializer::from_str(json.get());
+        reader.deserialize_bytes(Lossy).ok()
+    })
+}
+
+struct Lossy;
+
+impl Visitor<'_> for Lossy {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
+        Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 }
 
@@ -266,6 +315,50 @@ mod tests {
             Dialect::Completion,
             r#"{"model":"m","prompt":["a","b"]}"#,
             &[(Speaker::User, "a"), (Speaker::User, "b")],
+        );
+    }
+
+    #[test]
+    fn documents_search_results_and_suffixes_are_read() {
+        let user = |content| {
+            let message = format!(r#"{{"role":"user","content":[{content}]}}"#);
+            let body = format!(r#"{{"model":"m","max_tokens":1,"messages":[{message}]}}"#);
+            let request = ChatRequest::parse_as(Dialect::Messages, body.into()).unwrap();
+            let said = request.spoken().into_iter();
+            said.map(|said| (said.by, said.text)).collect::<Vec<_>>()
+        };
+        let by = |by, text: &str| (by, text.to_owned());
+        let document = r#"{"type":"document","title":"t","source":{"type":"text","data":"a"}}"#;
+        let blocks = r#"{"type":"document","source":{"type":"content","content":[{"type":"text","text":"b"}]}}"#;
+        let found = r#"{"type":"search_result","content":[{"type":"text","text":"c"}]}"#;
+        let image = r#"{"type":"image","source":{"type":"base64","data":"AAAA"}}"#;
+        let all = format!("{document},{blocks},{found},{image}");
+        let mine = ["t", "a", "b", "c"].map(|text| by(Speaker::User, text));
+        assert_eq!(user(all.clone()), mine);
+        let result = format!(r#"{{"type":"tool_result","content":[{all}]}}"#);
+        let tools = ["t", "a", "b", "c"].map(|text| by(Speaker::Tool, text));
+        assert_eq!(user(result), tools);
+        let both = r#"{"type":"x","text":"a","content":"b"}"#;
+        let both = user(both.to_owned());
+        assert_eq!(both, [by(Speaker::User, "a"), by(Speaker::User, "b")]);
+        check(
+            Dialect::Completion,
+            r#"{"model":"m","prompt":"a","suffix":"b"}"#,
+            &[(Speaker::User, "a"), (Speaker::User, "b")],
+        );
+    }
+
+    #[test]
+    fn odd_text_is_heard_nevertheless() {
+        check(
+            Dialect::Chat,
+            r#"{"model":"m","messages":[{"role":"User","content":["a",
+                {"type":7,"text":"b \ud800"},{"text":["c"]}]}]}"#,
+            &[
+                (Speaker::User, "a"),
+                (Speaker::User, "b \u{fffd}\u{fffd}\u{fffd}"),
+                (Speaker::User, "c"),
+            ],
         );
     }
 
