@@ -102,11 +102,45 @@ impl<'a> Fields<'a> {
             return Err(wrong(FEW_KEYS));
         }
         for (at, (key, _)) in self.0.iter().enumerate() {
+            check_case(key, &READ)?;
             if self.0[..at].iter().any(|(before, _)| before == key) {
                 return Err(wrong(NO_KEY_TWICE));
             }
         }
         Ok(())
+    }
+}
+
+/// What is read of messages and of their parts.
+const READ: [&str; 11] = [
+    "role", "content", "type", "text", "title", "context", "source", "data", "input", "thinking",
+    "refusal",
+];
+
+/// Refuses a key that a server which folds case would take for one of `known`.
+pub(crate) fn check_case(key: &str, known: &[&'static str]) -> Result<(), RequestError> {
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || !byte.is_ascii_alphabetic() && byte.is_ascii();
+    if key.bytes().all(plain) {
+        return Ok(());
+    }
+    let meant = known
+        .iter()
+        .find(|known| key.chars().map(fold).eq(known.chars()));
+    meant.map_or(Ok(()), |param| {
+        Err(RequestError::Invalid {
+            param,
+            expected: "written in lower case",
+        })
+    })
+}
+
+/// Beside the letters of ASCII, Unicode folds two signs into them.
+fn fold(letter: char) -> char {
+    match letter {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
     }
 }
 
