@@ -3,10 +3,8 @@
 //! This is what a guard reads. Nothing here fails: what is not shaped like
 //! words holds none, and is the upstream's to refuse.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 use serde_json::value::RawValue;
 
@@ -167,109 +165,143 @@ impl Visitor<'_> for Lossy {
     }
 }
 
-/// What the model says in a whole answer.
+/// What the model says in a whole answer. Each field is read by itself, so that
+/// one of an odd shape hides no other.
 pub fn spoken_answer(dialect: Dialect, body: &[u8]) -> Vec<Spoken> {
-    let answer: Answer<'_> = match serde_json::from_slice(body) {
-        Ok(answer) => answer,
-        Err(_) => return Vec::new(),
-    };
-    match dialect {
-        Dialect::Chat | Dialect::Completion => {
-            answer.choices.into_iter().flat_map(of_choice).collect()
+    let mut said = Vec::new();
+    if let Ok(answer) = serde_json::from_slice::<&RawValue>(body) {
+        match dialect {
+            Dialect::Chat | Dialect::Completion => each_field(answer, &mut said, of_choices),
+            Dialect::Messages => each_field(answer, &mut said, of_blocks),
         }
-        Dialect::Messages => answer.content.into_iter().flat_map(of_block).collect(),
     }
-}
-
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(default, borrow)]
-    choices: Vec<Choice<'a>>,
-    #[serde(default, borrow)]
-    content: Vec<Block<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(default)]
-    index: usize,
-    #[serde(default, borrow, alias = "delta")]
-    message: Option<Said<'a>>,
-    #[serde(default, borrow)]
-    text: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Said<'a> {
-    #[serde(default, borrow)]
-    content: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    tool_calls: Option<Vec<ToolCall<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct ToolCall<'a> {
-    #[serde(default, borrow)]
-    function: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(default, borrow)]
-    arguments: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(default, borrow)]
-    text: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    partial_json: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    input: Option<&'a RawValue>,
-}
-
-fn of_choice(choice: Choice<'_>) -> Vec<Spoken> {
-    let said = choice.message.unwrap_or_default();
-    let texts = choice.text.into_iter().chain(said.content);
-    let calls = said.tool_calls.unwrap_or_default();
-    let calls = calls
-        .into_iter()
-        .filter_map(|call| call.function?.arguments);
-    let texts = texts.map(|text| Spoken::new(Speaker::Model, text));
-    let calls = calls.map(|text| Spoken::new(Speaker::ModelToTool, text));
-    let of_this = |spoken| Spoken {
-        choice: choice.index,
-        ..spoken
-    };
-    texts.chain(calls).map(of_this).collect()
-}
-
-fn of_block(block: Block<'_>) -> Vec<Spoken> {
-    let text = block.text.map(|text| Spoken::new(Speaker::Model, text));
-    let input = block.input.map(RawValue::get).map(Cow::Borrowed);
-    let input = block.partial_json.or(input);
-    let input = input.map(|input| Spoken::new(Speaker::ModelToTool, input));
-    text.into_iter().chain(input).collect()
+    said
 }
 
 /// What the model says in one event of a streamed answer.
 pub(crate) fn of_chunk(dialect: Dialect, json: &[u8]) -> Vec<Spoken> {
     match dialect {
         Dialect::Chat | Dialect::Completion => spoken_answer(dialect, json),
-        Dialect::Messages => serde_json::from_slice::<Delta<'_>>(json)
-            .ok()
-            .and_then(|event| event.delta.or(event.content_block))
-            .map_or_else(Vec::new, of_block),
+        Dialect::Messages => {
+            let mut said = Vec::new();
+            if let Ok(event) = serde_json::from_slice::<&RawValue>(json) {
+                each_field(event, &mut said, of_event);
+            }
+            said
+        }
     }
 }
 
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(default, borrow)]
-    delta: Option<Block<'a>>,
-    #[serde(default, borrow)]
-    content_block: Option<Block<'a>>,
+/// Hears an object field by field, doubled ones too. Where a key is no text, all
+/// of it is heard as it stands.
+fn each_field<'a>(
+    json: &'a RawValue,
+    said: &mut Vec<Spoken>,
+    hear: impl Fn(&str, &'a RawValue, &mut Vec<Spoken>),
+) {
+    match Fields::of(json) {
+        Some(fields) => {
+            for (key, value) in fields.iter() {
+                hear(key, value, said);
+            }
+        }
+        None if json.get().starts_with('{') => {
+            said.push(Spoken::new(Speaker::Model, json.get()));
+        }
+        None => {}
+    }
+}
+
+fn of_choices(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    if key != "choices" {
+        return;
+    }
+    for choice in items(value) {
+        let first = said.len();
+        each_field(choice, said, of_choice);
+        let index = Fields::of(choice).and_then(|choice| choice.get("index"));
+        let index = index.and_then(|index| serde_json::from_str(index.get()).ok());
+        for spoken in &mut said[first..] {
+            spoken.choice = index.unwrap_or(0);
+        }
+    }
+}
+
+fn of_choice(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    match key {
+        "text" => of_model(value, said),
+        "message" | "delta" => each_field(value, said, of_chat_message),
+        _ => {}
+    }
+}
+
+fn of_chat_message(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    match key {
+        "content" | "refusal" | "reasoning_content" | "reasoning" | "thinking" => {
+            of_model(value, said);
+        }
+        "function_call" => each_field(value, said, of_function),
+        "tool_calls" => {
+            for call in items(value) {
+                each_field(call, said, of_tool_call);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn of_tool_call(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    if matches!(key, "function" | "custom") {
+        each_field(value, said, of_function);
+    }
+}
+
+fn of_function(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    if matches!(key, "arguments" | "input") {
+        to_tool(value, said);
+    }
+}
+
+/// One field of an event of Anthropic's.
+fn of_event(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    match key {
+        "delta" | "content_block" => each_field(value, said, of_block),
+        "message" => each_field(value, said, of_blocks),
+        _ => {}
+    }
+}
+
+/// The content of an answer of Anthropic's.
+fn of_blocks(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    if key != "content" {
+        return;
+    }
+    if value.get().starts_with('"') {
+        of_model(value, said);
+    }
+    for block in items(value) {
+        each_field(block, said, of_block);
+    }
+}
+
+fn of_block(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    match key {
+        "text" | "thinking" | "content" => of_model(value, said),
+        "partial_json" | "input" => to_tool(value, said),
+        _ => {}
+    }
+}
+
+fn of_model(words: &RawValue, said: &mut Vec<Spoken>) {
+    of_content(Speaker::Model, words, MOST_LEVELS, said);
+}
+
+/// Input of a tool: a string that holds JSON, or the JSON itself.
+fn to_tool(input: &RawValue, said: &mut Vec<Spoken>) {
+    if input.get() != "null" {
+        let input = text(input).unwrap_or_else(|| input.get().to_owned());
+        said.push(Spoken::new(Speaker::ModelToTool, input));
+    }
 }
 
 #[cfg(test)]
@@ -386,5 +418,66 @@ mod tests {
         let chunk = br#"{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{"}}"#;
         assert_eq!(of_chunk(Dialect::Messages, chunk), [tool("{")]);
         assert_eq!(of_chunk(Dialect::Messages, b"garbage"), []);
+    }
+
+    #[track_caller]
+    fn heard(said: &[Spoken], expected: &[(Speaker, &str)]) {
+        let said: Vec<_> = said.iter().map(|said| (said.by, &*said.text)).collect();
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn one_odd_field_of_an_answer_hides_no_other() {
+        use Speaker::{Model, ModelToTool};
+        let odd =
+            br#"{"choices":[7,{"index":-1,"message":{"content":[7,{"type":"text","text":"a"}],
+            "refusal":"b","reasoning_content":"c","reasoning":{"x":1},"thinking":"d",
+            "function_call":{"arguments":"e"},
+            "tool_calls":["x",{"function":7},{"function":{"arguments":{"f":1}}},
+                {"function":{"arguments":"g"}}]},"text":["h"]}],"content":7}"#;
+        let expected = [
+            (Model, "a"),
+            (Model, "b"),
+            (Model, "c"),
+            (Model, "d"),
+            (ModelToTool, "e"),
+            (ModelToTool, r#"{"f":1}"#),
+            (ModelToTool, "g"),
+            (Model, "h"),
+        ];
+        heard(&spoken_answer(Dialect::Chat, odd), &expected);
+        let twice = br#"{"choices":[{"message":{"content":"a","content":"b \ud800"}}]}"#;
+        let twice = spoken_answer(Dialect::Chat, twice);
+        heard(
+            &twice,
+            &[(Model, "a"), (Model, "b \u{fffd}\u{fffd}\u{fffd}")],
+        );
+        let key = br#"{"choices":[{"message":{"\ud800":1,"content":"b"}}]}"#;
+        let key = spoken_answer(Dialect::Chat, key);
+        heard(&key, &[(Model, r#"{"\ud800":1,"content":"b"}"#)]);
+        for nothing in ["[]", "7", "no", r#"[{"content":"a"}]"#, "{}"] {
+            heard(&spoken_answer(Dialect::Messages, nothing.as_bytes()), &[]);
+            heard(&spoken_answer(Dialect::Chat, nothing.as_bytes()), &[]);
+        }
+    }
+
+    #[test]
+    fn what_a_model_of_anthropics_thinks_is_heard() {
+        use Speaker::{Model, ModelToTool};
+        let whole = br#"{"choices":7,"content":[7,{"type":"thinking","thinking":"a","text":null},
+            {"type":"text","text":"b"},{"type":"tool_use","input":"c"}]}"#;
+        heard(
+            &spoken_answer(Dialect::Messages, whole),
+            &[(Model, "a"), (Model, "b"), (ModelToTool, "c")],
+        );
+        let word = br#"{"content":"a"}"#;
+        heard(&spoken_answer(Dialect::Messages, word), &[(Model, "a")]);
+        let event = br#"{"index":"x","delta":{"type":"thinking_delta","thinking":"a"}}"#;
+        heard(&of_chunk(Dialect::Messages, event), &[(Model, "a")]);
+        let event = br#"{"content_block":7,"delta":{"text":"a","partial_json":7}}"#;
+        let expected = [(Model, "a"), (ModelToTool, "7")];
+        heard(&of_chunk(Dialect::Messages, event), &expected);
+        let event = br#"{"message":{"content":[{"type":"text","text":"a"}]}}"#;
+        heard(&of_chunk(Dialect::Messages, event), &[(Model, "a")]);
     }
 }
