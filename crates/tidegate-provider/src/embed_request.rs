@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::raw::{RawObject, json_string};
-use crate::request::{RequestError, model_name};
+use crate::request::{RequestError, check_keys, model_name};
 
 /// A request for embeddings.
 #[derive(Debug, Clone)]
@@ -23,6 +23,7 @@ impl EmbedRequest {
     /// [`RequestError`], as for [`ChatRequest::parse`](crate::ChatRequest::parse).
     pub fn parse(body: Bytes) -> Result<Self, RequestError> {
         let raw = RawObject::parse(&body)?;
+        check_keys(&raw)?;
         let model = model_name(&raw)?;
         let input = raw
             .get("input")
@@ -110,6 +111,13 @@ impl Input {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_of_another_case_is_refused() {
+        let body = Bytes::from_static(br#"{"model":"m","input":"a","Input":"b"}"#);
+        let error = EmbedRequest::parse(body).unwrap_err();
+        assert_eq!(error.to_string(), "input must be written in lower case");
+    }
 
     #[test]
     fn every_shape_of_embedding_input_is_counted() {

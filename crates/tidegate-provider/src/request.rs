@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::content::{ContentCounts, count_messages, count_prompt};
+use crate::content::{ContentCounts, check_case, count_messages, count_prompt};
 use crate::dialect::Dialect;
 use crate::raw::{RawObject, RawObjectError, json_string};
 use crate::spoken::{self, Spoken};
@@ -73,6 +73,7 @@ impl ChatRequest {
     /// any of its content.
     pub fn parse_as(dialect: Dialect, body: Bytes) -> Result<Self, RequestError> {
         let raw = RawObject::parse(&body)?;
+        check_keys(&raw)?;
         let model = model_name(&raw)?;
         let stream = optional(&raw, "stream", "a boolean")?.unwrap_or(false);
         let content = match dialect {
@@ -165,6 +166,29 @@ impl ChatRequest {
         self.raw
             .to_json_with(&[("model", &json_string(model)), ("stream_options", &options)])
     }
+}
+
+/// What is read of a request's own keys.
+const READ: [&str; 13] = [
+    "model",
+    "messages",
+    "prompt",
+    "suffix",
+    "input",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "best_of",
+    "tools",
+    "system",
+];
+
+/// Some servers do not look at the case of keys: what is not read here must not
+/// be read there.
+pub(crate) fn check_keys(raw: &RawObject) -> Result<(), RequestError> {
+    raw.iter().try_for_each(|(key, _)| check_case(key, &READ))
 }
 
 #[derive(Deserialize)]
@@ -322,6 +346,117 @@ mod tests {
         );
         let content = request.unwrap().content();
         assert_eq!((content.messages, content.images, content.tools), (2, 2, 2));
+    }
+
+    #[test]
+    fn images_count_beside_odd_parts_and_in_the_results_of_tools() {
+        let request = chat(
+            r#"{"model":"m","messages":[{"role":"user","content":[7,"x",{"type":1},{"type":"image"},
+               {"type":"tool_result","content":[{"type":"image"}]}]}]}"#,
+        );
+        assert_eq!(request.unwrap().content().images, 2);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_in_a_message_or_a_part_is_refused() {
+        let twice = "messages must be a list of objects in which no key stands twice";
+        let refused = |message: &str| {
+            for dialect in [Dialect::Chat, Dialect::Messages] {
+                let body = format!(r#"{{"model":"m","max_tokens":1,"messages":[{message}]}}"#);
+                let error = ChatRequest::parse_as(dialect, body.into()).unwrap_err();
+                assert_eq!(error.to_string(), twice, "{message}");
+            }
+        };
+        refused(r#"{"role":"user","content":"hi","content":"x"}"#);
+        refused(r#"{"role":"assistant","role":"user","content":"x"}"#);
+        let part = r#"{"type":"text","text":"hi","text":"x"}"#;
+        let result = |content: &str| format!(r#"{{"type":"tool_result","content":{content}}}"#);
+        let document = r#"{"type":"document","source":{"type":"text","data":"a","data":"b"}}"#;
+        let escaped = r#"{"type":"text","text":"hi","te\u0078t":"x"}"#;
+        for content in [
+            part.to_owned(),
+            format!("[{part}]"),
+            format!("[7,{part}]"),
+            format!("[{}]", result(&format!("[{part}]"))),
+            format!("[{document}]"),
+            format!("[{escaped}]"),
+        ] {
+            refused(&format!(r#"{{"role":"user","content":{content}}}"#));
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_known_but_for_its_case_is_refused_by_its_name() {
+        let check = |key: &str, known: &str, body: String| {
+            let error = chat(&body.replace("KEY", key)).unwrap_err();
+            assert_eq!(error.param(), Some(known), "{key}");
+            assert_eq!(
+                error.to_string(),
+                format!("{known} must be written in lower case")
+            );
+        };
+        let message = r#"{"role":"user","content":"hi"}"#;
+        for (key, known) in [
+            ("Model", "model"),
+            ("Messages", "messages"),
+            ("me\u{17f}\u{17f}age\u{17f}", "messages"),
+            ("max_to\u{212a}ens", "max_tokens"),
+            ("PROMPT", "prompt"),
+            ("Stream", "stream"),
+            ("Max_Tokens", "max_tokens"),
+            ("Tools", "tools"),
+            ("System", "system"),
+        ] {
+            check(
+                key,
+                known,
+                format!(r#"{{"model":"m","messages":[{message}],"KEY":1}}"#),
+            );
+        }
+        for (key, known) in [("Role", "role"), ("Content", "content")] {
+            let message = r#"{"role":"user","content":"hi","KEY":"x"}"#;
+            check(
+                key,
+                known,
+                format!(r#"{{"model":"m","messages":[{message}]}}"#),
+            );
+        }
+        for (key, known) in [("Type", "type"), ("tExt", "text"), ("Content", "content")] {
+            let part = r#"{"type":"text","text":"hi","KEY":"x"}"#;
+            for content in [format!("[{part}]"), format!(r#"[{{"content":[{part}]}}]"#)] {
+                let message = format!(r#"{{"role":"user","content":{content}}}"#);
+                check(
+                    key,
+                    known,
+                    format!(r#"{{"model":"m","messages":[{message}]}}"#),
+                );
+            }
+        }
+        let own = format!(r#"{{"model":"m","messages":[{message}],"MyKey":1,"ключ":2}}"#);
+        assert!(chat(&own).is_ok());
+    }
+
+    #[test]
+    fn content_has_bounds() {
+        let nested = |levels| {
+            let content = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+            let message = format!(r#"{{"role":"user","content":{content}}}"#);
+            chat(&format!(r#"{{"model":"m","messages":[{message}]}}"#)).map(drop)
+        };
+        assert_eq!(nested(16), Ok(()));
+        let error = nested(100_000).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "messages must be a list of objects with content of at most 16 levels"
+        );
+        let keys: String = (0..65).map(|n| format!(r#","{n}":1"#)).collect();
+        let error = message(&format!(
+            r#"{{"model":"m","messages":[{{"role":"user"{keys}}}]}}"#
+        ));
+        assert_eq!(
+            error,
+            "messages must be a list of objects with at most 64 keys"
+        );
     }
 
     #[test]

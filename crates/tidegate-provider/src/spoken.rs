@@ -3,12 +3,12 @@
 //! This is what a guard reads. Nothing here fails: what is not shaped like
 //! words holds none, and is the upstream's to refuse.
 
-use std::borrow::Cow;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
 use serde_json::value::RawValue;
 
-use crate::content::{Message, Part};
+use crate::content::{Fields, MOST_LEVELS, items};
 use crate::dialect::Dialect;
 use crate::embed_request::Input;
 use crate::raw::RawObject;
@@ -50,7 +50,13 @@ impl Spoken {
 /// What users and tools say in a request, in order.
 pub(crate) fn of_request(dialect: Dialect, raw: &RawObject) -> Vec<Spoken> {
     match dialect {
-        Dialect::Chat | Dialect::Messages => messages(raw).iter().flat_map(of_message).collect(),
+        Dialect::Chat | Dialect::Messages => {
+            let mut said = Vec::new();
+            for message in messages(raw) {
+                of_message(&message, &mut said);
+            }
+            said
+        }
         Dialect::Completion => prompts(raw),
     }
 }
@@ -58,17 +64,18 @@ pub(crate) fn of_request(dialect: Dialect, raw: &RawObject) -> Vec<Spoken> {
 /// The text of the last message that the user wrote.
 pub(crate) fn last_user_text(raw: &RawObject) -> Option<String> {
     let messages = messages(raw);
-    let last = messages.iter().rfind(|message| message.role == "user")?;
-    let said = of_message(last);
-    let texts: Vec<&str> = said
-        .iter()
-        .filter(|spoken| spoken.by == Speaker::User)
-        .map(|spoken| &*spoken.text)
-        .collect();
+    let mut messages = messages.iter();
+    let last = messages.rfind(|message| message.word("role").is_some_and(|role| role == "user"))?;
+    let content = last.get("content")?;
+    if let Some(text) = text(content) {
+        return Some(text);
+    }
+    let parts = items(content).into_iter().filter_map(Fields::of);
+    let texts: Vec<String> = parts.filter_map(|part| text(part.get("text")?)).collect();
     (!texts.is_empty()).then(|| texts.join("\n"))
 }
 
-fn messages(raw: &RawObject) -> Vec<Message<'_>> {
+fn messages(raw: &RawObject) -> Vec<Fields<'_>> {
     let json = raw.get("messages");
     json.and_then(|json| serde_json::from_slice(json).ok())
         .unwrap_or_default()
@@ -80,147 +87,221 @@ fn prompts(raw: &RawObject) -> Vec<Spoken> {
     let texts = match prompt {
         Some(Input::Text(text)) => vec![text],
         Some(Input::Texts(texts)) => texts,
+        // Numbers that only the model's own tokenizer could read.
         Some(Input::Tokens(_) | Input::TokenLists(_)) | None => Vec::new(),
     };
-    let texts = texts.into_iter();
+    let suffix = raw.get("suffix");
+    let suffix = suffix.and_then(|json| serde_json::from_slice::<String>(json).ok());
+    let texts = texts.into_iter().chain(suffix);
     texts.map(|text| Spoken::new(Speaker::User, text)).collect()
 }
 
-fn of_message(message: &Message<'_>) -> Vec<Spoken> {
-    let by = match &*message.role {
-        "user" => Speaker::User,
+fn of_message(message: &Fields<'_>, said: &mut Vec<Spoken>) {
+    let role = message.word("role").unwrap_or_default();
+    let by = match &*role {
         "tool" | "function" => Speaker::Tool,
-        _ => return Vec::new(),
+        // Written by whoever runs the application, or by the model.
+        "system" | "developer" | "assistant" => return,
+        // Servers differ in what other roles mean; none is trusted.
+        _ => Speaker::User,
     };
-    message
-        .content
-        .map_or_else(Vec::new, |content| of_content(by, content))
-}
-
-/// Text that is a string, or a list of parts.
-fn of_content(by: Speaker, content: &RawValue) -> Vec<Spoken> {
-    if let Ok(text) = serde_json::from_str::<String>(content.get()) {
-        return vec![Spoken::new(by, text)];
-    }
-    let parts: Vec<&RawValue> = serde_json::from_str(content.get()).unwrap_or_default();
-    let parts = parts.iter();
-    parts
-        .filter_map(|part| serde_json::from_str::<Part<'_>>(part.get()).ok())
-        .flat_map(|part| of_part(by, part))
-        .collect()
-}
-
-fn of_part(by: Speaker, part: Part<'_>) -> Vec<Spoken> {
-    match (part.text, part.content) {
-        (Some(text), _) => vec![Spoken::new(by, text)],
-        (None, Some(content)) if part.kind == "tool_result" => of_content(Speaker::Tool, content),
-        (None, _) => Vec::new(),
+    if let Some(content) = message.get("content") {
+        of_content(by, content, MOST_LEVELS, said);
     }
 }
 
-/// What the model says in a whole answer.
-pub fn spoken_answer(dialect: Dialect, body: &[u8]) -> Vec<Spoken> {
-    let answer: Answer<'_> = match serde_json::from_slice(body) {
-        Ok(answer) => answer,
-        Err(_) => return Vec::new(),
-    };
-    match dialect {
-        Dialect::Chat | Dialect::Completion => {
-            answer.choices.into_iter().flat_map(of_choice).collect()
+/// Hears text that is a string, a part, or a list of either.
+fn of_content(by: Speaker, content: &RawValue, levels: usize, said: &mut Vec<Spoken>) {
+    let as_it_stands = || Spoken::new(by, content.get());
+    match (content.get().as_bytes().first(), levels.checked_sub(1)) {
+        (Some(b'"'), _) => said.extend(text(content).map(|text| Spoken::new(by, text))),
+        (Some(b'[' | b'{'), None) => said.push(as_it_stands()),
+        (Some(b'['), Some(deeper)) => {
+            for item in items(content) {
+                of_content(by, item, deeper, said);
+            }
         }
-        Dialect::Messages => answer.content.into_iter().flat_map(of_block).collect(),
+        (Some(b'{'), Some(deeper)) => match Fields::of(content) {
+            Some(part) => of_part(by, &part, deeper, said),
+            None => said.push(as_it_stands()),
+        },
+        _ => {}
     }
 }
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(default, borrow)]
-    choices: Vec<Choice<'a>>,
-    #[serde(default, borrow)]
-    content: Vec<Block<'a>>,
+fn of_part(by: Speaker, part: &Fields<'_>, levels: usize, said: &mut Vec<Spoken>) {
+    let of_tool = part.word("type").is_some_and(|kind| kind == "tool_result");
+    for (key, words) in part.words() {
+        let from_tool = of_tool && key != "text";
+        let by = if from_tool { Speaker::Tool } else { by };
+        of_content(by, words, levels, said);
+    }
 }
 
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(default)]
-    index: usize,
-    #[serde(default, borrow, alias = "delta")]
-    message: Option<Said<'a>>,
-    #[serde(default, borrow)]
-    text: Option<Cow<'a, str>>,
+/// A string, if it is one. Halves of surrogate pairs, which many servers let
+/// pass, are replaced: text that holds one is heard nevertheless.
+fn text(json: &RawValue) -> Option<String> {
+    if !json.get().starts_with('"') {
+        return None;
+    }
+    let strict = serde_json::from_str(json.get());
+    strict.ok().or_else(|| {
+        let mut reader = serde_json::Deserializer::from_str(json.get());
+        reader.deserialize_bytes(Lossy).ok()
+    })
 }
 
-#[derive(Deserialize, Default)]
-struct Said<'a> {
-    #[serde(default, borrow)]
-    content: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    tool_calls: Option<Vec<ToolCall<'a>>>,
+struct Lossy;
+
+impl Visitor<'_> for Lossy {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
+        Ok(String::from_utf8_lossy(bytes).into_owned())
+    }
 }
 
-#[derive(Deserialize)]
-struct ToolCall<'a> {
-    #[serde(default, borrow)]
-    function: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(default, borrow)]
-    arguments: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(default, borrow)]
-    text: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    partial_json: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    input: Option<&'a RawValue>,
-}
-
-fn of_choice(choice: Choice<'_>) -> Vec<Spoken> {
-    let said = choice.message.unwrap_or_default();
-    let texts = choice.text.into_iter().chain(said.content);
-    let calls = said.tool_calls.unwrap_or_default();
-    let calls = calls
-        .into_iter()
-        .filter_map(|call| call.function?.arguments);
-    let texts = texts.map(|text| Spoken::new(Speaker::Model, text));
-    let calls = calls.map(|text| Spoken::new(Speaker::ModelToTool, text));
-    let of_this = |spoken| Spoken {
-        choice: choice.index,
-        ..spoken
-    };
-    texts.chain(calls).map(of_this).collect()
-}
-
-fn of_block(block: Block<'_>) -> Vec<Spoken> {
-    let text = block.text.map(|text| Spoken::new(Speaker::Model, text));
-    let input = block.input.map(RawValue::get).map(Cow::Borrowed);
-    let input = block.partial_json.or(input);
-    let input = input.map(|input| Spoken::new(Speaker::ModelToTool, input));
-    text.into_iter().chain(input).collect()
+/// What the model says in a whole answer. Each field is read by itself, so that
+/// one of an odd shape hides no other.
+pub fn spoken_answer(dialect: Dialect, body: &[u8]) -> Vec<Spoken> {
+    let mut said = Vec::new();
+    if let Ok(answer) = serde_json::from_slice::<&RawValue>(body) {
+        match dialect {
+            Dialect::Chat | Dialect::Completion => each_field(answer, &mut said, of_choices),
+            Dialect::Messages => each_field(answer, &mut said, of_blocks),
+        }
+    }
+    said
 }
 
 /// What the model says in one event of a streamed answer.
 pub(crate) fn of_chunk(dialect: Dialect, json: &[u8]) -> Vec<Spoken> {
     match dialect {
         Dialect::Chat | Dialect::Completion => spoken_answer(dialect, json),
-        Dialect::Messages => serde_json::from_slice::<Delta<'_>>(json)
-            .ok()
-            .and_then(|event| event.delta.or(event.content_block))
-            .map_or_else(Vec::new, of_block),
+        Dialect::Messages => {
+            let mut said = Vec::new();
+            if let Ok(event) = serde_json::from_slice::<&RawValue>(json) {
+                each_field(event, &mut said, of_event);
+            }
+            said
+        }
     }
 }
 
-#[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(default, borrow)]
-    delta: Option<Block<'a>>,
-    #[serde(default, borrow)]
-    content_block: Option<Block<'a>>,
+/// Hears an object field by field, doubled ones too. Where a key is no text, all
+/// of it is heard as it stands.
+fn each_field<'a>(
+    json: &'a RawValue,
+    said: &mut Vec<Spoken>,
+    hear: impl Fn(&str, &'a RawValue, &mut Vec<Spoken>),
+) {
+    match Fields::of(json) {
+        Some(fields) => {
+            for (key, value) in fields.iter() {
+                hear(key, value, said);
+            }
+        }
+        None if json.get().starts_with('{') => {
+            said.push(Spoken::new(Speaker::Model, json.get()));
+        }
+        None => {}
+    }
+}
+
+fn of_choices(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    if key != "choices" {
+        return;
+    }
+    for choice in items(value) {
+        let first = said.len();
+        each_field(choice, said, of_choice);
+        let index = Fields::of(choice).and_then(|choice| choice.get("index"));
+        let index = index.and_then(|index| serde_json::from_str(index.get()).ok());
+        for spoken in &mut said[first..] {
+            spoken.choice = index.unwrap_or(0);
+        }
+    }
+}
+
+fn of_choice(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    match key {
+        "text" => of_model(value, said),
+        "message" | "delta" => each_field(value, said, of_chat_message),
+        _ => {}
+    }
+}
+
+fn of_chat_message(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    match key {
+        "content" | "refusal" | "reasoning_content" | "reasoning" | "thinking" => {
+            of_model(value, said);
+        }
+        "function_call" => each_field(value, said, of_function),
+        "tool_calls" => {
+            for call in items(value) {
+                each_field(call, said, of_tool_call);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn of_tool_call(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    if matches!(key, "function" | "custom") {
+        each_field(value, said, of_function);
+    }
+}
+
+fn of_function(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    if matches!(key, "arguments" | "input") {
+        to_tool(value, said);
+    }
+}
+
+/// One field of an event of Anthropic's.
+fn of_event(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    match key {
+        "delta" | "content_block" => each_field(value, said, of_block),
+        "message" => each_field(value, said, of_blocks),
+        _ => {}
+    }
+}
+
+/// The content of an answer of Anthropic's.
+fn of_blocks(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    if key != "content" {
+        return;
+    }
+    if value.get().starts_with('"') {
+        of_model(value, said);
+    }
+    for block in items(value) {
+        each_field(block, said, of_block);
+    }
+}
+
+fn of_block(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+    match key {
+        "text" | "thinking" | "content" => of_model(value, said),
+        "partial_json" | "input" => to_tool(value, said),
+        _ => {}
+    }
+}
+
+fn of_model(words: &RawValue, said: &mut Vec<Spoken>) {
+    of_content(Speaker::Model, words, MOST_LEVELS, said);
+}
+
+/// Input of a tool: a string that holds JSON, or the JSON itself.
+fn to_tool(input: &RawValue, said: &mut Vec<Spoken>) {
+    if input.get() != "null" {
+        let input = text(input).unwrap_or_else(|| input.get().to_owned());
+        said.push(Spoken::new(Speaker::ModelToTool, input));
+    }
 }
 
 #[cfg(test)]
@@ -270,6 +351,50 @@ mod tests {
     }
 
     #[test]
+    fn documents_search_results_and_suffixes_are_read() {
+        let user = |content| {
+            let message = format!(r#"{{"role":"user","content":[{content}]}}"#);
+            let body = format!(r#"{{"model":"m","max_tokens":1,"messages":[{message}]}}"#);
+            let request = ChatRequest::parse_as(Dialect::Messages, body.into()).unwrap();
+            let said = request.spoken().into_iter();
+            said.map(|said| (said.by, said.text)).collect::<Vec<_>>()
+        };
+        let by = |by, text: &str| (by, text.to_owned());
+        let document = r#"{"type":"document","title":"t","source":{"type":"text","data":"a"}}"#;
+        let blocks = r#"{"type":"document","source":{"type":"content","content":[{"type":"text","text":"b"}]}}"#;
+        let found = r#"{"type":"search_result","content":[{"type":"text","text":"c"}]}"#;
+        let image = r#"{"type":"image","source":{"type":"base64","data":"AAAA"}}"#;
+        let all = format!("{document},{blocks},{found},{image}");
+        let mine = ["t", "a", "b", "c"].map(|text| by(Speaker::User, text));
+        assert_eq!(user(all.clone()), mine);
+        let result = format!(r#"{{"type":"tool_result","content":[{all}]}}"#);
+        let tools = ["t", "a", "b", "c"].map(|text| by(Speaker::Tool, text));
+        assert_eq!(user(result), tools);
+        let both = r#"{"type":"x","text":"a","content":"b"}"#;
+        let both = user(both.to_owned());
+        assert_eq!(both, [by(Speaker::User, "a"), by(Speaker::User, "b")]);
+        check(
+            Dialect::Completion,
+            r#"{"model":"m","prompt":"a","suffix":"b"}"#,
+            &[(Speaker::User, "a"), (Speaker::User, "b")],
+        );
+    }
+
+    #[test]
+    fn odd_text_is_heard_nevertheless() {
+        check(
+            Dialect::Chat,
+            r#"{"model":"m","messages":[{"role":"User","content":["a",
+                {"type":7,"text":"b \ud800"},{"text":["c"]}]}]}"#,
+            &[
+                (Speaker::User, "a"),
+                (Speaker::User, "b \u{fffd}\u{fffd}\u{fffd}"),
+                (Speaker::User, "c"),
+            ],
+        );
+    }
+
+    #[test]
     fn answers_are_heard_in_every_dialect_whole_and_streamed() {
         let model = |text: &str| Spoken::new(Speaker::Model, text);
         let tool = |text: &str| Spoken::new(Speaker::ModelToTool, text);
@@ -293,5 +418,66 @@ mod tests {
         let chunk = br#"{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{"}}"#;
         assert_eq!(of_chunk(Dialect::Messages, chunk), [tool("{")]);
         assert_eq!(of_chunk(Dialect::Messages, b"garbage"), []);
+    }
+
+    #[track_caller]
+    fn heard(said: &[Spoken], expected: &[(Speaker, &str)]) {
+        let said: Vec<_> = said.iter().map(|said| (said.by, &*said.text)).collect();
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn one_odd_field_of_an_answer_hides_no_other() {
+        use Speaker::{Model, ModelToTool};
+        let odd =
+            br#"{"choices":[7,{"index":-1,"message":{"content":[7,{"type":"text","text":"a"}],
+            "refusal":"b","reasoning_content":"c","reasoning":{"x":1},"thinking":"d",
+            "function_call":{"arguments":"e"},
+            "tool_calls":["x",{"function":7},{"function":{"arguments":{"f":1}}},
+                {"function":{"arguments":"g"}}]},"text":["h"]}],"content":7}"#;
+        let expected = [
+            (Model, "a"),
+            (Model, "b"),
+            (Model, "c"),
+            (Model, "d"),
+            (ModelToTool, "e"),
+            (ModelToTool, r#"{"f":1}"#),
+            (ModelToTool, "g"),
+            (Model, "h"),
+        ];
+        heard(&spoken_answer(Dialect::Chat, odd), &expected);
+        let twice = br#"{"choices":[{"message":{"content":"a","content":"b \ud800"}}]}"#;
+        let twice = spoken_answer(Dialect::Chat, twice);
+        heard(
+            &twice,
+            &[(Model, "a"), (Model, "b \u{fffd}\u{fffd}\u{fffd}")],
+        );
+        let key = br#"{"choices":[{"message":{"\ud800":1,"content":"b"}}]}"#;
+        let key = spoken_answer(Dialect::Chat, key);
+        heard(&key, &[(Model, r#"{"\ud800":1,"content":"b"}"#)]);
+        for nothing in ["[]", "7", "no", r#"[{"content":"a"}]"#, "{}"] {
+            heard(&spoken_answer(Dialect::Messages, nothing.as_bytes()), &[]);
+            heard(&spoken_answer(Dialect::Chat, nothing.as_bytes()), &[]);
+        }
+    }
+
+    #[test]
+    fn what_a_model_of_anthropics_thinks_is_heard() {
+        use Speaker::{Model, ModelToTool};
+        let whole = br#"{"choices":7,"content":[7,{"type":"thinking","thinking":"a","text":null},
+            {"type":"text","text":"b"},{"type":"tool_use","input":"c"}]}"#;
+        heard(
+            &spoken_answer(Dialect::Messages, whole),
+            &[(Model, "a"), (Model, "b"), (ModelToTool, "c")],
+        );
+        let word = br#"{"content":"a"}"#;
+        heard(&spoken_answer(Dialect::Messages, word), &[(Model, "a")]);
+        let event = br#"{"index":"x","delta":{"type":"thinking_delta","thinking":"a"}}"#;
+        heard(&of_chunk(Dialect::Messages, event), &[(Model, "a")]);
+        let event = br#"{"content_block":7,"delta":{"text":"a","partial_json":7}}"#;
+        let expected = [(Model, "a"), (ModelToTool, "7")];
+        heard(&of_chunk(Dialect::Messages, event), &expected);
+        let event = br#"{"message":{"content":[{"type":"text","text":"a"}]}}"#;
+        heard(&of_chunk(Dialect::Messages, event), &[(Model, "a")]);
     }
 }

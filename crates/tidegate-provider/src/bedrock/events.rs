@@ -22,7 +22,14 @@ pub(super) struct Steps {
     opened: usize,
     /// Blocks that have begun and not ended.
     blocks: Vec<Block>,
+    /// Of redacted thoughts, over all blocks.
+    sealed_bytes: usize,
 }
+
+/// Redacted thoughts are held until they end; real ones are some kilobytes.
+const MOST_SEALED_BYTES: usize = 2 << 20;
+/// Blocks that are begun at a time; models begin one after the other.
+const MOST_BLOCKS: usize = 1_024;
 
 #[derive(Debug)]
 struct Block {
@@ -66,6 +73,7 @@ impl Steps {
             stopped: false,
             opened: 0,
             blocks: Vec::new(),
+            sealed_bytes: 0,
         }
     }
 
@@ -78,7 +86,8 @@ impl Steps {
     ///
     /// # Errors
     /// [`Unavailability::Garbage`] for content that no dialect of ours can say,
-    /// and for pieces that do not belong to their block.
+    /// and for pieces that do not belong to their block;
+    /// [`Unavailability::TooLarge`] for redacted thoughts without end.
     pub(super) fn step(
         &mut self,
         event: ConverseStreamOutput,
@@ -136,6 +145,13 @@ impl Steps {
         };
         let index = self.open(opening, events);
         let content = Content::ToolUse { index };
+        self.hold(number, content)
+    }
+
+    fn hold(&mut self, number: i32, content: Content) -> Result<(), ProviderError> {
+        if self.blocks.len() == MOST_BLOCKS {
+            return Err(Unavailability::Garbage.into());
+        }
         self.blocks.push(Block { number, content });
         Ok(())
     }
@@ -158,7 +174,7 @@ impl Steps {
             None => {
                 // Only tools announce themselves.
                 let content = self.begin(&delta, events)?;
-                self.blocks.push(Block { number, content });
+                self.hold(number, content)?;
                 self.blocks.len() - 1
             }
         };
@@ -172,6 +188,11 @@ impl Steps {
             },
             (Content::Redacted(all), ContentBlockDelta::ReasoningContent(part)) => {
                 let more = sealed(&part).ok_or(Unavailability::Garbage)?;
+                self.sealed_bytes += more.as_ref().len();
+                if self.sealed_bytes > MOST_SEALED_BYTES {
+                    let limit_bytes = MOST_SEALED_BYTES;
+                    return Err(Unavailability::TooLarge { limit_bytes }.into());
+                }
                 all.extend_from_slice(more.as_ref());
                 return Ok(());
             }
@@ -267,4 +288,41 @@ fn tokens(usage: &TokenUsage) -> Event {
         cache_write: count(usage.cache_write_input_tokens.unwrap_or(0)),
     };
     Event::Tokens(counts.tokens())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_bedrockruntime::types::ContentBlockDeltaEvent;
+
+    use super::*;
+
+    fn redacted(number: i32, bytes: usize) -> ConverseStreamOutput {
+        let sealed = ReasoningContentBlockDelta::RedactedContent(Blob::new(vec![0; bytes]));
+        let delta = ContentBlockDeltaEvent::builder()
+            .content_block_index(number)
+            .delta(ContentBlockDelta::ReasoningContent(sealed));
+        ConverseStreamOutput::ContentBlockDelta(delta.build().unwrap())
+    }
+
+    fn reason(result: Result<Vec<Event>, ProviderError>) -> String {
+        format!("{:?}", result.unwrap_err())
+    }
+
+    #[test]
+    fn redacted_thoughts_end_at_two_mebibytes() {
+        let mut steps = Steps::new("id".to_owned(), "m");
+        assert!(steps.step(redacted(0, MOST_SEALED_BYTES - 1)).is_ok());
+        assert!(steps.step(redacted(1, 1)).is_ok());
+        assert!(reason(steps.step(redacted(1, 1))).contains("TooLarge"));
+    }
+
+    #[test]
+    fn no_more_than_1024_blocks_are_open_at_a_time() {
+        let mut steps = Steps::new("id".to_owned(), "m");
+        for number in 0..1_024 {
+            assert!(steps.step(redacted(number, 1)).is_ok());
+        }
+        assert!(reason(steps.step(redacted(1_024, 1))).contains("Garbage"));
+        assert!(steps.step(redacted(7, 1)).is_ok());
+    }
 }

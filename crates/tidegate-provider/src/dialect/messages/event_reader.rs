@@ -24,6 +24,9 @@ pub(crate) struct EventReader {
     open: Vec<Open>,
 }
 
+/// Blocks that are open at a time; models open one after the other.
+const MOST_OPEN: usize = 1_024;
+
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     #[default]
@@ -151,6 +154,9 @@ impl EventReader {
     }
 
     fn begin(&mut self, read: Read<'_>) -> Option<Vec<Event>> {
+        if self.open.len() == MOST_OPEN {
+            return None;
+        }
         let (number, part) = (read.index?, read.content_block?.part()?);
         let index = self.opened;
         let piece = |piece| Event::Piece { index, piece };
@@ -245,5 +251,33 @@ impl Open {
         let piece = input.map(|input| Piece::Input(input.as_str().to_owned()));
         let piece = piece.map(|piece| Event::Piece { index, piece });
         piece.into_iter().chain([Event::Close { index }]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::chunk::ChunkFacts;
+
+    #[test]
+    fn no_more_than_1024_blocks_are_open_at_a_time() {
+        let mut reader = EventReader::default();
+        let mut read = |kind: &str, number: usize| {
+            let rest = r#""content_block":{"type":"text","text":""}"#;
+            let json = format!(r#"{{"type":"content_block_{kind}","index":{number},{rest}}}"#);
+            reader.read(&Chunk {
+                event: None,
+                json: Bytes::from(json),
+                facts: ChunkFacts::default(),
+            })
+        };
+        for number in 0..1_024 {
+            assert!(read("start", number).is_ok());
+        }
+        assert!(read("start", 1_024).is_err());
+        assert!(read("stop", 3).is_ok());
+        assert!(read("start", 1_024).is_ok());
     }
 }
