@@ -28,7 +28,7 @@ pub enum EngineError {
     TenantLimited {
         /// The tenant.
         tenant: String,
-        /// `requests`, `tokens` or `concurrency`.
+        /// `requests`, `tokens`, `concurrency` or `reservations`.
         limit: &'static str,
         /// When there will be room, if nobody else of the tenant comes; a hint
         /// for concurrency.

@@ -68,7 +68,7 @@ static BUILTIN: LazyLock<Arc<Rules>> =
 
 /// Texts up to this length are scanned where they are; a hop to another thread
 /// would cost more than it saves. Longer ones go to the CPU pool.
-const MOST_INLINE_BYTES: usize = 64 << 10;
+const MOST_INLINE_BYTES: usize = 8 << 10;
 
 /// What is scanned, and by which rules.
 #[derive(Debug)]

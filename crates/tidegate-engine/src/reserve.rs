@@ -24,6 +24,8 @@ pub struct Held {
 
 /// How long a call made elsewhere may take before its lease is given back.
 const LEASE: Duration = Duration::from_secs(600);
+/// One of a tenant's reservations may be settled at any time.
+const HINT: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Reserves one request and `tokens` at the first entry of a chain that
@@ -31,7 +33,8 @@ impl Engine {
     /// or a `provider/model`.
     ///
     /// # Errors
-    /// [`EngineError::Throttled`] with the time to wait, and the others that
+    /// [`EngineError::Throttled`] with the time to wait,
+    /// [`EngineError::TenantLimited`] when too many are held, and the others that
     /// [`Engine::chat`] has before a call is sent.
     pub async fn reserve(
         &self,
@@ -55,7 +58,12 @@ impl Engine {
             .generator
             .limits
             .hold(tenant, &entry.name, reservation, LEASE)
-            .await;
+            .await
+            .map_err(|_| EngineError::TenantLimited {
+                tenant: tenant.to_owned(),
+                limit: "reservations",
+                retry_after: HINT,
+            })?;
         Ok(Held {
             id,
             model: entry.name.to_string(),

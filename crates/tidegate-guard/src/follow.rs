@@ -18,8 +18,8 @@ const TAIL_BYTES: usize = MAX_MATCH_BYTES + 64;
 /// A scan of a text that arrives in pieces.
 ///
 /// Wherever the pieces are cut, the last verdict is the one that a scan of the
-/// whole text gives. Of the text only a tail of about 2 KiB is kept. The
-/// prefilter reads each byte about once (11 bytes are read again for every 256);
+/// whole text gives. Of the text only a tail of 4,160 bytes is kept. The
+/// prefilter reads each byte about once (7 bytes are read again for every 256);
 /// only a pattern whose literal is there reads its neighbourhood again, until no
 /// later text can change the match.
 #[derive(Debug)]

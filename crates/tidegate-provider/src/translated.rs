@@ -13,8 +13,9 @@ use crate::request::ChatRequest;
 
 /// A provider between callers of any dialect and an upstream of one.
 ///
-/// What is asked in the upstream's own dialect goes straight through, byte for
-/// byte. Everything else is converted there and back; what cannot be said is
+/// What is asked in the upstream's own dialect goes straight through: every
+/// value as it came, but for the model's name, `tidegate`, and the usage that a
+/// stream is asked for. Everything else is converted there and back; what cannot be said is
 /// refused by name, so that another model may be asked.
 #[derive(Debug)]
 pub struct Translated {

@@ -161,6 +161,14 @@ impl fmt::Debug for Reservation {
 #[error("no such reservation: settled already, expired or never made")]
 pub struct UnknownReservation;
 
+/// An owner holds as many reservations as one may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{limit} reservations are held already, and no owner may hold more")]
+pub struct TooManyHeld {
+    /// Reservations that one owner may hold.
+    pub limit: usize,
+}
+
 /// How much of a quota is in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Level {
@@ -185,14 +193,15 @@ pub trait Limits: Send + Sync + fmt::Debug {
     async fn reserve(&self, key: &str, quota: &Quota, tokens: u64) -> Result<Reservation, Refused>;
 
     /// Keeps a reservation of `key` under an id, for a call that `owner` makes
-    /// elsewhere. It ends by itself after `lease`.
+    /// elsewhere. It ends by itself after `lease`. Where `owner` holds too many
+    /// already, the reservation is given back as if it had never been made.
     async fn hold(
         &self,
         owner: &str,
         key: &str,
         reservation: Reservation,
         lease: Duration,
-    ) -> String;
+    ) -> Result<String, TooManyHeld>;
 
     /// Ends a reservation that `owner` holds, once, and says which key it was
     /// for. To anybody else it does not exist.

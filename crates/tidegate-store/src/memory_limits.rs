@@ -8,24 +8,17 @@ use async_trait::async_trait;
 use tidegate_resilience::{Refused as WindowRefused, Stamp, Window};
 use tokio::time::Instant;
 
+use crate::held::{Held, HeldOnes};
 use crate::limits::{
-    Dimension, Level, Limits, Quota, Refused, Reservation, Settle, UnknownReservation, Used,
+    Dimension, Level, Limits, Quota, Refused, Reservation, Settle, TooManyHeld, UnknownReservation,
+    Used,
 };
 
 /// The memory home of [`Limits`].
 #[derive(Debug, Default)]
 pub struct MemoryLimits {
     accounts: Mutex<HashMap<Box<str>, Arc<Mutex<Account>>>>,
-    held: Mutex<HashMap<String, Held>>,
-}
-
-/// A reservation on behalf of a call that is made elsewhere.
-#[derive(Debug)]
-struct Held {
-    owner: String,
-    key: String,
-    reservation: Reservation,
-    until: Instant,
+    held: Mutex<HeldOnes>,
 }
 
 #[derive(Debug)]
@@ -226,19 +219,14 @@ impl MemoryLimits {
 
     fn take_expired(&self) -> Vec<Held> {
         let now = Instant::now();
-        lock(&self.held)
-            .extract_if(|_, held| held.until <= now)
-            .map(|(_, held)| held)
-            .collect()
+        lock(&self.held).take_expired(now)
     }
 }
 
 #[async_trait]
 impl Limits for MemoryLimits {
     async fn reserve(&self, key: &str, quota: &Quota, tokens: u64) -> Result<Reservation, Refused> {
-        if !lock(&self.held).is_empty() {
-            drop(self.take_expired());
-        }
+        drop(self.take_expired());
         let account = self.account(key, quota);
         let stamps = {
             let mut account = lock(&account);
@@ -259,16 +247,20 @@ impl Limits for MemoryLimits {
         key: &str,
         reservation: Reservation,
         lease: Duration,
-    ) -> String {
+    ) -> Result<String, TooManyHeld> {
+        drop(self.take_expired());
         let id = format!("{:032x}", rand_id());
         let held = Held {
-            owner: owner.to_owned(),
+            owner: owner.into(),
             key: key.to_owned(),
             reservation,
             until: Instant::now() + lease,
         };
-        lock(&self.held).insert(id.clone(), held);
-        id
+        let put = lock(&self.held).put(&id, held);
+        put.map(|()| id).map_err(|(refused, too_many)| {
+            refused.reservation.settle(Used::Nothing);
+            too_many
+        })
     }
 
     async fn settle(
@@ -278,13 +270,7 @@ impl Limits for MemoryLimits {
         used: Used,
     ) -> Result<String, UnknownReservation> {
         drop(self.take_expired());
-        let held = {
-            let mut all = lock(&self.held);
-            if all.get(id).is_none_or(|held| held.owner != owner) {
-                return Err(UnknownReservation);
-            }
-            all.remove(id).ok_or(UnknownReservation)?
-        };
+        let held = lock(&self.held).take(owner, id)?;
         held.reservation.settle(used);
         Ok(held.key)
     }

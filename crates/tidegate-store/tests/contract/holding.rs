@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_store::{Limits, Refused, UnknownReservation, Used};
+use tidegate_store::{Limits, Refused, TooManyHeld, UnknownReservation, Used};
 use tokio::task::JoinSet;
 
 use crate::granting::Random;
@@ -14,7 +14,10 @@ fn a_held_reservation_is_settled_once_and_never_refunds_twice() {
         let quota = home.tokens(100);
         let _other = granted(limits.reserve(KEY, &quota, 20).await);
         let reservation = granted(limits.reserve(KEY, &quota, 50).await);
-        let id = limits.hold(OWNER, KEY, reservation, home.window).await;
+        let id = limits
+            .hold(OWNER, KEY, reservation, home.window)
+            .await
+            .expect("few are held");
         assert_eq!(in_use(&*limits).await, (2, 70, 2));
         let settled = limits.settle(OWNER, &id, Used::Tokens(10)).await;
         assert_eq!(settled.as_deref(), Ok(KEY));
@@ -36,7 +39,10 @@ fn a_held_reservation_ends_by_itself_after_its_lease_and_not_before() {
         quota.concurrent = Some(1);
         let reservation = granted(limits.reserve(KEY, &quota, 60).await);
         let lease = home.window / 4;
-        let id = limits.hold(OWNER, KEY, reservation, lease).await;
+        let id = limits
+            .hold(OWNER, KEY, reservation, lease)
+            .await
+            .expect("few are held");
         home.pass(lease * 3 / 4).await;
         assert_eq!(in_use(&*limits).await, (1, 60, 1));
         assert!(limits.reserve(KEY, &quota, 1).await.is_err());
@@ -53,7 +59,10 @@ fn a_held_reservation_ends_by_itself_after_its_lease_and_not_before() {
 fn to_anybody_but_its_owner_a_held_reservation_does_not_exist() {
     each_limits(async |home, limits| {
         let reservation = granted(limits.reserve(KEY, &home.tokens(100), 50).await);
-        let id = limits.hold(OWNER, KEY, reservation, home.window).await;
+        let id = limits
+            .hold(OWNER, KEY, reservation, home.window)
+            .await
+            .expect("few are held");
         for stranger in ["", "tenan", "tenant2", KEY] {
             let settled = limits.settle(stranger, &id, Used::Nothing).await;
             assert_eq!(settled, Err(UnknownReservation), "{stranger}");
@@ -135,7 +144,10 @@ fn ten_thousand_random_ends_leak_no_lease() {
         assert_eq!(limits.level(KEY).await.concurrent, 0);
         for _ in 0..most {
             let reservation = granted(limits.reserve(KEY, &quota, 1).await);
-            limits.hold(OWNER, KEY, reservation, home.window).await;
+            limits
+                .hold(OWNER, KEY, reservation, home.window)
+                .await
+                .expect("few are held");
         }
         assert!(limits.reserve(KEY, &quota, 1).await.is_err());
     });
@@ -150,5 +162,60 @@ async fn forget(
     let lease = home.window / 500;
     limits
         .hold(OWNER, KEY, reservation, lease.max(Duration::from_millis(1)))
-        .await;
+        .await
+        .expect("few are held");
+}
+
+/// Reservations that one owner may hold.
+const MOST: usize = 1_024;
+
+async fn hold_one(
+    home: &Home<dyn Limits>,
+    limits: &dyn Limits,
+    owner: &str,
+    lease: Duration,
+) -> Result<String, TooManyHeld> {
+    let reservation = granted(limits.reserve(KEY, &home.unlimited(), 1).await);
+    limits.hold(owner, KEY, reservation, lease).await
+}
+
+#[test]
+fn an_owner_holds_no_more_than_its_share_and_others_have_theirs() {
+    each_limits(async |home, limits| {
+        let lease = home.window * 10;
+        let mut ids = Vec::new();
+        for _ in 0..MOST {
+            let id = hold_one(home, &*limits, OWNER, lease).await;
+            ids.push(id.expect("there is room"));
+        }
+        let full = in_use(&*limits).await;
+        let refused = hold_one(home, &*limits, OWNER, lease).await;
+        assert_eq!(refused, Err(TooManyHeld { limit: MOST }));
+        // What was refused is given back as if it had not been reserved.
+        assert_eq!(in_use(&*limits).await, full);
+        assert!(hold_one(home, &*limits, "another", lease).await.is_ok());
+        let settled = limits.settle(OWNER, &ids[7], Used::Tokens(1)).await;
+        assert!(settled.is_ok());
+        assert!(hold_one(home, &*limits, OWNER, lease).await.is_ok());
+        assert!(hold_one(home, &*limits, OWNER, lease).await.is_err());
+    });
+}
+
+#[test]
+fn a_lease_that_has_expired_counts_no_longer_for_its_owner() {
+    each_limits(async |home, limits| {
+        for number in 0..MOST {
+            // The last to come are the first to go.
+            let lease = home.window * if number < MOST / 2 { 4 } else { 2 };
+            assert!(hold_one(home, &*limits, OWNER, lease).await.is_ok());
+        }
+        assert!(hold_one(home, &*limits, OWNER, home.window).await.is_err());
+        home.pass(home.window * 2).await;
+        assert_eq!(limits.level(KEY).await.concurrent, MOST as u64 / 2);
+        for _ in 0..MOST / 2 {
+            let id = hold_one(home, &*limits, OWNER, home.window * 9).await;
+            assert!(id.is_ok());
+        }
+        assert!(hold_one(home, &*limits, OWNER, home.window).await.is_err());
+    });
 }

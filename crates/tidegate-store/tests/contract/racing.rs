@@ -136,7 +136,10 @@ fn a_held_reservation_that_many_settle_is_settled_by_one() {
         threads().block_on(async {
             let reservation = limits.reserve(KEY, &quota, 500).await;
             let reservation = reservation.expect("the window is empty");
-            let id = limits.hold(OWNER, KEY, reservation, home.window).await;
+            let id = limits
+                .hold(OWNER, KEY, reservation, home.window)
+                .await
+                .expect("few are held");
             let settled = race(|_| {
                 let (limits, id) = (limits.clone(), id.clone());
                 async move { limits.settle(OWNER, &id, Used::Tokens(100)).await.is_ok() }

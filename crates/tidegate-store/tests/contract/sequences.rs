@@ -156,7 +156,11 @@ impl<'a> Model<'a> {
                 let lease = self.share(lease);
                 if let Some((grant, reservation)) = take(&mut self.open, which) {
                     let until = Instant::now() + lease;
-                    let id = self.limits.hold(OWNER, KEY, reservation, lease).await;
+                    let id = self
+                        .limits
+                        .hold(OWNER, KEY, reservation, lease)
+                        .await
+                        .expect("few are held");
                     self.held.push((grant, id, until));
                 }
             }

@@ -138,9 +138,14 @@ impl Drop for Exchange {
         if self.access_log == AccessLog::On {
             self.log(route, took);
         }
-        if let Some(traced) = self.traced.take()
+        if let Some(mut traced) = self.traced.take()
             && let Some(traces) = &self.gate.traces
         {
+            // The head of a stream said what was known at its beginning.
+            let verdict = self.failed().and_then(ApiError::verdict);
+            if let Some(verdict) = verdict {
+                traced.verdict = Some(HeaderValue::from_static(verdict));
+            }
             traced.end(traces, &self.facts());
         }
     }
@@ -176,6 +181,12 @@ impl Exchange {
         self.end = extensions.remove::<StreamEnd>();
     }
 
+    /// The error, whether it is the whole answer or the end of a stream.
+    fn failed(&self) -> Option<&ApiError> {
+        let of_stream = || self.end.as_ref().and_then(StreamEnd::failed);
+        self.failed.as_ref().or_else(of_stream)
+    }
+
     /// How the answer ended, where it is not complete.
     fn ending(&self) -> Option<&'static str> {
         let whole = if self.status == CLIENT_LEFT {
@@ -192,7 +203,7 @@ impl Exchange {
 
     /// What a trace tells of it.
     fn facts(&self) -> Facts<'_> {
-        let (answered, failed) = (self.answered.as_ref(), self.failed.as_ref());
+        let (answered, failed) = (self.answered.as_ref(), self.failed());
         let overhead = answered.map(|answered| answered.cost.overhead);
         Facts {
             request_id: self.id.to_str().unwrap_or_default(),
@@ -218,7 +229,7 @@ impl Exchange {
             attempts = head.map(|head| head.attempts),
             cache = head.map(|head| head.cached.as_str()),
             waited_ms = head.map(|head| head.waited.as_secs_f64() * 1e3),
-            code = self.failed.as_ref().map(ApiError::code),
+            code = self.failed().map(ApiError::code),
             ending = self.ending(),
             trace_id = self.traced.as_ref().map(|traced| traced.trace_id()),
             "{} {route} {}", self.method, self.status

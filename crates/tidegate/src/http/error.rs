@@ -155,6 +155,11 @@ impl ApiError {
         &self.code
     }
 
+    /// What the guard said, where it is the guard that refuses.
+    pub(super) fn verdict(&self) -> Option<&'static str> {
+        (self.code == BLOCKED).then_some("block")
+    }
+
     /// What tidegate added to the calls that were made.
     pub(super) fn overhead(&self) -> Option<Duration> {
         self.cost.as_ref().map(|cost| cost.overhead)
@@ -205,8 +210,8 @@ impl IntoResponse for ApiError {
         if self.status == StatusCode::UNAUTHORIZED && self.source == Source::Gateway {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.code == BLOCKED {
-            headers.insert(VERDICT, HeaderValue::from_static("block"));
+        if let Some(verdict) = self.verdict() {
+            headers.insert(VERDICT, HeaderValue::from_static(verdict));
         }
         if self.retry == Retry::Spent {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));

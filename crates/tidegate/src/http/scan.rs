@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_engine::{Deadline, Direction, ScanRequest, UnknownWord};
+use tidegate_engine::{Deadline, Direction, EngineError, ScanRequest, UnknownWord};
 
 use super::around::new_request_id;
 use super::body::read_object;
@@ -53,14 +53,14 @@ pub(super) async fn scan(visit: Visit, request: Request<Body>) -> Result<Json<Va
         suppress: wish.suppress,
     };
     match (wish.text, wish.texts) {
-        (Some(text), None) => one(&visit, text, &scan, mode).await.map(Json),
+        (Some(text), None) => {
+            let one = one(&visit, text, &scan, mode);
+            in_time(&visit, deadline, one).await
+        }
         (None, Some(texts)) => {
             check_texts(texts.len())?;
-            let mut results = Vec::with_capacity(texts.len());
-            for text in texts {
-                results.push(one(&visit, text, &scan, mode).await?);
-            }
-            Ok(Json(json!({"results": results})))
+            let all = all(&visit, texts, &scan, mode);
+            in_time(&visit, deadline, all).await
         }
         (Some(_), Some(_)) | (None, None) => Err(ApiError::invalid(
             "invalid_parameter",
@@ -84,6 +84,32 @@ fn word<T: std::str::FromStr<Err = UnknownWord>>(
             Err(ApiError::invalid("invalid_parameter", message).about(param))
         }
     }
+}
+
+/// What the deadline cuts off is dropped, but for the text that a thread is at.
+async fn in_time(
+    visit: &Visit,
+    deadline: Deadline,
+    scan: impl Future<Output = Result<Value, ApiError>>,
+) -> Result<Json<Value>, ApiError> {
+    let budget = visit.live.settings.deadline;
+    let late = |_| ApiError::from(EngineError::DeadlineExceeded { budget });
+    deadline.run(scan).await.map_err(late)?.map(Json)
+}
+
+/// Short texts are scanned where they are: others get their turn between two.
+async fn all(
+    visit: &Visit,
+    texts: Vec<String>,
+    scan: &ScanRequest,
+    mode: Mode,
+) -> Result<Value, ApiError> {
+    let mut results = Vec::with_capacity(texts.len());
+    for text in texts {
+        results.push(one(visit, text, scan, mode).await?);
+        tokio::task::yield_now().await;
+    }
+    Ok(json!({"results": results}))
 }
 
 async fn one(

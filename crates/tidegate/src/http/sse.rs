@@ -54,6 +54,7 @@ pub(super) struct StreamEnd(Arc<End>);
 struct End {
     ending: AtomicU8,
     facts: OnceLock<StreamFacts>,
+    failed: OnceLock<ApiError>,
 }
 
 /// The ways in which a stream can end.
@@ -84,6 +85,11 @@ impl StreamEnd {
             2 => Ending::Broken,
             _ => Ending::ClientLeft,
         }
+    }
+
+    /// The error that ended it; the status of its answer was sent before.
+    pub(super) fn failed(&self) -> Option<&ApiError> {
+        self.0.failed.get()
     }
 
     /// What is known of the stream; nothing of one that was left.
@@ -170,6 +176,7 @@ impl SseBody {
             Framing::OpenAi => put_event(out, None, &error.to_json()),
             Framing::Anthropic => put_event(out, Some("error"), &error.to_anthropic_json(None)),
         }
+        let _ = self.end.0.failed.set(error);
         self.note(Ending::Broken, reason);
         self.over = true;
     }

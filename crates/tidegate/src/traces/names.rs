@@ -78,7 +78,7 @@ attributes! {
     SCHEME = Attribute::same(On::Request, "url.scheme", "`http`");
     ERROR = Attribute::same(On::Both, "error.type", "the stable word of the error");
     REQUEST_ID = Attribute::same(On::Request, "tidegate.request_id", "as in `x-request-id`");
-    TENANT = Attribute::same(On::Request, "tidegate.tenant", "the tenant of the key; `local` without keys");
+    TENANT = Attribute::same(On::Request, "tidegate.tenant", "the tenant of the key; `@local` without keys");
     REVISION = Attribute::same(On::Request, "tidegate.revision", "of the configuration that served the request");
     MODEL = Attribute::same(On::Request, "tidegate.model", "the `provider/model` that answered");
     ATTEMPTS = Attribute::same(On::Request, "tidegate.attempts", "calls that were sent");

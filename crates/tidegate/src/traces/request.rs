@@ -162,7 +162,7 @@ impl Traced {
     fn describe(&self, attributes: &mut Attributes, facts: &Facts<'_>, attempts: usize) {
         let stream_error = facts.stream.and_then(|stream| stream.error);
         attributes.maybe(names::STATUS, facts.status.map(i64::from));
-        attributes.maybe(names::ERROR, facts.error.or(stream_error).map(bounded));
+        attributes.maybe(names::ERROR, stream_error.or(facts.error).map(bounded));
         attributes.put(names::REQUEST_ID, bounded(facts.request_id));
         attributes.maybe(
             names::TENANT,

@@ -1,5 +1,10 @@
 //! The OpenMetrics text format, as far as a scraper depends on it.
 
+#![allow(
+    dead_code,
+    reason = "each story is a crate of its own and uses a part of this"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Samples by name, with their labels as written.

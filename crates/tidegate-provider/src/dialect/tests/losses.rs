@@ -193,8 +193,9 @@ fn every_default_that_is_accepted_is_refused_otherwise() {
 const HEAD: &str = "\
 # Dialects
 
-A request in the dialect that its upstream speaks passes byte for byte. Every other one is read \
-field by field and said again in the upstream's words, and the answer comes back the same way. \
+A request in the dialect that its upstream speaks passes as it came: every value keeps its bytes, \
+while `model` is replaced by the upstream's name, `tidegate` is taken out, and a stream of \
+OpenAI's dialects is asked for its usage (`stream_usage`). Every other one is read field by field and said again in the upstream's words, and the answer comes back the same way. \
 A field that cannot be said is refused by its full name: `400`, code `unsupported_parameter`, \
 after every other model of the chain had its chance. Nothing is left out but what these tables \
 list. A field that is null counts as absent.
