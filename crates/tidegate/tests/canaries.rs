@@ -53,13 +53,7 @@ const MODELS: [&str; 17] = [
 ];
 
 /// What is asked of the mock in Anthropic's dialect, as `claude-` and this.
-const CLAUDES: [&str; 5] = [
-    "answer",
-    "status-401",
-    "status-500",
-    "garbage",
-    "error-in-stream",
-];
+const CLAUDES: [&str; 4] = ["answer", "status-401", "garbage", "error-in-stream"];
 
 fn secret(kind: &str, number: usize) -> String {
     format!("{CANARY}-{kind}-{number:02}-0123456789abcdef")
@@ -77,6 +71,23 @@ fn environment() -> Vec<(String, String)> {
     let clients = (0..CLIENT_KEYS).map(|n| (format!("CLIENT_{n}"), client_key(n)));
     let providers = (0..PROVIDER_KEYS).map(|n| (format!("PROVIDER_{n}"), secret("provider", n)));
     clients.chain(providers).collect()
+}
+
+/// The mock once more, in the other dialect.
+fn claude(mock: SocketAddr) -> String {
+    let value = secret("header", 1);
+    let mut file = format!(
+        "[[providers]]\nname = \"claude\"\nkind = \"anthropic\"\n\
+         base_url = \"http://{mock}\"\napi_key = \"env:PROVIDER_1\"\n\
+         headers = {{ x-team = \"{value}\" }}\n"
+    );
+    for model in CLAUDES {
+        let _ = write!(
+            file,
+            "[[models]]\nname = \"claude-{model}\"\nchain = [\"claude/{model}\"]\n"
+        );
+    }
+    file
 }
 
 /// The whole configuration: `up0` to `up9` are the mock, each with a key and a
@@ -97,19 +108,7 @@ fn config(mock: SocketAddr, silent: SocketAddr) -> String {
              headers = {{ x-team = \"{value}\" }}\n"
         );
     }
-    let value = secret("header", 1);
-    let _ = write!(
-        file,
-        "[[providers]]\nname = \"claude\"\nkind = \"anthropic\"\n\
-         base_url = \"http://{mock}\"\napi_key = \"env:PROVIDER_1\"\n\
-         headers = {{ x-team = \"{value}\" }}\n"
-    );
-    for model in CLAUDES {
-        let _ = write!(
-            file,
-            "[[models]]\nname = \"claude-{model}\"\nchain = [\"claude/{model}\"]\n"
-        );
-    }
+    file += &claude(mock);
     for (name, addr) in [
         ("silent", silent.to_string()),
         ("gone", "127.0.0.1:1".to_owned()),
