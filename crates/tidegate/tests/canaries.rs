@@ -9,7 +9,10 @@ mod gateway;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use gateway::{Call, Folder, Program, Reply, Scene, Stage, ask, request, run_with, start_mock};
+use gateway::{
+    Call, Collector, Folder, Program, Reply, Scene, Stage, ask, attribute, request, run_with,
+    start_mock,
+};
 use serde_json::{Value, json};
 use tidegate_engine::mock::Script;
 use tokio::task::JoinSet;
@@ -49,6 +52,9 @@ const MODELS: [&str; 17] = [
     "empty",
 ];
 
+/// What is asked of the mock in Anthropic's dialect, as `claude-` and this.
+const CLAUDES: [&str; 4] = ["answer", "status-401", "garbage", "error-in-stream"];
+
 fn secret(kind: &str, number: usize) -> String {
     format!("{CANARY}-{kind}-{number:02}-0123456789abcdef")
 }
@@ -65,6 +71,23 @@ fn environment() -> Vec<(String, String)> {
     let clients = (0..CLIENT_KEYS).map(|n| (format!("CLIENT_{n}"), client_key(n)));
     let providers = (0..PROVIDER_KEYS).map(|n| (format!("PROVIDER_{n}"), secret("provider", n)));
     clients.chain(providers).collect()
+}
+
+/// The mock once more, in the other dialect.
+fn claude(mock: SocketAddr) -> String {
+    let value = secret("header", 1);
+    let mut file = format!(
+        "[[providers]]\nname = \"claude\"\nkind = \"anthropic\"\n\
+         base_url = \"http://{mock}\"\napi_key = \"env:PROVIDER_1\"\n\
+         headers = {{ x-team = \"{value}\" }}\n"
+    );
+    for model in CLAUDES {
+        let _ = write!(
+            file,
+            "[[models]]\nname = \"claude-{model}\"\nchain = [\"claude/{model}\"]\n"
+        );
+    }
+    file
 }
 
 /// The whole configuration: `up0` to `up9` are the mock, each with a key and a
@@ -85,6 +108,7 @@ fn config(mock: SocketAddr, silent: SocketAddr) -> String {
              headers = {{ x-team = \"{value}\" }}\n"
         );
     }
+    file += &claude(mock);
     for (name, addr) in [
         ("silent", silent.to_string()),
         ("gone", "127.0.0.1:1".to_owned()),
@@ -206,13 +230,14 @@ impl Aviary {
 
     /// Every dialect and both kinds of answer of every model.
     async fn every_model(&mut self) {
-        let models = MODELS
-            .into_iter()
-            .chain(["silent", "gone", "nobody-serves-this"]);
+        let others = ["silent", "gone", "nobody-serves-this"].map(str::to_owned);
+        let claudes = CLAUDES.map(|model| format!("claude-{model}"));
+        let models = MODELS.map(str::to_owned).into_iter();
+        let models = models.chain(others).chain(claudes);
         for (number, model) in models.enumerate() {
             let key = client_key(number % (CLIENT_KEYS - 3));
             for streamed in [false, true] {
-                let mut body = self.chat(model);
+                let mut body = self.chat(&model);
                 body["stream"] = streamed.into();
                 self.post(&key, "/v1/chat/completions", &body.to_string())
                     .await;
@@ -222,7 +247,7 @@ impl Aviary {
             self.post(&key, "/v1/embeddings", &body.to_string()).await;
             let body = json!({"model": model, "prompt": self.prompts.next()});
             self.post(&key, "/v1/completions", &body.to_string()).await;
-            let mut body = self.chat(model);
+            let mut body = self.chat(&model);
             body["messages"].as_array_mut().unwrap().remove(0);
             self.post(&key, "/v1/messages", &body.to_string()).await;
         }
@@ -356,6 +381,28 @@ impl Aviary {
     }
 }
 
+/// What the collector was told: spans of every upstream, so that there is
+/// something to look through.
+fn every_span(collector: &Collector, seen: &mut Seen) {
+    let spans = collector.spans();
+    let names = |name: &str, value: &str| {
+        let named = |span: &&_| attribute(span, name).as_deref() == Some(value);
+        spans.iter().filter(named).count()
+    };
+    for (name, value) in [
+        ("gen_ai.system", "up0"),
+        ("gen_ai.system", "claude"),
+        ("http.route", "/v1/chat/completions"),
+        ("error.type", "invalid_api_key"),
+    ] {
+        assert!(names(name, value) > 0, "no span with {name} = {value}");
+    }
+    for post in collector.posts() {
+        // Names and values stand in the batches as they are.
+        seen.note("a batch of spans", String::from_utf8_lossy(&post.body));
+    }
+}
+
 /// What the commands say that read the same configuration.
 async fn every_command(config: &str, env: &[(&str, &str)], seen: &mut Seen) {
     let folder = Folder::with_config(config);
@@ -395,7 +442,12 @@ async fn fifty_secrets_and_fifty_prompts_are_seen_nowhere() {
         .map(|(name, value)| (&**name, &**value))
         .collect();
     assert_eq!(CLIENT_KEYS + PROVIDER_KEYS + HEADER_VALUES + WRONG_KEYS, 50);
-    let program = Program::serve(&config, &env).await.expect("it starts");
+    let collector = Collector::open().await;
+    let endpoint = collector.endpoint();
+    let mut traced = env.clone();
+    traced.push(("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint));
+    traced.push(("OTEL_BSP_SCHEDULE_DELAY", "20"));
+    let program = Program::serve(&config, &traced).await.expect("it starts");
     let mut aviary = Aviary {
         program,
         prompts: Prompts::default(),
@@ -420,6 +472,7 @@ async fn fifty_secrets_and_fifty_prompts_are_seen_nowhere() {
     every_command(&config, &env, &mut seen).await;
     program.terminate().await;
     let (_, said) = program.ended().await;
+    every_span(&collector, &mut seen);
     let levels = ["TRACE", "DEBUG", "INFO"].map(|level| said.matches(level).count());
     println!(
         "{count} requests, answered with {statuses:?}; {} bytes of log, trace/debug/info lines {levels:?}",
