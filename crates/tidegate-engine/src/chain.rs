@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_provider::Provider;
+use tokio::time::Instant;
 
 use crate::config::{EntryConfig, ResilienceConfig};
 use crate::entry::Entry;
@@ -27,6 +28,16 @@ impl Chain {
                 .entries
                 .iter()
                 .any(|entry| entry.standing.slots.in_use() > 0)
+    }
+
+    /// Until the first entry may be asked again; zero where one may be now.
+    pub(crate) fn cooldown(&self) -> Duration {
+        let now = Instant::now().into_std();
+        let cooldowns = self
+            .entries
+            .iter()
+            .map(|entry| entry.standing.breaker.cooldown_remaining(now));
+        cooldowns.min().unwrap_or_default()
     }
 
     /// The mean time of a successful call, at the entry that answers fastest.
@@ -165,6 +176,7 @@ impl Chains {
         }
         if made.len() >= MOST_MADE {
             made.retain(|_, chain| chain.is_busy());
+            self.forget_unheld();
         }
         if made.len() >= MOST_MADE {
             return None;
@@ -172,6 +184,14 @@ impl Chains {
         let chain = self.make(name, &wildcard.template, before);
         made.insert(name.to_owned(), chain.clone());
         Some(chain)
+    }
+
+    /// Gives up entries that no chain holds any more.
+    fn forget_unheld(&self) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|_, entry| Arc::strong_count(entry) > 1);
+        drop(entries);
+        self.standings.forget_unused();
     }
 
     /// Gives up names that nobody has ever been answered under, so that made-up

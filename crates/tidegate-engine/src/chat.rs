@@ -118,22 +118,11 @@ impl Rooms {
         let budget = deadline.remaining();
         let request = Arc::new(request);
         let load = || {
-            let (rooms, chain, request) = (self.clone(), chain.clone(), request.clone());
-            let (key, context) = (key.clone(), context.clone());
-            async move {
-                // The allowance is the caller's, and several may share this call.
-                let allowance = Allowance::default();
-                let answer = rooms.answer(&chain, &request, &context, allowance).await?;
-                let AnswerBody::Whole(body) = answer.body else {
-                    return Err(EngineError::Internal);
-                };
-                rooms.remember(&key, &answer.head, &body).await;
-                let head = AnswerHead {
-                    cached: Cached::Miss,
-                    ..answer.head
-                };
-                Ok(WholeAnswer { head, body })
-            }
+            self.clone().load(
+                chain.clone(),
+                request.clone(),
+                (key.clone(), context.clone()),
+            )
         };
         loop {
             let loaded = deadline.run(self.flights.run(&key, &load)).await;
@@ -156,6 +145,27 @@ impl Rooms {
                 }
             }
         }
+    }
+
+    /// One call whose answer is kept, on behalf of all who wait for it.
+    async fn load(
+        self: Arc<Self>,
+        chain: Arc<Chain>,
+        request: Arc<ChatRequest>,
+        (key, context): (String, Context),
+    ) -> Result<WholeAnswer, EngineError> {
+        // The allowance is the caller's, and several may share this call.
+        let allowance = Allowance::default();
+        let answer = self.answer(&chain, &request, &context, allowance).await?;
+        let AnswerBody::Whole(body) = answer.body else {
+            return Err(EngineError::Internal);
+        };
+        self.remember(&key, &answer.head, &body).await;
+        let head = AnswerHead {
+            cached: Cached::Miss,
+            ..answer.head
+        };
+        Ok(WholeAnswer { head, body })
     }
 
     async fn remember(&self, key: &str, head: &AnswerHead, body: &Bytes) {

@@ -283,7 +283,9 @@ impl Generator {
             match next {
                 Next::Spent => continue,
                 Next::PausesUntil(at) => {
-                    wish.at(at);
+                    let breaker = &entry.standing.breaker;
+                    let cooldown = breaker.cooldown_remaining(now.into_std());
+                    wish.at(at.max(now + cooldown));
                     continue;
                 }
                 Next::First | Next::Repeat => {}
@@ -420,7 +422,12 @@ fn no_room(chain: &Chain, tries: &Tries, wish: Wish) -> EngineError {
 fn exhausted(chain: &Chain, job: &Job<'_>, tries: &Tries) -> EngineError {
     let model = chain.name.clone();
     match (tries.last().map(Verdict::of), tries.largest_limit()) {
-        (Some(Verdict::Throttled(retry_after)), _) => EngineError::Throttled { model, retry_after },
+        // An upstream that does not say how long is left alone for as long as
+        // its breaker says: a shorter wait would end in the next refusal.
+        (Some(Verdict::Throttled(retry_after)), _) => EngineError::Throttled {
+            model,
+            retry_after: retry_after.max(chain.cooldown()),
+        },
         (Some(Verdict::Unavailable(reason)), _) => EngineError::Upstream { model, reason },
         (Some(Verdict::NotServed(body)), _) => EngineError::NotServed(body),
         (None, Some(limit)) => {

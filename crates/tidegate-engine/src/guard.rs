@@ -128,10 +128,7 @@ impl Guard {
             if seen.outcome > Outcome::Allow {
                 let (direction, verdict) = (seen.direction.as_str(), seen.outcome.as_str());
                 let rules = seen.rules.join(",");
-                info!(
-                    direction,
-                    verdict, rules, "guard: {verdict} for a {direction}"
-                );
+                info!(direction, verdict, rules, "guard: {verdict} ({direction})");
             }
         }
         judged.passed()

@@ -374,6 +374,18 @@ async fn a_failing_model_is_left_alone_and_probed_by_one_call_after_the_cooldown
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_turned_away_by_a_throttle_without_a_time_is_told_the_cooldown() {
+    let gate = Gate::new(&["throttle"]);
+    for _ in 0..2 {
+        let refused = gate.ask("").await.unwrap_err();
+        let EngineError::Throttled { retry_after, .. } = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(retry_after > 50 * SECOND, "{retry_after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thousand_names_do_not_keep_out_the_next_one() {
     for upstream_model in ["*", "fixed"] {
         let config = EngineConfig {
@@ -400,5 +412,7 @@ async fn a_thousand_names_do_not_keep_out_the_next_one() {
                 .await
                 .unwrap();
         }
+        let known = engine.health().await.entries.len();
+        assert!(known <= 300, "{known} entries are kept");
     }
 }

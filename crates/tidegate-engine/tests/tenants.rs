@@ -21,6 +21,10 @@ const MOMENT: Duration = Duration::from_millis(1);
 
 /// An engine whose models are named after what they do, without limits.
 fn engine(script: Script) -> Engine {
+    engine_that_trips_after(u32::MAX, script)
+}
+
+fn engine_that_trips_after(failures: u32, script: Script) -> Engine {
     let mock = Arc::new(Mock::new(script));
     let chain = |model: &str| ChainConfig {
         name: model.to_owned(),
@@ -39,7 +43,7 @@ fn engine(script: Script) -> Engine {
             .into(),
         ..EngineConfig::default()
     };
-    config.resilience.breaker.failure_threshold = u32::MAX;
+    config.resilience.breaker.failure_threshold = failures;
     config.resilience.backoff.retries = 0;
     Engine::assemble(config).expect("a valid configuration")
 }
@@ -304,7 +308,7 @@ async fn who_hangs_up_has_used_what_was_set_aside_whatever_the_cache() {
 #[tokio::test(start_paused = true)]
 async fn the_word_of_one_tenant_does_not_close_a_model_to_others() {
     let fail_often = async |caller: &Caller| {
-        let engine = steady();
+        let engine = engine_that_trips_after(5, Script::default());
         for _ in 0..10 {
             let context = Context::new(caller.clone(), Deadline::after(SECOND));
             let Ok(held) = engine.reserve("answer", 1, &context).await else {

@@ -56,7 +56,12 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
         }
     };
     match runtime(config.server.workers) {
-        Ok(runtime) => runtime.block_on(serve(config, gate)),
+        Ok(runtime) => {
+            let exit = runtime.block_on(serve(config, gate));
+            // A file that never ends reading must not keep the process.
+            runtime.shutdown_background();
+            exit
+        }
         Err(error) => {
             eprintln!("error: the runtime does not start: {error}");
             Exit::Usage
@@ -155,7 +160,11 @@ fn greet(config: &Config, addr: SocketAddr) {
         .models
         .first()
         .map_or("extractive", |model| model.name.as_str());
-    let model = if model == "*" { "gpt-4o-mini" } else { model };
+    let model = if model.ends_with('*') {
+        "gpt-4o-mini"
+    } else {
+        model
+    };
     if config
         .providers
         .iter()

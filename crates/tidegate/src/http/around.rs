@@ -52,6 +52,7 @@ pub(super) async fn around(
         traced: None,
     };
     exchange.access_log = live.settings.access_log;
+    let anthropic = is_anthropic(request.uri().path());
     let (framing, mut request) = Framing::watch(request);
     let checked = check_head(&request, &live.settings.hosts);
     let under = exchange.trace(&request, live);
@@ -63,8 +64,7 @@ pub(super) async fn around(
     };
     exchange.failed = response.extensions_mut().remove::<ApiError>();
     if let Some(error) = &exchange.failed
-        && let Some(route) = &exchange.route
-        && is_anthropic(route.as_str())
+        && anthropic
     {
         *response.body_mut() = Body::from(error.to_anthropic_json(id.to_str().ok()));
     }
@@ -83,8 +83,8 @@ pub(super) async fn around(
 }
 
 /// Paths whose callers speak Anthropic's dialect.
-fn is_anthropic(route: &str) -> bool {
-    route.starts_with("/v1/messages")
+fn is_anthropic(path: &str) -> bool {
+    path.starts_with("/v1/messages")
 }
 
 /// Refuses a request without a look at its body.
