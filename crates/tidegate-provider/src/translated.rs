@@ -109,8 +109,9 @@ impl Provider for Translated {
     }
 }
 
-/// Seconds since 1970.
-fn now() -> u64 {
+/// Seconds since 1970, which OpenAI's answers say. Conversion itself reads no
+/// clock.
+pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }

@@ -10,9 +10,8 @@ use futures_util::{StreamExt, stream};
 
 use super::errors;
 use super::events::Steps;
-use super::tongue::Writer;
 use crate::chunk::Chunk;
-use crate::dialect::Event;
+use crate::dialect::{Event, Writer};
 use crate::error::{ProviderError, Unavailability};
 use crate::provider::ChunkStream;
 

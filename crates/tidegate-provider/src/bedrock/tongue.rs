@@ -1,15 +1,13 @@
 //! The caller's dialect: what it asks and how it wants to be answered.
 
-use std::time::{Duration, SystemTime};
-
 use bytes::Bytes;
 
 use super::request::BEDROCK;
-use crate::chunk::Chunk;
-use crate::dialect::{Conversation, Dialect, Event, Refusal, Reply, Tokens, chat, messages};
+use crate::dialect::{Conversation, Dialect, Refusal, Reply, Tokens, Writer, chat, messages};
 use crate::error::ProviderError;
 use crate::provider::Completion;
 use crate::request::ChatRequest;
+use crate::translated::now;
 use crate::usage::Usage;
 
 /// One of the dialects that are read into a conversation.
@@ -17,13 +15,6 @@ use crate::usage::Usage;
 pub(super) enum Tongue {
     Chat,
     Messages,
-}
-
-/// Writes the events of one stream.
-#[derive(Debug)]
-pub(super) enum Writer {
-    Chat(chat::EventWriter),
-    Messages(messages::EventWriter),
 }
 
 impl Tongue {
@@ -53,24 +44,15 @@ impl Tongue {
 
     fn body(self, reply: &Reply) -> Bytes {
         match self {
-            Self::Chat => chat::write_reply(reply, seconds_since_1970()),
+            Self::Chat => chat::write_reply(reply, now()),
             Self::Messages => messages::write_reply(reply),
         }
     }
 
     pub(super) fn writer(self) -> Writer {
         match self {
-            Self::Chat => Writer::Chat(chat::EventWriter::new(seconds_since_1970())),
+            Self::Chat => Writer::Chat(chat::EventWriter::new(now())),
             Self::Messages => Writer::Messages(messages::EventWriter::new()),
-        }
-    }
-}
-
-impl Writer {
-    pub(super) fn write(&mut self, event: Event) -> Result<Vec<Chunk>, ProviderError> {
-        match self {
-            Self::Chat(writer) => writer.write(event),
-            Self::Messages(writer) => writer.write(event),
         }
     }
 }
@@ -88,10 +70,4 @@ fn usage(tokens: Tokens) -> Usage {
         prompt_tokens: tokens.input.saturating_add(cached),
         completion_tokens: tokens.output,
     }
-}
-
-/// OpenAI's answers say when they were made.
-fn seconds_since_1970() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.as_ref().map_or(0, Duration::as_secs)
 }

@@ -135,7 +135,9 @@ impl Reader {
     }
 }
 
-enum Writer {
+/// Writes the events of one stream, in whichever dialect.
+#[derive(Debug)]
+pub(crate) enum Writer {
     Chat(chat::EventWriter),
     Messages(messages::EventWriter),
 }
@@ -149,7 +151,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, event: Event) -> Result<Vec<Chunk>, ProviderError> {
+    pub(crate) fn write(&mut self, event: Event) -> Result<Vec<Chunk>, ProviderError> {
         match self {
             Self::Chat(writer) => writer.write(event),
             Self::Messages(writer) => writer.write(event),

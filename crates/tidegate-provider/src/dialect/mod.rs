@@ -28,6 +28,8 @@ pub(crate) use conversation::{
     Conversation, Effort, Image, ImageData, OutputSchema, ParallelTools, Part, Role, Sampling,
     Thinking, Tool, ToolChoice, ToolResult, Turn,
 };
+#[cfg(feature = "bedrock")]
+pub(crate) use convert::Writer;
 pub(crate) use convert::{answer, chunks, request};
 pub(crate) use fields::Fields;
 pub(crate) use json::Json;
