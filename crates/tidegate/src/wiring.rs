@@ -246,6 +246,8 @@ fn breaker(given: &config::Breaker, window: std::time::Duration) -> BreakerConfi
 
 #[cfg(test)]
 mod tests {
+    use tidegate_engine::Policy;
+
     use super::*;
 
     #[test]
@@ -253,5 +255,11 @@ mod tests {
         for path in AFTER_RESTART {
             assert!(config::KEYS.iter().any(|key| key.path == path), "{path}");
         }
+    }
+
+    #[test]
+    fn the_words_for_policies_are_the_guards_own() {
+        let own: Vec<&str> = Policy::ALL.iter().map(|policy| policy.as_str()).collect();
+        assert_eq!(config::GUARD_POLICIES, own);
     }
 }

@@ -35,6 +35,8 @@ mod tests;
 pub use client_keys::CLIENT_KEYS;
 pub use env::env_name;
 pub use fingerprint::Fingerprint;
+#[cfg(test)]
+pub(crate) use keys::GUARD_POLICIES;
 pub use keys::{Fallback, KEYS, Key, Kind};
 pub use models::MODEL_KEYS;
 pub use problems::{Problem, Problems};
