@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_resilience::{Outcome, Permit, Sample, Slot, TripCause};
-use tidegate_store::{Dimension, Limits, Refused, Reservation, Used};
+use tidegate_store::{Cooling, Dimension, Limits, Refused, Reservation, Used};
 use tokio::time::Instant;
 
 use crate::entry::Entry;
@@ -102,6 +102,22 @@ impl Entry {
                 retry_after: None,
                 may_ring: false,
                 cause: NoRoomCause::TooLarge { limit: *limit },
+            },
+            Refused::Cooling {
+                retry_after,
+                cooling,
+            } => NoRoom {
+                retry_after: Some(*retry_after),
+                may_ring: false,
+                cause: match cooling {
+                    Cooling::Failures => NoRoomCause::Unhealthy,
+                    Cooling::Throttled => NoRoomCause::Limited,
+                },
+            },
+            Refused::Unreachable { retry_after } => NoRoom {
+                retry_after: Some(*retry_after),
+                may_ring: false,
+                cause: NoRoomCause::Unhealthy,
             },
             Refused::Throttled {
                 dimension,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tidegate_guard::Outcome;
 use tidegate_provider::ChatRequest;
+use tidegate_store::Name;
 
 use crate::answer::{Answer, AnswerBody, AnswerHead, Cached};
 use crate::guard::Guarded;
@@ -26,7 +27,7 @@ impl CachedAnswer {
     /// The name under which answers to this request are kept: a digest over
     /// every field, each with its length before it, so that no two different
     /// requests run together.
-    pub(crate) fn key(tenant: &str, guard: &str, request: &ChatRequest) -> String {
+    pub(crate) fn key(tenant: &str, guard: &str, request: &ChatRequest) -> Name {
         let mut fields: Vec<_> = request
             .raw()
             .iter()
@@ -45,7 +46,11 @@ impl CachedAnswer {
                 hasher.update(part);
             }
         }
-        store_key::answer(tenant, &hasher.finalize().to_hex())
+        Name {
+            owner: tenant.to_owned(),
+            namespace: store_key::ANSWERS,
+            key: hasher.finalize().to_hex().to_string(),
+        }
     }
 
     /// The version; the guard's outcome; its rules, one a line, and the model's
@@ -135,14 +140,14 @@ fn is_transport(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::HashSet;
 
     use tidegate_guard::Policy;
 
     use super::*;
     use crate::guard::{Guard, GuardConfig, Scanning};
 
-    fn key(text: &str) -> String {
+    fn key(text: &str) -> Name {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}]{text}}}"#);
         CachedAnswer::key("t", "g", &ChatRequest::parse(Bytes::from(body)).unwrap())
     }
@@ -178,7 +183,7 @@ mod tests {
             ..GuardConfig::default()
         };
         let key = |config| CachedAnswer::key("t", &Guard::new(config, None).version(), &request);
-        let keys: BTreeSet<String> = policies.chain([off]).map(key).collect();
+        let keys: HashSet<Name> = policies.chain([off]).map(key).collect();
         assert_eq!(keys.len(), 4);
     }
 

@@ -11,7 +11,7 @@ use tidegate_provider::{
 };
 #[cfg(feature = "bedrock")]
 use tidegate_provider::{Bedrock, BedrockConfigError};
-use tidegate_store::{Cache, Limits, MemoryCache, MemoryLimits, SingleFlight};
+use tidegate_store::{SingleFlight, Store};
 use tidegate_work::{Deadline, Pool};
 
 use crate::answer::WholeAnswer;
@@ -33,7 +33,7 @@ pub struct Engine {
 pub(crate) struct Rooms {
     pub(crate) chains: Chains,
     pub(crate) generator: Generator,
-    pub(crate) cache: Arc<dyn Cache>,
+    pub(crate) store: Store,
     pub(crate) cache_config: CacheConfig,
     pub(crate) guard: Arc<Guard>,
     pub(crate) pool: Arc<Pool>,
@@ -121,15 +121,14 @@ impl Engine {
         let providers = providers(&config.providers, &pool, before)?;
         // The last step that can fail; what is kept changes after it.
         let chains = chains(&config, &providers, before)?;
+        let store = store(&config, before);
         let rooms = Rooms {
             chains,
             generator: Generator {
-                limits: before.map_or_else(limits, |rooms| rooms.generator.limits.clone()),
+                limits: store.limits.clone(),
                 resilience: config.resilience,
             },
-            cache: before
-                .and_then(|rooms| rooms.cache_of(&config.cache))
-                .unwrap_or_else(|| cache(&config.cache)),
+            store,
             cache_config: config.cache,
             guard: Arc::new(Guard::new(config.guard, before.map(|rooms| &*rooms.guard))),
             pool,
@@ -160,12 +159,6 @@ impl Engine {
 }
 
 impl Rooms {
-    /// The cache, if it is as large as it should be.
-    fn cache_of(&self, config: &CacheConfig) -> Option<Arc<dyn Cache>> {
-        let fits = self.cache_config.max_bytes == config.max_bytes;
-        fits.then(|| self.cache.clone())
-    }
-
     /// The provider that was made from the same configuration.
     fn provider_of(&self, config: &ProviderConfig) -> Option<Arc<dyn Provider>> {
         let mut known = self.provider_configs.iter().zip(&self.providers);
@@ -201,12 +194,16 @@ fn pool() -> Pool {
     Pool::new(cores, POOL_QUEUE)
 }
 
-fn limits() -> Arc<dyn Limits> {
-    Arc::new(MemoryLimits::default())
-}
-
-fn cache(config: &CacheConfig) -> Arc<dyn Cache> {
-    Arc::new(MemoryCache::new(config.max_bytes))
+/// The store that was opened for this configuration, or the one before.
+fn store(config: &EngineConfig, before: Option<&Rooms>) -> Store {
+    let bytes = config.cache.max_bytes;
+    let store = config.store.clone();
+    let store = store.or_else(|| before.map(|rooms| rooms.store.clone()));
+    let store = store.unwrap_or_else(|| Store::memory(bytes));
+    match before {
+        Some(rooms) if rooms.cache_config.max_bytes != bytes => store.with_cache_bytes(bytes),
+        Some(_) | None => store,
+    }
 }
 
 fn providers(

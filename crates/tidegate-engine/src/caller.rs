@@ -126,6 +126,11 @@ fn refused_to(caller: &Caller, refused: &Refused) -> EngineError {
             limit: Dimension::as_str(*dimension),
             retry_after: retry_after.unwrap_or(CONCURRENCY_HINT),
         },
+        Refused::Cooling { retry_after, .. } | Refused::Unreachable { retry_after } => {
+            EngineError::Busy {
+                retry_after: *retry_after,
+            }
+        }
         Refused::TooLarge { tokens, limit } => EngineError::TenantTooLarge {
             tenant,
             tokens: *tokens,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tidegate_provider::ChatRequest;
-use tidegate_store::Used;
+use tidegate_store::{Keep, Name, Used};
 use tidegate_text::estimate_tokens_of_bytes;
 
 use crate::answer::{Answer, AnswerBody, AnswerHead, CacheUse, Cached, WholeAnswer};
@@ -105,10 +105,11 @@ impl Rooms {
         let key = CachedAnswer::key(context.caller.tenant(), &self.guard.version(), &request);
         if plan == CachePlan::LookFirst
             && let Some(cached) = self
+                .store
                 .cache
                 .get(&key)
                 .await
-                .and_then(|bytes| CachedAnswer::decode(&bytes))
+                .and_then(|hit| CachedAnswer::decode(&hit.value))
         {
             allowance.settle(Used::Tokens(0));
             return Ok(cached.into_answer());
@@ -116,6 +117,7 @@ impl Rooms {
         // From here on a call is made on this caller's behalf, be it by another.
         allowance.spend();
         let budget = deadline.remaining();
+        let flight = format!("{}/{}", key.owner, key.key);
         let request = Arc::new(request);
         let load = || {
             self.clone().load(
@@ -125,7 +127,7 @@ impl Rooms {
             )
         };
         loop {
-            let loaded = deadline.run(self.flights.run(&key, &load)).await;
+            let loaded = deadline.run(self.flights.run(&flight, &load)).await;
             let loaded = loaded.map_err(|_| EngineError::DeadlineExceeded { budget })?;
             match loaded.map_err(|_| EngineError::Internal)? {
                 Ok(WholeAnswer { head, body }) => {
@@ -152,7 +154,7 @@ impl Rooms {
         self: Arc<Self>,
         chain: Arc<Chain>,
         request: Arc<ChatRequest>,
-        (key, context): (String, Context),
+        (key, context): (Name, Context),
     ) -> Result<WholeAnswer, EngineError> {
         // The allowance is the caller's, and several may share this call.
         let allowance = Allowance::default();
@@ -168,9 +170,14 @@ impl Rooms {
         Ok(WholeAnswer { head, body })
     }
 
-    async fn remember(&self, key: &str, head: &AnswerHead, body: &Bytes) {
+    async fn remember(&self, key: &Name, head: &AnswerHead, body: &Bytes) {
         let value = CachedAnswer::encode(head, body);
-        self.cache.put(key, value, self.cache_config.ttl).await;
+        let keep = Keep {
+            ttl: self.cache_config.ttl,
+            ..Keep::default()
+        };
+        let load = self.store.cache.begin(key).await;
+        self.store.cache.put(load, value, &keep).await;
     }
 
     /// Step 6, without the cache.

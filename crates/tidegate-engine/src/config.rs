@@ -10,7 +10,7 @@ use tidegate_provider::BedrockConfig;
 use tidegate_provider::mock::Script;
 use tidegate_provider::{AnthropicConfig, OpenAiConfig, Provider};
 use tidegate_resilience::{Backoff, BreakerConfig};
-use tidegate_store::Quota;
+use tidegate_store::{Quota, Store};
 
 /// Everything that an engine needs to know.
 #[derive(Clone, Default)]
@@ -25,6 +25,29 @@ pub struct EngineConfig {
     pub cache: CacheConfig,
     /// What is scanned.
     pub guard: GuardConfig,
+    /// Conversations that are kept.
+    pub sessions: SessionsConfig,
+    /// Where everything is kept that outlives a request; `None` for the memory
+    /// of this process, or whatever an engine that is reassembled uses already.
+    pub store: Option<Store>,
+}
+
+/// Conversations that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionsConfig {
+    /// How long one is kept after it was last used.
+    pub ttl: Duration,
+    /// Bytes of one, before compression.
+    pub max_bytes: u64,
+}
+
+impl Default for SessionsConfig {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(3_600),
+            max_bytes: 1 << 20,
+        }
+    }
 }
 
 /// A named place where models are served.
@@ -196,8 +219,11 @@ pub struct CacheConfig {
     pub answers: CacheAnswers,
     /// How long.
     pub ttl: Duration,
-    /// How much.
+    /// How much, in this process.
     pub max_bytes: u64,
+    /// The last part of the time that something is kept in which one caller
+    /// makes it anew while the others go on with it; 0 to 1.
+    pub refresh_ahead: f64,
 }
 
 /// Whether chat answers are cached unless a request says otherwise.
@@ -215,6 +241,7 @@ impl Default for CacheConfig {
             answers: CacheAnswers::OnRequest,
             ttl: Duration::from_secs(3_600),
             max_bytes: 256 << 20,
+            refresh_ahead: 0.1,
         }
     }
 }

@@ -93,7 +93,7 @@ impl Engine {
         EngineHealth {
             entries,
             waiting: self.rooms.chains.waiting(),
-            cache: self.rooms.cache.stats(),
+            cache: self.rooms.store.cache.stats(),
             guard: self.rooms.guard.counts(),
         }
     }

@@ -14,7 +14,5 @@ pub(crate) fn tenant_limit(tenant: &str) -> String {
     format!("{tenant}/limit")
 }
 
-/// An answer that was made for a tenant.
-pub(crate) fn answer(tenant: &str, digest: &str) -> String {
-    format!("{tenant}/answer/{digest}")
-}
+/// The cache's namespace of answers.
+pub(crate) const ANSWERS: &str = "answer";

@@ -1,15 +1,38 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
+mod config;
+mod error;
 mod held;
+mod leases;
 mod limits;
+mod memory_cache;
+mod memory_leases;
 mod memory_limits;
+mod memory_records;
+mod records;
 mod single_flight;
+mod state;
+mod store;
+mod url;
 
-pub use cache::{Cache, CacheStats, MemoryCache};
-pub use limits::{
-    Dimension, Level, Limits, Quota, Refused, Reservation, Settle, TooManyHeld, UnknownReservation,
-    Used,
+pub use cache::{
+    Cache, CacheHealth, CacheStats, Freshness, Hit, Keep, Load, MOST_NAME_BYTES, MOST_TAGS, Name,
+    Selector, Turn,
 };
+pub use config::{OnUnreachable, StoreConfig, StoreUrl};
+pub use error::{OpenError, STORE_HINT, StoreError};
+pub use leases::{Hold, Lease, LeaseError, Leases};
+pub use limits::{
+    Cooling, Dimension, Grantor, Level, Limits, Quota, Refused, Reservation, Settle, TooManyHeld,
+    UnknownReservation, Used,
+};
+pub use memory_cache::MemoryCache;
+pub use memory_leases::MemoryLeases;
 pub use memory_limits::MemoryLimits;
+pub use memory_records::MemoryRecords;
+pub use records::{Expect, Page, Record, Records, Row, RowKey, WriteError};
 pub use single_flight::{LoadPanicked, SingleFlight};
+pub use state::{Reach, Remark, StoreState, Weight};
+pub use store::Store;
+pub use url::{Host, RedisUrl, Topology, Transport};

