@@ -20,7 +20,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::error::{OpenError, StoreError};
-use crate::records::{Expect, MOST_ROW_BYTES, Page, Record, Records, Row, RowKey, WriteError};
+use crate::records::{Expect, Page, Record, Records, Row, RowKey, WriteError};
+use crate::sealed;
 use crate::state::Remark;
 use clock::Clock;
 use desk::Desk;
@@ -95,11 +96,8 @@ impl Records for SqliteRecords {
     }
 
     async fn put(&self, key: RowKey<'_>, row: Row<'_>, expect: Expect) -> Result<u64, WriteError> {
-        if row.value.len() > MOST_ROW_BYTES {
-            return Err(StoreError::too_large(row.value.len()).into());
-        }
         let change = Change::Put {
-            value: crate::codec::encode(row.value).into(),
+            value: sealed::seal(key, row).await?,
             group: row.group.to_owned(),
             ttl: row.ttl,
             expect,

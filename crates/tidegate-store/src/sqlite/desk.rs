@@ -95,7 +95,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn crowded() -> StoreError {
-    let reason = format!("the disk has been too slow for {PATIENCE:?}, and no more may wait for it");
+    let reason =
+        format!("the disk has been too slow for {PATIENCE:?}, and no more may wait for it");
     StoreError::Refused { reason }
 }
 

@@ -190,7 +190,9 @@ fn make_file(path: &Path, folder: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     match options.open(path) {
-        Ok(file) => file.sync_all().and_then(|()| File::open(folder)?.sync_all()),
+        Ok(file) => file
+            .sync_all()
+            .and_then(|()| File::open(folder)?.sync_all()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
@@ -199,9 +201,8 @@ fn make_file(path: &Path, folder: &Path) -> io::Result<()> {
 /// Two processes that open a new file at once lock each other out here, and
 /// SQLite does not wait for this lock by itself.
 fn to_log_ahead(db: &Connection) -> rusqlite::Result<String> {
-    let switch = || {
-        db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0))
-    };
+    let switch =
+        || db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
     let mut mode = switch();
     for _ in 0..50 {
         match &mode {

@@ -11,8 +11,8 @@ use crate::records::Record;
 use crate::sqlite::clock::Clock;
 use crate::sqlite::desk::{Desk, Queue};
 use crate::sqlite::file::DatabaseFile;
-use crate::sqlite::rows::{self, Key};
 use crate::sqlite::look;
+use crate::sqlite::rows::{self, Key};
 use crate::state::Remark;
 
 /// More than these wait for the same disk.
