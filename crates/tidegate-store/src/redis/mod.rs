@@ -4,14 +4,18 @@
 //! ACL covers all of it.
 
 mod keeper;
+mod leases;
 mod line;
 mod link;
 mod presence;
+mod records;
 mod rights;
 mod topic;
 
+pub(crate) use leases::RedisLeases;
 pub(crate) use link::{Link, LinkConfig};
 pub(crate) use presence::Nodes;
+pub(crate) use records::RedisRecords;
 pub(crate) use rights::GRANT;
 pub(crate) use topic::{Subscription, TopicEvent};
 
