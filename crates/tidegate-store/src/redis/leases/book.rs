@@ -163,6 +163,12 @@ impl Book {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let pages = self.pages();
+        pages.entries.is_empty() && !pages.is_kept
+    }
+
     /// Runs as long as there is something in the book.
     async fn keep(self: Arc<Self>) {
         let closing = self.link.closing();

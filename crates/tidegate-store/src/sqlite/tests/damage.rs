@@ -85,7 +85,7 @@ async fn a_bit_that_changed_within_a_value_or_a_version_is_noticed() {
     for spoil in [
         "version = version + 1",
         "value = zeroblob(length(value))",
-        "value = substr(value, 1, length(value) - 1) || x'00'",
+        "value = CAST(substr(value, 1, length(value) - 1) || x'00' AS BLOB)",
         "value = (SELECT value FROM record WHERE id = '002')",
         "value = x''",
         "grp = 'somebody else'",
