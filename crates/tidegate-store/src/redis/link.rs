@@ -19,7 +19,7 @@ use super::line::{Address, Line};
 use super::presence::{Nodes, Presence};
 use crate::error::{OpenError, StoreError};
 use crate::state::Reach;
-use crate::url::RedisUrl;
+use crate::url::{RedisUrl, Topology};
 
 /// What a link is made from.
 #[derive(Debug, Clone)]
@@ -308,6 +308,11 @@ impl Link {
     /// How long one question may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.shared.timeout
+    }
+
+    /// Whether keys lie on several servers.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.url().topology, Topology::Cluster(_))
     }
 
     /// What stands at the address.

@@ -3,6 +3,7 @@
 //! Every key begins with `tidegate:`, every channel too, so that one line of an
 //! ACL covers all of it.
 
+mod inspect;
 mod keeper;
 mod leases;
 mod line;
@@ -12,6 +13,7 @@ mod records;
 mod rights;
 mod topic;
 
+pub(crate) use inspect::inspect;
 pub(crate) use leases::RedisLeases;
 pub(crate) use link::{Link, LinkConfig};
 pub(crate) use presence::Nodes;
