@@ -200,6 +200,9 @@ impl Link {
                 ErrorKind::UnexpectedReturnType | ErrorKind::Parse => StoreError::Corrupt {
                     what: "an answer of the expected type",
                 },
+                _ if error.code() == Some("WRONGTYPE") => StoreError::Corrupt {
+                    what: "a key of the expected type",
+                },
                 _ => StoreError::Refused { reason },
             };
         }

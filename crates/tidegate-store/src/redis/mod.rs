@@ -5,15 +5,19 @@
 
 mod inspect;
 mod keeper;
+mod leases;
 mod line;
 mod link;
 mod presence;
+mod records;
 mod rights;
 mod topic;
 
 pub(crate) use inspect::inspect;
+pub(crate) use leases::RedisLeases;
 pub(crate) use link::{Link, LinkConfig};
 pub(crate) use presence::Nodes;
+pub(crate) use records::RedisRecords;
 pub(crate) use rights::GRANT;
 pub(crate) use topic::{Subscription, TopicEvent};
 
