@@ -1,6 +1,7 @@
 //! All homes of one store, opened together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::config::{OnUnreachable, StoreConfig, StoreUrl};
@@ -12,7 +13,12 @@ use crate::memory_leases::MemoryLeases;
 use crate::memory_limits::MemoryLimits;
 use crate::memory_records::MemoryRecords;
 use crate::records::Records;
+use crate::redis::{Link, LinkConfig, RedisCache};
 use crate::state::{Reach, Remark, StoreState};
+use crate::url::RedisUrl;
+
+/// How long a start waits for the other nodes to be heard.
+const LISTEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What copies of the gateway share, or one of them has for itself. Cheap to
 /// clone.
@@ -26,6 +32,7 @@ pub struct Store {
     pub records: Arc<dyn Records>,
     /// Who may be the only one.
     pub leases: Arc<dyn Leases>,
+    links: Vec<Link>,
 }
 
 impl Store {
@@ -36,8 +43,9 @@ impl Store {
     /// [`OpenError`] when waiting would not help.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
         match &config.url {
-            StoreUrl::Memory => Ok(Self::memory(config.cache_bytes)),
-            StoreUrl::Sqlite(_) | StoreUrl::Redis(_) => todo!(),
+            StoreUrl::Memory => Ok(Self::in_memory(config)),
+            StoreUrl::Redis(url) => Self::in_redis(config, url).await,
+            StoreUrl::Sqlite(_) => todo!(),
         }
     }
 
@@ -57,24 +65,62 @@ impl Store {
     }
 
     /// Ends what runs in the background, after what it still has to write.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        for link in &self.links {
+            link.close().await;
+        }
+    }
+
+    async fn in_redis(config: &StoreConfig, url: &RedisUrl) -> Result<Self, OpenError> {
+        let link = Link::open(LinkConfig {
+            url: url.clone(),
+            db: config.cache_db.unwrap_or(url.db),
+            timeout: config.timeout,
+        });
+        let link = link.await?;
+        let leases: Arc<dyn Leases> = Arc::new(MemoryLeases::default());
+        let cache = RedisCache::new(
+            link.clone(),
+            leases.clone(),
+            config.cache_bytes,
+            config.refresh_ahead,
+        );
+        if link.is_live() {
+            // Before it hears others, it keeps nothing.
+            cache.listens(LISTEN_WITHIN).await;
+        }
+        Ok(Self {
+            cache: Arc::new(cache),
+            links: vec![link],
+            ..Self::in_memory(config)
+        })
+    }
 
     /// Everything in the memory of this process; the cache holds at most
     /// `cache_bytes`.
     pub fn memory(cache_bytes: u64) -> Self {
+        Self::in_memory(&StoreConfig {
+            cache_bytes,
+            ..StoreConfig::default()
+        })
+    }
+
+    fn in_memory(config: &StoreConfig) -> Self {
+        let cache = MemoryCache::new(config.cache_bytes, config.refresh_ahead);
         Self {
-            cache: Arc::new(MemoryCache::new(cache_bytes)),
+            cache: Arc::new(cache),
             limits: Arc::new(MemoryLimits::default()),
             records: Arc::new(MemoryRecords::default()),
             leases: Arc::new(MemoryLeases::default()),
+            links: Vec::new(),
         }
     }
 
     /// The same store with another bound for what the cache keeps in this
     /// process; that part of it starts empty.
     #[must_use]
-    pub fn with_cache_bytes(mut self, cache_bytes: u64) -> Self {
-        self.cache = Arc::new(MemoryCache::new(cache_bytes));
+    pub fn with_cache_bytes(self, cache_bytes: u64) -> Self {
+        self.cache.resize(cache_bytes);
         self
     }
 }

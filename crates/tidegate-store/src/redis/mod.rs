@@ -3,6 +3,7 @@
 //! Every key begins with `tidegate:`, every channel too, so that one line of an
 //! ACL covers all of it.
 
+mod cache;
 mod keeper;
 mod line;
 mod link;
@@ -10,6 +11,7 @@ mod presence;
 mod rights;
 mod topic;
 
+pub(crate) use cache::RedisCache;
 pub(crate) use link::{Link, LinkConfig};
 pub(crate) use presence::Nodes;
 pub(crate) use rights::GRANT;
