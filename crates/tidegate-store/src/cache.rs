@@ -131,7 +131,7 @@ pub struct Load {
     /// How much had been forgotten when the load began.
     pub(crate) since: u64,
     /// Held while no other node is to load the same.
-    pub(crate) lease: Option<Lease>,
+    pub(crate) _lease: Option<Lease>,
 }
 
 /// What came of waiting for a turn to load.

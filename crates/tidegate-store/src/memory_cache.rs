@@ -21,6 +21,7 @@ pub(crate) use self::counters::Counters;
 use self::entry::{Entry, weight};
 use self::index::{Cursor, Index, Label};
 use crate::cache::{Cache, CacheHealth, CacheStats, Hit, Keep, Load, Name, Selector, Turn};
+use crate::codec::MOST_VALUE_BYTES;
 use crate::error::StoreError;
 use crate::leases::Leases;
 use crate::memory_leases::MemoryLeases;
@@ -345,7 +346,7 @@ impl Cache for MemoryCache {
         Load {
             name: name.clone(),
             since: self.forgotten(),
-            lease: None,
+            _lease: None,
         }
     }
 
@@ -361,13 +362,13 @@ impl Cache for MemoryCache {
         let lease = lease.ok().flatten()?;
         // Whoever had the turn before may be done.
         self.is_due(name).then_some(Load {
-            lease: Some(lease),
+            _lease: Some(lease),
             ..load
         })
     }
 
     async fn put(&self, load: Load, value: Bytes, keep: &Keep) {
-        if !load.name.is_fit() || !keep.is_fit() {
+        if !load.name.is_fit() || !keep.is_fit() || value.len() > MOST_VALUE_BYTES {
             self.counters.errors.add(1);
             return;
         }

@@ -307,7 +307,7 @@ impl Inner {
         Load {
             name: name.clone(),
             since: self.near.forgotten(),
-            lease,
+            _lease: lease,
         }
     }
 }
@@ -350,7 +350,10 @@ impl Cache for RedisCache {
                         return Turn::Found(hit);
                     }
                     let lease = Some(lease);
-                    return Turn::Load(Load { lease, ..load });
+                    return Turn::Load(Load {
+                        _lease: lease,
+                        ..load
+                    });
                 }
                 Ok(None) => {}
                 Err(_) => return Turn::Load(load),
@@ -380,7 +383,7 @@ impl Cache for RedisCache {
             Err(_) => inner.near.is_due(name),
         };
         due.then_some(Load {
-            lease: Some(lease),
+            _lease: Some(lease),
             ..load
         })
     }
