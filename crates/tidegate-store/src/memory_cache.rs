@@ -205,6 +205,9 @@ impl MemoryCache {
 
     /// Bytes and values that are held, and values that left for want of room.
     pub(crate) fn held(&self) -> (u64, u64, u64) {
+        let entries = read(&self.inner.entries);
+        entries.held.run_pending_tasks();
+        drop(entries);
         // What has left must not be kept alive by nobody looking.
         self.inner.settle(&mut lock(&self.inner.state));
         let entries = read(&self.inner.entries);

@@ -410,7 +410,7 @@ impl Cache for RedisCache {
         };
         // Owed until it is done: whoever leaves in the middle, or finds nobody,
         // must not find here what was to be forgotten.
-        let debt = inner.debts.add(demand.clone());
+        let debt = inner.debts.take_on(demand.clone());
         let near = inner.near.forget(demand.clone()).await;
         let far = inner.shelf.forget(&demand).await;
         // What was read from Redis in between.
@@ -418,7 +418,7 @@ impl Cache for RedisCache {
         let removed = far.as_ref().map_or(near, |far| near.max(*far));
         inner.counters.invalidations.add(removed);
         if far.is_ok() {
-            inner.debts.pay(debt, &demand);
+            debt.pay();
         }
         far.map(|_| removed)
     }
@@ -468,3 +468,6 @@ impl fmt::Debug for RedisCache {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,6 +248,7 @@ fn many_values_of_one_tag_are_all_forgotten() {
                 .map(async |key| put(&*cache, &of(key), "v", keep).await);
             join_all(puts).await;
         }
+        assert_eq!(cache.stats().sets, 3_000, "{:?}", cache.stats());
         assert_eq!(forget(&*cache, Selector::Tag("t".into())).await, Ok(3_000));
         for key in &keys {
             assert_eq!(get(&*cache, &of(key)).await, None, "{key}");

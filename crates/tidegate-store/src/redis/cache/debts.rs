@@ -1,6 +1,6 @@
 //! Demands to forget that could not be carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cache::{Name, Selector};
@@ -16,20 +16,40 @@ pub(super) struct Debts {
 #[derive(Debug, Default)]
 struct Owed {
     demands: BTreeMap<u64, Demand>,
+    /// Those that somebody is just carrying out.
+    in_hand: BTreeSet<u64>,
     next: u64,
+}
+
+/// A demand that somebody carries out. Dropping it leaves it to others.
+pub(super) struct InHand<'a> {
+    debts: &'a Debts,
+    number: u64,
+    demand: Demand,
+}
+
+impl InHand<'_> {
+    /// It was carried out.
+    pub(super) fn pay(self) {
+        self.debts.pay(self.number, &self.demand);
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.debts.lock().in_hand.remove(&self.number);
+    }
 }
 
 /// Beyond this many, everything is to be forgotten.
 const MOST_DEBTS: usize = 1_024;
 
-impl Debts {
-    /// Remembers a demand until it is paid by its number.
-    pub(super) fn add(&self, demand: Demand) -> u64 {
-        let mut owed = self.lock();
-        let number = owed.next;
-        owed.next += 1;
-        let demand = if owed.demands.len() >= MOST_DEBTS {
-            owed.demands.clear();
+impl Owed {
+    fn add(&mut self, demand: Demand) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        let demand = if self.demands.len() >= MOST_DEBTS {
+            self.demands.clear();
             Demand {
                 owner: None,
                 what: Selector::Prefix(String::new()),
@@ -37,8 +57,27 @@ impl Debts {
         } else {
             demand
         };
-        owed.demands.insert(number, demand);
+        self.demands.insert(number, demand);
         number
+    }
+}
+
+impl Debts {
+    /// Remembers a demand that others are to carry out.
+    pub(super) fn add(&self, demand: Demand) -> u64 {
+        self.lock().add(demand)
+    }
+
+    /// Remembers a demand that the caller carries out.
+    pub(super) fn take_on(&self, demand: Demand) -> InHand<'_> {
+        let mut owed = self.lock();
+        let number = owed.add(demand.clone());
+        owed.in_hand.insert(number);
+        InHand {
+            debts: self,
+            number,
+            demand,
+        }
     }
 
     /// Whether a value that lies in Redis is to be forgotten there.
@@ -48,10 +87,11 @@ impl Debts {
         demands.any(|demand| demand.takes(name, labels))
     }
 
-    /// The one that was owed first.
+    /// The one that was owed first and nobody carries out.
     pub(super) fn first(&self) -> Option<(u64, Demand)> {
         let owed = self.lock();
-        let (number, demand) = owed.demands.first_key_value()?;
+        let mut demands = owed.demands.iter();
+        let (number, demand) = demands.find(|(number, _)| !owed.in_hand.contains(number))?;
         Some((*number, demand.clone()))
     }
 
@@ -97,6 +137,19 @@ mod tests {
         assert!(!debts.take(&name("other"), &none));
         debts.pay(second, &demand("k"));
         assert!(!debts.take(&name("k"), &none));
+    }
+
+    #[test]
+    fn what_one_carries_out_is_left_to_others_only_when_that_one_is_gone() {
+        let debts = Debts::default();
+        let in_hand = debts.take_on(demand("k"));
+        assert!(debts.take(&name("k"), &Labels::default()));
+        assert_eq!(debts.first(), None);
+        drop(in_hand);
+        assert_eq!(debts.first(), Some((0, demand("k"))));
+        debts.take_on(demand("l")).pay();
+        debts.pay(0, &demand("k"));
+        assert_eq!(debts.first(), None);
     }
 
     #[test]

@@ -137,7 +137,9 @@ impl Shelf {
     ) -> Result<(), StoreError> {
         let mut script = ADD.key(list);
         script.arg(millis(ttl + MARGIN)).arg(trim);
-        members.iter().for_each(|member| drop(script.arg(*member)));
+        for member in members {
+            script.arg(*member);
+        }
         self.link.invoke(&script).await
     }
 
@@ -269,15 +271,21 @@ impl Shelf {
         loop {
             let (now, over): (u64, Vec<String>) =
                 self.link.invoke(OVER.key(keys::INDEXES).arg(BATCH)).await?;
-            for list in &over {
+            let mut empty = Vec::new();
+            for list in over {
                 let mut trim = cmd("ZREMRANGEBYSCORE");
-                trim.arg(list).arg("-inf").arg(now);
+                trim.arg(&list).arg("-inf").arg(now);
                 self.link.run::<u64>(&trim).await?;
+                // A member may have come a moment after the list was announced.
+                if !self.link.run::<bool>(cmd("EXISTS").arg(&list)).await? {
+                    empty.push(list);
+                }
             }
+            let full = empty.len() == BATCH;
             let mut script = REMOVE.key(keys::INDEXES);
-            script.arg(now).arg(&over);
+            script.arg(now).arg(empty);
             self.link.invoke::<()>(&script).await?;
-            if over.len() < BATCH {
+            if !full {
                 return Ok(());
             }
         }
