@@ -310,6 +310,11 @@ impl Link {
         self.shared.timeout
     }
 
+    /// The number of the database.
+    pub(crate) fn db(&self) -> u16 {
+        self.shared.address.db
+    }
+
     /// Whether keys lie on several servers.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.url().topology, Topology::Cluster(_))

@@ -3,6 +3,8 @@
 //! Every key begins with `tidegate:`, every channel too, so that one line of an
 //! ACL covers all of it.
 
+mod cache;
+mod homes;
 mod inspect;
 mod keeper;
 mod leases;
@@ -13,6 +15,8 @@ mod records;
 mod rights;
 mod topic;
 
+pub(crate) use cache::RedisCache;
+pub(crate) use homes::RedisHomes;
 pub(crate) use inspect::inspect;
 pub(crate) use leases::RedisLeases;
 pub(crate) use link::{Link, LinkConfig};

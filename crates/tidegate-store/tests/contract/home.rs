@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tidegate_store::{
-    Cache, Dimension, Level, Limits, MemoryCache, MemoryLimits, Quota, Refused, Reservation,
-};
+use tidegate_store::{Dimension, Level, Limits, MemoryLimits, Quota, Refused, Reservation};
 use tokio::runtime::{Builder, Runtime};
 
 /// Whose held reservations they are.
@@ -37,15 +35,6 @@ pub(crate) struct Home<T: ?Sized> {
 pub(crate) fn limits() -> Vec<Home<dyn Limits>> {
     vec![in_memory("memory", || Arc::new(MemoryLimits::default()))]
 }
-
-/// Every home of cached values, bounded to [`CACHE_BYTES`].
-pub(crate) fn caches() -> Vec<Home<dyn Cache>> {
-    vec![in_memory("memory", || {
-        Arc::new(MemoryCache::new(CACHE_BYTES))
-    })]
-}
-
-pub(crate) const CACHE_BYTES: u64 = 100_000;
 
 fn in_memory<T: ?Sized>(name: &'static str, make: fn() -> Arc<T>) -> Home<T> {
     Home {
@@ -120,14 +109,6 @@ impl Home<dyn Limits> {
 /// Runs a test against every home of limits.
 pub(crate) fn each_limits(test: impl AsyncFn(&Home<dyn Limits>, Arc<dyn Limits>)) {
     for home in limits() {
-        println!("home: {}", home.name);
-        home.run(async { test(&home, (home.make)()).await });
-    }
-}
-
-/// Runs a test against every cache.
-pub(crate) fn each_cache(test: impl AsyncFn(&Home<dyn Cache>, Arc<dyn Cache>)) {
-    for home in caches() {
         println!("home: {}", home.name);
         home.run(async { test(&home, (home.make)()).await });
     }
