@@ -5,6 +5,7 @@ mod config;
 mod error;
 mod held;
 mod leases;
+mod ledger;
 mod limits;
 mod memory_cache;
 mod memory_leases;
