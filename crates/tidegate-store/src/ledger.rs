@@ -163,10 +163,9 @@ impl Ledger {
     }
 
     pub(crate) fn settle(&mut self, stamps: Stamps, reserved: u64, used: Used) {
-        self.release();
+        self.concurrent = self.concurrent.saturating_sub(1);
         if let Used::Tokens(used) = used {
-            let over = used.saturating_sub(reserved);
-            self.overshot_tokens = self.overshot_tokens.saturating_add(over);
+            self.overshoot(used.saturating_sub(reserved));
         }
         // Stamps of windows that are gone would correct somebody else's.
         if stamps.generation != self.generation {
@@ -183,9 +182,9 @@ impl Ledger {
         }
     }
 
-    /// Gives a lease back, and nothing else.
-    pub(crate) fn release(&mut self) {
-        self.concurrent = self.concurrent.saturating_sub(1);
+    /// Counts tokens beyond a reservation.
+    pub(crate) fn overshoot(&mut self, tokens: u64) {
+        self.overshot_tokens = self.overshot_tokens.saturating_add(tokens);
     }
 }
 

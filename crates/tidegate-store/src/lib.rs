@@ -33,6 +33,7 @@ pub use memory_cache::MemoryCache;
 pub use memory_leases::MemoryLeases;
 pub use memory_limits::MemoryLimits;
 pub use memory_records::MemoryRecords;
+pub use crate::redis::RedisLimits;
 pub use records::{Expect, Page, Record, Records, Row, RowKey, WriteError};
 pub use single_flight::{LoadPanicked, SingleFlight};
 pub use state::{Reach, Remark, StoreState, Weight};
