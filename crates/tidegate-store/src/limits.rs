@@ -176,14 +176,14 @@ impl Reservation {
     }
 
     /// What its homes do when it ends, one for each reservation that it is made
-    /// of, and the tokens of each.
-    pub(crate) fn into_parts(mut self) -> Vec<(u64, Box<dyn Settle>)> {
+    /// of.
+    pub(crate) fn into_parts(mut self) -> Vec<Box<dyn Settle>> {
         let Some(settle) = self.settle.take() else {
             return Vec::new();
         };
         let any: &dyn Any = &*settle;
         if !any.is::<Both>() {
-            return vec![(self.tokens, settle)];
+            return vec![settle];
         }
         let any: Box<dyn Any> = settle;
         any.downcast::<Both>().map_or_else(

@@ -415,16 +415,14 @@ impl Limits for RedisLimits {
         reservation: Reservation,
         lease: Duration,
     ) -> Result<String, TooManyHeld> {
-        let here = reservation.granted_by();
-        let (mut tickets, mut others) = (Vec::new(), Vec::new());
-        for (tokens, settle) in reservation.into_parts() {
+        let mut tickets = Vec::new();
+        for settle in reservation.into_parts() {
             let any: Box<dyn Any> = settle;
-            match any.downcast::<Ticket>() {
-                Ok(ticket) => tickets.push(*ticket),
-                Err(_) => others.push(tokens),
+            // What another home has granted ends here, and its tokens stand.
+            if let Ok(ticket) = any.downcast::<Ticket>() {
+                tickets.push(*ticket);
             }
         }
-        let _ = (here, others);
         let id = new_id();
         match self.keep((owner, &id, key), tickets, lease).await {
             Ok(()) => Ok(id),
