@@ -66,7 +66,11 @@ impl RedisHomes {
     }
 
     pub(crate) async fn inspect(&self) -> Vec<Remark> {
-        let databases: Vec<_> = self.links.iter().map(|link| link.db().to_string()).collect();
+        let databases: Vec<_> = self
+            .links
+            .iter()
+            .map(|link| link.db().to_string())
+            .collect();
         let mut all = vec![Remark {
             weight: Weight::Note,
             text: format!("database {}", databases.join(" and ")),
