@@ -316,7 +316,7 @@ fn a_section_of_a_later_version_is_not_called_unknown() {
         "[sessions]\nttl_s = 3\n",
         "tidegate.toml:1:2: sessions: section [sessions] is not supported by this version of tidegate",
     );
-    for section in super::keys::LATER_SECTIONS {
+    for section in super::sections::LATER_SECTIONS {
         let expected = format!("section [{section}] is not supported by this version of tidegate");
         let file = World::file(&format!("[[{section}]]\nname = 1\n"));
         let env = World::default().env(&env_name(&format!("{section}.mode")), "1");
