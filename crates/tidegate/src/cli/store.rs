@@ -108,7 +108,7 @@ pub(super) async fn examine(loaded: &Loaded) -> Exit {
             "ok",
             &format!("store: {place}; limits hold for this process alone ({origin})"),
         ),
-        StoreUrl::Sqlite(folder) if !folder.exists() => {
+        StoreUrl::Sqlite(folder) if is_new(folder) => {
             row(
                 "ok",
                 &format!("store: {place}, would be created at the first start ({origin})"),
@@ -133,6 +133,15 @@ pub(super) async fn examine(loaded: &Loaded) -> Exit {
         }
     }
     Exit::Clean
+}
+
+/// Opening a store that is not there would make one, which is not for those
+/// who only look.
+fn is_new(folder: &Path) -> bool {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
 }
 
 /// How long a store may take to open, to answer or to close.
