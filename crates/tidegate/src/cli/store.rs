@@ -117,7 +117,12 @@ pub(super) async fn examine(loaded: &Loaded) -> Exit {
         StoreUrl::Sqlite(_) | StoreUrl::Redis(_) => {
             let opened = Deadline::after(PATIENCE).run(Store::open(&config)).await;
             return match opened {
-                Ok(Ok(store)) => describe(&store, &place, origin).await,
+                Ok(Ok(store)) => {
+                    let exit = describe(&store, &place, origin).await;
+                    // What it leaves unwritten then is nothing of ours.
+                    let _ = Deadline::after(PATIENCE).run(store.close()).await;
+                    exit
+                }
                 Ok(Err(error)) => {
                     row("fail", &format!("store: {}", explained(&error)));
                     exit_of(&error)
@@ -138,27 +143,27 @@ pub(super) async fn examine(loaded: &Loaded) -> Exit {
 /// Opening a store that is not there would make one, which is not for those
 /// who only look.
 fn is_new(folder: &Path) -> bool {
-    match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_none(),
+    match std::fs::metadata(folder) {
+        Ok(found) => found.is_dir() && !folder.join(DATABASE).exists(),
         Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
+
+/// The file that makes a folder a store.
+const DATABASE: &str = "tidegate.db";
 
 /// How long a store may take to open, to answer or to close.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 async fn describe(store: &Store, place: &str, origin: &str) -> Exit {
     let state = store.state();
-    let mut exit = Exit::Clean;
     if let Reach::Unreachable { reason, .. } = &state.reach {
-        row(
-            "fail",
-            &format!("store: {place} ({origin}) cannot be reached: {reason}"),
-        );
-        exit = Exit::Unreachable;
-    } else {
-        row("ok", &format!("store: {place}{} ({origin})", seen(&state)));
+        let text = format!("store: {place} ({origin}) cannot be reached: {reason}");
+        row("fail", &text);
+        return Exit::Unreachable;
     }
+    row("ok", &format!("store: {place}{} ({origin})", seen(&state)));
+    let mut exit = Exit::Clean;
     let remarks = Deadline::after(PATIENCE).run(store.inspect()).await;
     for remark in remarks.unwrap_or_else(|_| vec![silent()]) {
         let word = match remark.weight {
@@ -171,8 +176,6 @@ async fn describe(store: &Store, place: &str, origin: &str) -> Exit {
         };
         row(word, &format!("store: {}", remark.text));
     }
-    // What it leaves unwritten then is nothing of ours.
-    let _ = Deadline::after(PATIENCE).run(store.close()).await;
     exit
 }
 
