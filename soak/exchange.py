@@ -209,13 +209,22 @@ async def get(port, path):
 
 async def get_text(port, path):
     """The text at a path."""
+    return bytes((await _get(port, path)).body).decode()
+
+
+async def get_headers(port, path):
+    """The headers at a path."""
+    return (await _get(port, path)).headers
+
+
+async def _get(port, path):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(
             f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
         answer = Answer()
         await asyncio.wait_for(_read_answer(reader, answer, None), PATIENCE_MS / 1e3)
-        return bytes(answer.body).decode()
+        return answer
     finally:
         writer.close()
 
