@@ -54,8 +54,8 @@ class Answer:
         self.reusable = False
 
 
-async def ask(connection, path, body, headers=None, leave=None, answer=None):
-    """Sends a POST and reads its answer; returns the answer and how it ended.
+async def ask(connection, path, body, headers=None, leave=None, answer=None, method="POST"):
+    """Sends a request and reads its answer; returns the answer and how it ended.
 
     A caller that hands in `answer` can watch it grow.
     The end is `whole`, `cut` (the connection ended inside the answer),
@@ -64,7 +64,7 @@ async def ask(connection, path, body, headers=None, leave=None, answer=None):
     answer = answer or Answer()
     end = "cut"
     try:
-        work = _exchange(connection, answer, _wire(path, body, headers), leave)
+        work = _exchange(connection, answer, _wire(method, path, body, headers), leave)
         limit_ms = leave.after_ms if leave and leave.moment == "wait" else PATIENCE_MS
         await asyncio.wait_for(work, limit_ms / 1e3)
         end = "whole"
@@ -83,8 +83,8 @@ async def ask(connection, path, body, headers=None, leave=None, answer=None):
     return answer, end
 
 
-def _wire(path, body, headers):
-    lines = [f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json"]
+def _wire(method, path, body, headers):
+    lines = [f"{method} {path} HTTP/1.1", "host: localhost", "content-type: application/json"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     lines += [f"content-length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode(), body

@@ -16,8 +16,9 @@ FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 class Fleet:
     """The upstream and the gateways of one phase of a soak.
 
-    `settings` holds tables of the configuration and `models` a table of limits
-    for each name; every gateway calls the upstream under its own name.
+    `settings` holds tables of the configuration, or lists of them, and `models` a
+    table of limits for each name; every gateway calls the upstream under its own
+    name.
     """
 
     def __init__(self, binary, folder, name, settings, models):
@@ -45,14 +46,17 @@ class Fleet:
             await gate.start()
 
     def config(self, gate_name, store_url):
-        settings = {key: dict(table) for key, table in self.settings.items()}
+        settings = dict(self.settings)
+        store = settings.pop("store", {})
         if store_url:
-            settings["store"] = {"url": store_url, **settings.get("store", {})}
-        else:
-            settings.pop("store", None)
+            settings["store"] = {"url": store_url, **store}
         lines = []
         for section, table in settings.items():
-            lines += [f"[{section}]", *_rows(table)]
+            if isinstance(table, list):
+                for row in table:
+                    lines += [f"[[{section}]]", *_rows(row)]
+            else:
+                lines += [f"[{section}]", *_rows(table)]
         lines += ["[[providers]]", *_rows({
             "name": "up", "kind": "openai", "base_url": f"http://127.0.0.1:{self.upstream.port}/v1",
         }), f'headers = {{ x-soak-caller = "{gate_name}" }}']

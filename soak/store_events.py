@@ -50,8 +50,9 @@ class Events:
         await getattr(self, kind)()
 
     def _while(self):
-        """Longer than one window of the tight model now and then, mostly shorter."""
-        return asyncio.sleep(self.draws.uniform(0.3, 3))
+        """Shorter than a window of the tight model, or longer."""
+        return asyncio.sleep(self.draws.choice([
+            self.draws.uniform(0.3, 1.5), self.draws.uniform(3.5, 5)]))
 
     async def kill(self):
         """Dies, and comes back with its data."""

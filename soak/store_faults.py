@@ -29,6 +29,7 @@ TIGHT = 60
 LOOK_S = 0.03
 # A store or a gateway that has not recovered for so long is given up.
 PATIENCE_S = 15
+WARM_UP_S = 1
 # Between two events: the tight model sees whole windows without any.
 CALM_S = (0.3, 3.5)
 SETTINGS = {
@@ -132,7 +133,7 @@ class Phase:
             sys.executable, str(HERE / "callers.py"), "--plan", str(plan),
             "--journal", str(self.given.folder / f"{self.fleet.name}-asked.ndjson"))
         self.watches = [Watch(gate, self.journal) for gate in self.fleet.gates]
-        await asyncio.sleep(2 * WINDOW_MS / 1e3)
+        await asyncio.sleep(WARM_UP_S)
 
     async def event(self, number, kind, happen, writable):
         """Lets it happen, and finds out when the store and the gateways are back."""
