@@ -25,7 +25,9 @@ class Redis:
         if not self.program:
             sys.exit(f"{program} is not installed: apt-get install {program}")
         self.folder = folder / name
-        self.folder.mkdir(exist_ok=True)
+        # What an earlier run has left would be somebody else's state.
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
         self.log = folder / f"{name}.log"
         self.port = free_port()
         self.options = options

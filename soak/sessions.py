@@ -22,7 +22,9 @@ from redis_servers import Redis
 from session_calls import MODEL, Caller
 
 NODES = 3
-SESSIONS = 100
+# Each session gets a hundred updates; a short soak has few sessions.
+UPDATES_OF_A_SESSION = 100
+LEAST_SESSIONS = 5
 WORKERS = 50
 # As many updates are chats, with a call of the upstream inside.
 CHATS = 0.2
@@ -62,7 +64,7 @@ class Updates:
         url = f"redis://127.0.0.1:{self.redis.port}"
         await self.fleet.start([url] * NODES)
         caller = Caller(self.fleet.ports)
-        self.ids = [await caller.create(n % NODES, f"user-{n % 7}") for n in range(SESSIONS)]
+        self.ids = [await caller.create(n % NODES, f"user-{n % 7}") for n in range(self.given.sessions)]
         await asyncio.gather(*(self._work(worker) for worker in range(WORKERS)))
         for session in self.ids:
             for place in range(NODES):
@@ -143,9 +145,10 @@ class Lite:
         self.dead = False
 
     async def run(self):
+        shutil.rmtree(self.data, ignore_errors=True)
         await self.fleet.start([f"sqlite:{self.data}"])
         gate = self.fleet.gates[0]
-        before = []
+        before, ever = [], []
         for number in range(self.given.kills):
             draws = random.Random(f"{self.given.seed}/lite/{number}")
             caller = Caller([gate.port])
@@ -165,6 +168,8 @@ class Lite:
                                after_ms=(time.monotonic_ns() - start_ns) / 1e6)
             await self._read(number, own + before)
             before = own
+            ever += own
+        await self._read("end", ever)
 
     async def _work(self, name, sessions, seed):
         caller = Caller(self.fleet.ports)
@@ -217,9 +222,10 @@ async def main():
     parser.add_argument("--updates", required=True, type=int)
     given = parser.parse_args()
     given.kills = max(4, given.updates // 50)
+    given.sessions = max(LEAST_SESSIONS, given.updates // UPDATES_OF_A_SESSION)
     rounds = max(1, given.updates // 1_000)
     journal = Journal(given.folder / "sessions.ndjson")
-    journal.write("run", seed=given.seed, updates=given.updates, sessions=SESSIONS, nodes=NODES,
+    journal.write("run", seed=given.seed, updates=given.updates, sessions=given.sessions, nodes=NODES,
                   kills=given.kills, rounds=rounds, lite_sessions=LITE_SESSIONS)
     stop = asyncio.current_task().cancel
     asyncio.get_running_loop().add_signal_handler(15, stop)

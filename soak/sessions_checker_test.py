@@ -19,6 +19,12 @@ def final(session, place, messages):
             "end": "whole", "status": 200, "messages": [list(pair) for pair in messages]}
 
 
+def lite(number, session, at_s):
+    return {"kind": "lite", "number": number, "session": f"lite-{session}", "place": 0,
+            "start_ns": at_s * S, "end": "whole", "status": 200,
+            "messages": [["user", f"m-lite-{session}.0"]]}
+
+
 def clean():
     """Two sessions on two nodes, one holder that dies, two kills over SQLite."""
     turns = [("user", "m-1"), ("user", "m-2"), ("assistant", "serial:1 re:m-2"), ("user", "m-3")]
@@ -42,10 +48,9 @@ def clean():
             {"kind": "kill", "number": number, "files": {"tidegate.db": ["ok"]}},
             {"kind": "back", "number": number, "after_ms": 30.0},
         ]
-        for read in range(max(0, number - 1), number + 1):
-            lines.append({"kind": "lite", "number": number, "session": f"lite-{read}", "place": 0,
-                          "start_ns": (205 + 10 * number) * S, "end": "whole", "status": 200,
-                          "messages": [["user", f"m-lite-{read}.0"]]})
+        lines += [lite(number, read, 205 + 10 * number)
+                  for read in range(max(0, number - 1), number + 1)]
+    lines += [lite("end", read, 300) for read in range(2)]
     return [*lines, {"kind": "over"}]
 
 
@@ -112,7 +117,11 @@ class Checker(unittest.TestCase):
         self.check_line({"unreadable"}, "final", status=500)
 
     def test_an_update_that_fails(self):
-        self.check_planted({"failed"}, lambda lines: lines.append(update("m-7", 7, status=500)))
+        for name in ["m-7", "m-lite-7"]:
+            self.check_planted({"failed"}, lambda lines, name=name: lines.append(
+                update(name, 7, status=500)))
+        self.check_planted({"failed"}, lambda lines: lines.append(update("m-7", 7, end="cut",
+                                                                         status=None)))
 
     def test_too_few_updates(self):
         self.check_line({"too few updates"}, "run", updates=5)
@@ -144,7 +153,9 @@ class Checker(unittest.TestCase):
         self.check_line({"journal"}, "kill", files={})
 
     def test_sessions_that_were_not_read(self):
-        self.check_planted({"journal"}, lambda lines: lines.remove(line_of(lines, "lite")))
+        for place in (0, -1):
+            self.check_planted({"journal"}, lambda lines, place=place: lines.remove(
+                [line for line in lines if line["kind"] == "lite"][place]))
 
     def test_kills_that_met_no_update(self):
         self.check_planted({"too early"}, lambda lines: [

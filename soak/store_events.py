@@ -52,7 +52,7 @@ class Events:
     def _while(self):
         """Shorter than a window of the tight model, or longer."""
         return asyncio.sleep(self.draws.choice([
-            self.draws.uniform(0.3, 1.5), self.draws.uniform(3.5, 5)]))
+            self.draws.uniform(0.3, 1.5), self.draws.uniform(4.5, 6)]))
 
     async def kill(self):
         """Dies, and comes back with its data."""

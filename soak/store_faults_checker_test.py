@@ -111,6 +111,10 @@ class Checker(unittest.TestCase):
     def test_a_log_that_says_too_little(self):
         self.check_planted({"log missing"}, lambda phase: phase.logs.update({GATES[0]: log([])}))
 
+    def test_looks_that_nobody_answered_are_no_changes(self):
+        self.check_planted(set(), lambda phase: phase.reach[GATES[0]].insert(
+            1, phase.reach[GATES[0]][0] | {"reach": "no answer"}))
+
     def test_a_log_that_says_too_much(self):
         self.check_planted({"log flood"}, lambda phase: phase.logs.update(
             {GATES[0]: log(["live", "unreachable"] * 5)}))
