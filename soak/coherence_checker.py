@@ -30,6 +30,7 @@ class Run:
         for line in lines:
             self.lines[line["kind"]].append(line)
         self.run = self.lines["run"][0]
+        calls = [line for line in calls if line["kind"] == "call"]
         self.made_ns = {call["serial"]: call["arrived_ns"] for call in calls}
         self.calls_of_text = Counter(call["text"] for call in calls)
 
@@ -193,7 +194,8 @@ def print_report(run, violations):
     print(f"{run.run['nodes']} gateways, {run.run['tenants']} tenants, seed {run.run['seed']}")
     print(f"trials: {len(found)} seen, ms: median {quantile(found, 0.5):.1f}, "
           f"p99 {quantile(found, QUANTILE):.1f}, most {quantile(found, 1):.1f} (bound {BOUND_MS})")
-    print(f"operations: {len(reads)} reads, {share(reads, lambda r: r['cache'] == 'hit'):.1%} hits, "
+    hits = share(reads, lambda read: read["cache"] == "hit")
+    print(f"operations: {len(reads)} reads, {hits:.1%} hits, "
           f"{share(reads, made_elsewhere(reads)):.1%} of what another node had made; "
           f"forgotten {dict(forgotten)}")
     for line in run.lines["round"]:

@@ -36,8 +36,10 @@ def clean():
         {"kind": "round", "number": 0, "text": "round 0", "statuses": [200] * 3, "serials": [4]},
         {"kind": "over"},
     ]
-    calls = [{"serial": serial, "arrived_ns": at * MS, "text": text} for serial, at, text in
-             [(1, 50, "prompt 1"), (2, 100, "prompt 1"), (3, 211, "prompt 1"), (4, 600, "round 0")]]
+    calls = [{"kind": "call", "serial": serial, "arrived_ns": at * MS, "text": text}
+             for serial, at, text in
+             [(1, 50, "prompt 1"), (2, 100, "prompt 1"), (3, 211, "prompt 1"),
+              (4, 600, "round 0")]]
     return lines, calls
 
 
@@ -126,7 +128,7 @@ class Checker(unittest.TestCase):
 
     def test_a_herd(self):
         self.check_planted({"herd"}, lambda lines, calls: calls.append(
-            {"serial": 5, "arrived_ns": 600 * MS, "text": "round 0"}))
+            {"kind": "call", "serial": 5, "arrived_ns": 600 * MS, "text": "round 0"}))
         self.check_line({"herd"}, "round", serials=[4, 5])
 
     def test_a_caller_that_gets_nothing(self):

@@ -34,7 +34,8 @@ class Phase:
         self.run = run
         self.name = run["name"]
         self.lines = lines
-        self.calls = calls
+        self.calls = [line for line in calls if line["kind"] == "call"]
+        self.late_ms = next((l["late_ms"] for l in calls if l["kind"] == "clock"), None)
         self.asked = [line for line in asked if line["kind"] == "asked"]
         self.began_ns = next((l["at_ns"] for l in asked if l["kind"] == "began"), 0)
         self.is_over = any(line["kind"] == "over" for line in asked)
@@ -108,7 +109,8 @@ def check(phase):
         who = f"{phase.name} {model}"
         if figure["above"]:
             violations.add(f"{model} above", who, f"{figure['above']} windows, the highest "
-                           f"{figure['highest']} of {figure['limit']}")
+                           f"{figure['highest']} of {figure['limit']}; the upstream's stamps "
+                           f"are up to {phase.late_ms} ms late")
         least = (LEAST_SLOTS if model == "slots" else LEAST_USED)[phase.name]
         if figure["used"] < least:
             violations.add("too little used", who, f"{figure['used']:.1%} of {least:.0%}")
@@ -121,6 +123,8 @@ def check(phase):
 def check_calls(phase, violations):
     """The upstream's journal has every call that a client heard of."""
     calls = {call["serial"]: call for call in phase.calls}
+    if phase.late_ms is None:
+        violations.add("journal", f"{phase.name} upstream", "it did not come to its end")
     if len(calls) != len(phase.calls) or sorted(calls) != list(range(1, len(calls) + 1)):
         violations.add("journal", f"{phase.name} upstream", "serial numbers are missing or twice")
     for call in phase.calls:
@@ -186,7 +190,8 @@ def print_report(phase, violations):
     kills = sum(line["kind"] == "kill" for line in phase.lines)
     print(f"{phase.name}: {phase.run['nodes']} gateways, {phase.run['clients']} clients, "
           f"{phase.run['seconds']} s, windows of {phase.run['window_ms']} ms, {kills} kills, "
-          f"{len(phase.calls)} calls, answers: {dict(by_status)}")
+          f"{len(phase.calls)} calls, answers: {dict(by_status)}, "
+          f"stamps at most {phase.late_ms} ms late")
     for model, figure in found.items():
         print(f"  {model}: {figure['above']} of {figure['windows']} windows above "
               f"{figure['limit']}, highest {figure['highest']}, used {figure['used']:.1%}")

@@ -34,6 +34,7 @@ def clean(name="plain"):
     for slot in range(4):
         for number in range(25):
             calls.append(call(len(calls) + 1, "slots", 400 * number + slot, 398))
+    calls.append({"kind": "clock", "late_ms": 2.0})
     shifts = [[0, 0, 0, 0]] * 2
     if name in limits_checker.SHIFTED:
         shifts = [[0, 300, -300, 300], [0, 300, -300, -300]]
@@ -108,6 +109,9 @@ class Checker(unittest.TestCase):
 
     def test_an_answer_to_another_question(self):
         self.check_asked({"foreign answer"}, content="serial:7 re:")
+
+    def test_an_upstream_that_breaks_off(self):
+        self.check_planted({"journal"}, lambda phase: setattr(phase, "late_ms", None))
 
     def test_a_call_without_an_end(self):
         self.check_call({"journal"}, "tokens", ended_ns=None)

@@ -64,7 +64,8 @@ class Updates:
         url = f"redis://127.0.0.1:{self.redis.port}"
         await self.fleet.start([url] * NODES)
         caller = Caller(self.fleet.ports)
-        self.ids = [await caller.create(n % NODES, f"user-{n % 7}") for n in range(self.given.sessions)]
+        self.ids = [await caller.create(n % NODES, f"user-{n % 7}")
+                    for n in range(self.given.sessions)]
         await asyncio.gather(*(self._work(worker) for worker in range(WORKERS)))
         for session in self.ids:
             for place in range(NODES):
@@ -225,8 +226,8 @@ async def main():
     given.sessions = max(LEAST_SESSIONS, given.updates // UPDATES_OF_A_SESSION)
     rounds = max(1, given.updates // 1_000)
     journal = Journal(given.folder / "sessions.ndjson")
-    journal.write("run", seed=given.seed, updates=given.updates, sessions=given.sessions, nodes=NODES,
-                  kills=given.kills, rounds=rounds, lite_sessions=LITE_SESSIONS)
+    journal.write("run", seed=given.seed, updates=given.updates, sessions=given.sessions,
+                  nodes=NODES, kills=given.kills, rounds=rounds, lite_sessions=LITE_SESSIONS)
     stop = asyncio.current_task().cancel
     asyncio.get_running_loop().add_signal_handler(15, stop)
     updates, lite = Updates(given, journal), Lite(given, journal)

@@ -47,7 +47,7 @@ class Phase:
                 self.reach[line["gate"]].append(line)
         self.live = [line for line in lines
                      if line["kind"] == "live" and line["gate"].startswith(mine)]
-        self.calls = sorted((call for call in calls if call["model"] == "tight"),
+        self.calls = sorted((call for call in calls if call.get("model") == "tight"),
                             key=lambda call: call["arrived_ns"])
         self.asked = [line for line in asked if line["kind"] == "asked"]
         self.logs = logs
