@@ -29,7 +29,11 @@ DOMAINS = 8
 MODELS = ["north", "south", "west"]
 CHAT = "/v1/chat/completions"
 FORGET = "/v1/cache/invalidate"
-# Of all operations; the rest are reads.
+WARM = "/v1/cache/warm"
+OPERATOR = TENANTS
+# Of all operations; the rest are reads. Warming is an operator's, and calls the
+# upstream where nothing is kept.
+WARMING = 0.01
 FORGETTING = {"domain": 0.012, "tag": 0.004, "namespace": 0.0015, "prefix": 0.0005, "key": 0.002}
 NAMESPACE = "answer"
 SERIAL = re.compile(r"^serial:(\d+) re:(.*)$", re.DOTALL)
@@ -50,8 +54,7 @@ class Tenant:
 
     async def read(self, place, text, model, domain):
         """Asks, with the cache; what came back and when."""
-        body = {"model": model, "messages": [{"role": "user", "content": text}],
-                "tidegate": {"cache": "use", "domain": domain}}
+        body = request(text, model) | {"tidegate": {"cache": "use", "domain": domain}}
         facts = await self._post(place, CHAT, body)
         answer = facts.pop("answer")
         said = exchange.described(answer) if facts["end"] == "whole" else {}
@@ -62,6 +65,17 @@ class Tenant:
             "serial": int(found[1]) if found else None,
             "other_text": bool(found) and found[2] != text,
         }
+
+    async def warm(self, place, tenant, text, model, domain):
+        """Puts an answer into the cache of another one."""
+        entry = {"request": request(text, model), "domain": domain, "tenant": name_of(tenant)}
+        facts = await self._post(place, WARM, {"entries": [entry]})
+        try:
+            said = json.loads(bytes(facts.pop("answer").body))
+        except ValueError:
+            said = {}
+        counts = {count: said.get(count) for count in ("warmed", "skipped", "failed")}
+        return facts | counts | {"tenant": tenant, "text": text}
 
     async def forget(self, place, what, value):
         facts = await self._post(place, FORGET, {what: value})
@@ -98,15 +112,16 @@ class Coherence:
             "log": {"level": "warn", "format": "json", "access": False},
             "guard": {"enabled": False},
             "resilience": {"failure_threshold": 10_000},
-            "keys": [{"tenant": f"tenant-{n}", "key": f"env:SOAK_KEY_{n}"}
-                     for n in range(TENANTS)],
+            "keys": [{"tenant": name_of(n), "key": f"env:SOAK_KEY_{n}",
+                      "role": "admin" if n == OPERATOR else "user"}
+                     for n in range(TENANTS + 1)],
         }
         self.fleet = Fleet(given.binary, given.folder, "coherence", settings,
                            {model: {} for model in MODELS})
 
     async def run(self):
         await self.redis.start()
-        keys = {f"SOAK_KEY_{n}": key_of(n) for n in range(TENANTS)}
+        keys = {f"SOAK_KEY_{n}": key_of(n) for n in range(TENANTS + 1)}
         url = f"redis://127.0.0.1:{self.redis.port}"
         await self.fleet.start([url] * NODES, [keys] * NODES)
         sizes = {"trials": self.given.trials, "operations": self.given.operations,
@@ -149,14 +164,17 @@ class Coherence:
             seen_ms=(last["start_ns"] - forgotten["end_ns"]) / 1e6 if is_new else None)
 
     async def _work(self, worker):
-        tenants = [Tenant(n, self.fleet.ports) for n in range(TENANTS)]
+        *tenants, operator = [Tenant(n, self.fleet.ports) for n in range(TENANTS + 1)]
         number = 0
         while self.left > 0:
             self.left -= 1
             draws = random.Random(f"{self.given.seed}/{worker}/{number}")
-            await self._operation(draws, draws.choice(tenants))
+            if draws.random() < WARMING:
+                await self._warm(draws, operator)
+            else:
+                await self._operation(draws, draws.choice(tenants))
             number += 1
-        for tenant in tenants:
+        for tenant in [*tenants, operator]:
             tenant.close()
 
     async def _operation(self, draws, tenant):
@@ -167,6 +185,11 @@ class Coherence:
                 return
             chance -= share
         self._note(await tenant.read(draws.randrange(NODES), *question(draws.randrange(PROMPTS))))
+
+    async def _warm(self, draws, operator):
+        facts = await operator.warm(draws.randrange(NODES), draws.randrange(TENANTS),
+                                    *question(draws.randrange(PROMPTS)))
+        self.journal.write("warm", **facts)
 
     async def _forget(self, draws, tenant, what):
         """Forgets on one node and, when it has to be seen, reads on another."""
@@ -225,6 +248,15 @@ def covered(what, prompt):
         "key": lambda other: False,
     }.get(what, lambda other: True)
     return [question(other)[0] for other in range(PROMPTS) if covers(other)]
+
+
+def request(text, model):
+    """The same bytes whoever asks: they are what an answer is kept under."""
+    return {"model": model, "messages": [{"role": "user", "content": text}]}
+
+
+def name_of(tenant):
+    return f"tenant-{tenant}"
 
 
 def key_of(tenant):

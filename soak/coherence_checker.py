@@ -76,7 +76,8 @@ def check_trials(run, violations):
 def check_reads(run, violations):
     reads = run.lines["read"]
     wanted = run.run["operations"]
-    if len(reads) + len(run.lines["forget"]) < wanted or not run.lines["over"]:
+    done = len(reads) + len(run.lines["forget"]) + len(run.lines["warm"])
+    if done < wanted or not run.lines["over"]:
         violations.add("journal", "operations", f"{len(reads)} reads of {wanted} operations")
     for read in reads:
         if read["end"] != "whole" or read["status"] != 200 or read["serial"] is None:
@@ -168,8 +169,14 @@ def check_forgetting(run, violations):
         removed[line["what"]] += line["removed"]
         if line["what"] == "key" and line["removed"]:
             violations.add("removed too much", who, f"{line['removed']} of a key that is not there")
+    for line in run.lines["warm"]:
+        if line["end"] != "whole" or line["status"] != 200 or line["failed"] != 0:
+            violations.add("failed", f"warming {line['text']!r} of tenant {line['tenant']}",
+                           f"{line['end']} {line['status']}, {line['failed']} failed")
     if run.run["operations"] < LONG_RUN:
         return
+    if not any(line["warmed"] for line in run.lines["warm"]):
+        violations.add("not warmed", "operator", "nothing, in the whole run")
     for what in REMOVING:
         if not removed[what]:
             violations.add("not removed", what, "nothing, in the whole run")
@@ -190,6 +197,7 @@ def check_rounds(run, violations):
 
 def print_report(run, violations):
     reads, found = run.lines["read"], delays(run)
+    warm = run.lines["warm"]
     forgotten = Counter(line["what"] for line in run.lines["forget"])
     print(f"{run.run['nodes']} gateways, {run.run['tenants']} tenants, seed {run.run['seed']}")
     print(f"trials: {len(found)} seen, ms: median {quantile(found, 0.5):.1f}, "
@@ -197,7 +205,8 @@ def print_report(run, violations):
     hits = share(reads, lambda read: read["cache"] == "hit")
     print(f"operations: {len(reads)} reads, {hits:.1%} hits, "
           f"{share(reads, made_elsewhere(reads)):.1%} of what another node had made; "
-          f"forgotten {dict(forgotten)}")
+          f"forgotten {dict(forgotten)}, warmed {sum(l['warmed'] or 0 for l in warm)} "
+          f"of {len(warm)}")
     for line in run.lines["round"]:
         print(f"round {line['number']}: {len(line['statuses'])} callers, "
               f"{run.calls_of_text[line['text']]} calls")

@@ -104,11 +104,18 @@ class Checker(unittest.TestCase):
     def test_an_invalidation_that_is_refused(self):
         self.check_line({"failed"}, "forget", status=403)
 
+    def test_warming_that_fails(self):
+        warm = {"kind": "warm", "end": "whole", "status": 200, "warmed": 1, "skipped": 0,
+                "failed": 0, "tenant": 0, "text": "prompt 1"}
+        self.check_added(set(), warm)
+        for fields in [{"status": 403, "failed": None}, {"failed": 1}]:
+            self.check_added({"failed"}, warm | fields)
+
     def test_a_key_that_removes_what_is_not_its_own(self):
         self.check_added({"removed too much"}, forget(900, "key", covers=[]))
 
     def test_selectors_that_remove_nothing_in_a_long_run(self):
-        self.check_planted({"not removed", "journal"}, lambda lines, calls: lines[0].update(
+        self.check_planted({"not removed", "not warmed", "journal"}, lambda lines, calls: lines[0].update(
             operations=100_000))
 
     def test_a_trial_that_is_seen_late(self):

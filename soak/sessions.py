@@ -10,6 +10,7 @@ nothing: `sessions_checker.py` does.
 
 import argparse
 import asyncio
+import itertools
 import pathlib
 import random
 import shutil
@@ -31,7 +32,9 @@ CHATS = 0.2
 # A session that is taken is asked for again after this time, so many times.
 AGAIN_S = 0.1
 MOST_TRIES = 40
-HOLD_MS = 3_000
+HOLD_MS = 4_000
+# A session that is not free so long after its holder's death never will be.
+PATIENCE_S = 15
 # The holder of a session dies this long after its chat began.
 KILL_AFTER_S = 0.5
 LITE_WORKERS = 6
@@ -121,11 +124,12 @@ class Updates:
 
     async def _until_free(self, caller, place, session, number):
         statuses = []
-        for count in range(MOST_TRIES):
+        until = time.monotonic() + PATIENCE_S
+        for count in itertools.count():
             name = f"after {number}.{count}"
             facts = await caller.append(place, session, name)
             statuses.append(facts["status"])
-            if facts["status"] == 200:
+            if facts["status"] == 200 or time.monotonic() > until:
                 break
             await asyncio.sleep(AGAIN_S)
         return statuses, facts | {"name": name}

@@ -11,7 +11,8 @@ from collections import Counter, defaultdict
 
 from journal import Violations, read_lines
 
-# A lease of a dead holder runs out by itself; whoever waits for it looks again soon.
+# A lease is for 5 s, and runs out by itself when its holder dies; whoever waits for
+# it looks again soon.
 FREE_S = 6.0
 TAKEN = (200, 201)
 OK = ["ok"]

@@ -25,10 +25,11 @@ ANSWERS = {"open": {200}, "tight": {200, 429}}
 # No gateway can take these for nothing.
 NOTICED = {"kill", "empty", "pause", "failover"}
 STATES = ("unreachable", "recovering", "live")
-STATE = re.compile(rf"\b({'|'.join(STATES)})\b")
+# The words of the two lines: the store is away, and it is back.
+SAID = re.compile(r"\bstore (?:cannot be reached|can be reached again)")
 AWAY = "unreachable"
-# Lines of one event: away, back with too little known, live.
-LINES_OF_AN_EVENT = 3
+# Away and back, and once more where an event has an echo.
+LINES_OF_AN_EVENT = 4
 
 
 class Phase:
@@ -122,17 +123,20 @@ def last_of(event):
 
 def spans(phase):
     """Spans in which the tight model's limit holds as it stands: those without any
-    event, and those in which every gateway is on its own."""
-    calm, away = [], []
-    since = 0
-    for event in phase.events:
-        calm.append((since, event["start_ns"]))
-        since = last_of(event)
-        alone_ns = away_since(phase, event)
-        if alone_ns and event["written_ns"]:
-            away.append((alone_ns, event["written_ns"]))
+    event or gateway without its store, and those in which every gateway is on its own."""
+    troubles = [(event["start_ns"], last_of(event)) for event in phase.events]
+    for changes in phase.reach.values():
+        ends = [change["at_ns"] for change in changes[1:]] + [float("inf")]
+        troubles += [(change["at_ns"], end) for change, end in zip(changes, ends)
+                     if change["reach"] == AWAY]
+    calm, since = [], 0
+    for begin, end in sorted(troubles):
+        if begin > since:
+            calm.append((since, begin))
+        since = max(since, end)
     calm.append((since, float("inf")))
-    return {"calm": calm, "away": away}
+    away = [(away_since(phase, event), event["written_ns"]) for event in phase.events]
+    return {"calm": calm, "away": [span for span in away if all(span)]}
 
 
 def figures(phase):
@@ -171,7 +175,7 @@ def check_windows(phase, violations):
 
 
 def store_lines(text):
-    """The state that each line of a log about the store names, or None."""
+    """Which database each line about the store is about, and what it says."""
     for line in text.splitlines():
         try:
             fields = json.loads(line)
@@ -179,16 +183,14 @@ def store_lines(text):
             continue
         if not isinstance(fields, dict):
             continue
-        said = str(fields.get("message", ""))
-        if "reach" not in fields and not re.search(r"\bstore\b", said):
-            continue
-        found = STATE.search(str(fields.get("reach", ""))) or STATE.search(said)
-        yield found[1] if found else None
+        found = SAID.search(str(fields.get("message", "")))
+        if found:
+            yield fields.get("db"), found[0]
 
 
 def changes_seen(phase, gate):
-    """Without looks that nobody answered; the first look is no change."""
-    seen = [line["reach"] for line in phase.reach[gate] if line["reach"] in STATES]
+    """Away or back; looks that nobody answered tell nothing, the first is no change."""
+    seen = [line["reach"] == AWAY for line in phase.reach[gate] if line["reach"] in STATES]
     return sum(one != other for one, other in zip(seen, seen[1:]))
 
 
@@ -196,17 +198,19 @@ def check_logs(phase, violations):
     if len(phase.logs) != phase.run["gates"]:
         violations.add("journal", phase.name, f"{len(phase.logs)} logs")
     for gate, text in phase.logs.items():
-        states = list(store_lines(text))
-        known = [state for state in states if state]
-        repeated = sum(one == other for one, other in zip(known, known[1:]))
-        if repeated:
-            violations.add("log repeated", gate, f"{repeated} lines say what the last one said")
-        changes = changes_seen(phase, gate)
-        if len(known) < changes:
-            violations.add("log missing", gate, f"{len(known)} lines for {changes} changes")
-        most = LINES_OF_AN_EVENT * len(phase.events) + 2
-        if len(states) > most:
-            violations.add("log flood", gate, f"{len(states)} lines for {len(phase.events)} events")
+        by_database = defaultdict(list)
+        for database, said in store_lines(text):
+            by_database[database].append(said)
+        for said in by_database.values():
+            repeated = sum(one == other for one, other in zip(said, said[1:]))
+            if repeated:
+                violations.add("log repeated", gate, f"{repeated} lines say what the last one said")
+            if len(said) > LINES_OF_AN_EVENT * len(phase.events) + 2:
+                violations.add("log flood", gate,
+                               f"{len(said)} lines for {len(phase.events)} events")
+        lines, changes = sum(map(len, by_database.values())), changes_seen(phase, gate)
+        if lines < changes:
+            violations.add("log missing", gate, f"{lines} lines for {changes} changes")
         if "panicked" in text:
             violations.add("panic", gate, "see its log")
 
@@ -233,9 +237,9 @@ def print_report(phase, violations):
     for kind, figure in figures(phase).items():
         print(f"  tight windows, {kind}: {figure['above']} of {figure['windows']} above "
               f"{phase.run['tight']}, highest {figure['highest']}")
-    lines = {gate: Counter(map(str, store_lines(text))) for gate, text in phase.logs.items()}
-    for gate, states in lines.items():
-        print(f"  {gate}: {changes_seen(phase, gate)} changes seen, log lines {dict(states)}")
+    for gate, text in phase.logs.items():
+        lines = len(list(store_lines(text)))
+        print(f"  {gate}: {changes_seen(phase, gate)} changes seen, {lines} lines in the log")
     violations.show()
 
 

@@ -15,9 +15,13 @@ def asked(name, model="open", **fields):
             "start_ns": 0, "end_ns": S // 10, "degraded": None} | fields
 
 
-def log(states):
-    lines = [{"level": "WARN", "message": f"the store is {state}", "reach": state}
-             for state in states]
+AWAY_REACH = checker.AWAY
+AWAY = "the store cannot be reached: no answer in time"
+BACK = "the store can be reached again"
+
+
+def log(said):
+    lines = [{"level": "WARN", "message": message, "db": 0} for message in said]
     return "\n".join(json.dumps(line) for line in [{"message": "listening"}, *lines]) + "\n"
 
 
@@ -40,7 +44,7 @@ def clean():
     calls = [{"model": "tight", "arrived_ns": number * S // 10} for number in range(500)]
     asks = [asked(f"1.{number}") for number in range(2_000)]
     asks += [asked(f"2.{number}", "tight", status=429) for number in range(10)]
-    logs = {gate: log(["live", "unreachable", "live"]) for gate in GATES}
+    logs = {gate: log([AWAY, BACK]) for gate in GATES}
     return checker.Phase(run, lines, (calls, asks), logs)
 
 
@@ -91,6 +95,17 @@ class Checker(unittest.TestCase):
     def test_one_too_many_while_nothing_happens(self):
         self.add_calls({"above while calm"}, 10, 1)
 
+    def test_a_gateway_that_is_away_between_the_events_is_not_calm(self):
+        def change(phase):
+            phase.reach[GATES[1]][1:1] = [
+                {"at_ns": int(at * S), "reach": reach} for at, reach in [(9, AWAY_REACH),
+                                                                         (11, "live")]]
+            phase.logs[GATES[1]] += log([AWAY, BACK])
+            phase.calls += [{"arrived_ns": 10 * S}]
+            phase.calls.sort(key=lambda call: call["arrived_ns"])
+
+        self.check_planted(set(), change)
+
     def test_one_too_many_while_the_store_is_away(self):
         self.add_calls({"above while away"}, 25, 1)
 
@@ -106,10 +121,21 @@ class Checker(unittest.TestCase):
 
     def test_a_log_that_says_the_same_twice(self):
         self.check_planted({"log repeated"}, lambda phase: phase.logs.update(
-            {GATES[0]: log(["live", "unreachable", "unreachable", "live"])}))
+            {GATES[0]: log([AWAY, AWAY, BACK])}))
 
     def test_a_log_that_says_too_little(self):
         self.check_planted({"log missing"}, lambda phase: phase.logs.update({GATES[0]: log([])}))
+
+    def test_databases_have_lines_of_their_own(self):
+        def change(phase):
+            own = phase.logs[GATES[0]]
+            phase.logs[GATES[0]] = own + own.replace('"db": 0', '"db": 1')
+
+        self.check_planted(set(), change)
+
+    def test_a_word_of_too_little_knowledge_is_no_change_of_its_own(self):
+        self.check_planted(set(), lambda phase: phase.reach[GATES[0]].insert(
+            2, phase.reach[GATES[0]][2] | {"reach": "recovering"}))
 
     def test_looks_that_nobody_answered_are_no_changes(self):
         self.check_planted(set(), lambda phase: phase.reach[GATES[0]].insert(
@@ -117,7 +143,7 @@ class Checker(unittest.TestCase):
 
     def test_a_log_that_says_too_much(self):
         self.check_planted({"log flood"}, lambda phase: phase.logs.update(
-            {GATES[0]: log(["live", "unreachable"] * 5)}))
+            {GATES[0]: log([AWAY, BACK] * 6)}))
 
     def test_a_panic(self):
         self.check_planted({"panic"}, lambda phase: phase.logs.update(
