@@ -115,8 +115,8 @@ class Checker(unittest.TestCase):
         self.check_added({"removed too much"}, forget(900, "key", covers=[]))
 
     def test_selectors_that_remove_nothing_in_a_long_run(self):
-        self.check_planted({"not removed", "not warmed", "journal"}, lambda lines, calls: lines[0].update(
-            operations=100_000))
+        self.check_planted({"not removed", "not warmed", "journal"},
+                           lambda lines, calls: lines[0].update(operations=100_000))
 
     def test_a_trial_that_is_seen_late(self):
         self.check_line({"seen late"}, "trial", seen_ms=51.0)
