@@ -1,6 +1,6 @@
 //! Redis servers of a test's own, on free ports, gone when it ends.
 
-#![allow(dead_code, reason = "every test uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test uses a part of it")]
 
 mod cluster;
 mod sentinel;
