@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod held;
 mod leases;
+mod ledger;
 mod limits;
 mod memory_cache;
 mod memory_leases;
@@ -24,6 +25,7 @@ mod state;
 mod store;
 mod url;
 
+pub use crate::redis::RedisLimits;
 pub use cache::{
     Cache, CacheHealth, CacheStats, Freshness, Hit, Keep, Load, MOST_NAME_BYTES, MOST_TAGS, Name,
     Selector, Turn,

@@ -11,6 +11,8 @@ mod file;
 mod look;
 mod reader;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! All homes of one store, opened together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::config::{OnUnreachable, StoreConfig, StoreUrl};
@@ -12,6 +13,7 @@ use crate::memory_leases::MemoryLeases;
 use crate::memory_limits::MemoryLimits;
 use crate::memory_records::MemoryRecords;
 use crate::records::Records;
+use crate::redis::RedisHomes;
 use crate::sqlite::SqliteRecords;
 use crate::state::{Reach, Remark, StoreState};
 
@@ -35,6 +37,7 @@ pub struct Store {
 enum Home {
     Memory,
     Sqlite(SqliteRecords),
+    Redis(RedisHomes),
 }
 
 impl Store {
@@ -45,12 +48,25 @@ impl Store {
     /// [`OpenError`] when waiting would not help.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
         match &config.url {
-            StoreUrl::Memory => Ok(Self::memory(config.cache_bytes)),
+            StoreUrl::Memory => Ok(Self::in_memory(config)),
             StoreUrl::Sqlite(folder) => {
                 let records = SqliteRecords::open(folder).await?;
-                Ok(Self::sqlite(records, config.cache_bytes))
+                Ok(Self {
+                    records: Arc::new(records.clone()),
+                    home: Home::Sqlite(records),
+                    ..Self::in_memory(config)
+                })
             }
-            StoreUrl::Redis(_) => todo!(),
+            StoreUrl::Redis(url) => {
+                let homes = RedisHomes::open(config, url).await?;
+                Ok(Self {
+                    cache: homes.cache.clone(),
+                    limits: homes.limits.clone(),
+                    records: homes.records.clone(),
+                    leases: homes.leases.clone(),
+                    home: Home::Redis(homes),
+                })
+            }
         }
     }
 
@@ -59,6 +75,7 @@ impl Store {
         let home = match &self.home {
             Home::Memory => "memory",
             Home::Sqlite(_) => "sqlite",
+            Home::Redis(homes) => return homes.state(),
         };
         StoreState {
             home,
@@ -73,6 +90,7 @@ impl Store {
         match &self.home {
             Home::Memory => Vec::new(),
             Home::Sqlite(records) => records.inspect().await,
+            Home::Redis(homes) => homes.inspect().await,
         }
     }
 
@@ -81,14 +99,23 @@ impl Store {
         match &self.home {
             Home::Memory => {}
             Home::Sqlite(records) => records.close().await,
+            Home::Redis(homes) => homes.close().await,
         }
     }
 
     /// Everything in the memory of this process; the cache holds at most
     /// `cache_bytes`.
     pub fn memory(cache_bytes: u64) -> Self {
+        Self::in_memory(&StoreConfig {
+            cache_bytes,
+            ..StoreConfig::default()
+        })
+    }
+
+    fn in_memory(config: &StoreConfig) -> Self {
+        let cache = MemoryCache::new(config.cache_bytes, config.refresh_ahead);
         Self {
-            cache: Arc::new(MemoryCache::new(cache_bytes)),
+            cache: Arc::new(cache),
             limits: Arc::new(MemoryLimits::default()),
             records: Arc::new(MemoryRecords::default()),
             leases: Arc::new(MemoryLeases::default()),
@@ -96,21 +123,14 @@ impl Store {
         }
     }
 
-    /// Rows in a file, the rest in the memory of this process: whoever else
-    /// opens the folder shares nothing but the rows.
-    fn sqlite(records: SqliteRecords, cache_bytes: u64) -> Self {
-        Self {
-            records: Arc::new(records.clone()),
-            home: Home::Sqlite(records),
-            ..Self::memory(cache_bytes)
-        }
-    }
-
     /// The same store with another bound for what the cache keeps in this
     /// process; that part of it starts empty.
     #[must_use]
-    pub fn with_cache_bytes(mut self, cache_bytes: u64) -> Self {
-        self.cache = Arc::new(MemoryCache::new(cache_bytes));
+    pub fn with_cache_bytes(self, cache_bytes: u64) -> Self {
+        self.cache.resize(cache_bytes);
         self
     }
 }
+
+/// How long a start waits for the other nodes to be heard.
+pub(crate) const LISTEN_WITHIN: Duration = Duration::from_secs(1);

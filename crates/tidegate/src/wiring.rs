@@ -112,6 +112,7 @@ pub(crate) fn store_config(config: &Config) -> StoreConfig {
         timeout: given.timeout,
         on_unreachable: given.on_unreachable,
         cache_bytes: config.cache.max_bytes,
+        refresh_ahead: config.cache.refresh_ahead,
     }
 }
 

@@ -5,7 +5,7 @@
 //! and never for a while.
 
 mod leasing;
-mod recording;
+pub(crate) mod recording;
 
 use std::any::Any;
 use std::ops::AsyncFn;
@@ -19,7 +19,9 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
-use crate::{Leases, MemoryLeases, MemoryRecords, Records, SqliteRecords};
+use crate::redis::{Link, LinkConfig, RedisLeases, RedisRecords};
+use crate::servers::RedisServer;
+use crate::{Leases, MemoryLeases, MemoryRecords, Records, SqliteRecords, StoreUrl};
 
 /// A home, and the time that it lives in.
 pub(crate) struct Home<T: ?Sized> {
@@ -44,16 +46,20 @@ fn records() -> Vec<Home<dyn Records>> {
     vec![
         in_memory("memory", || made(MemoryRecords::default())),
         in_real_time("sqlite", || sqlite().boxed()),
+        in_real_time("redis", || redis_records().boxed()),
     ]
 }
 
 /// Every home of leases.
 fn leases() -> Vec<Home<dyn Leases>> {
-    vec![in_memory("memory", || {
-        let home: Arc<dyn Leases> = Arc::new(MemoryLeases::default());
-        let _beneath = Box::new(());
-        std::future::ready(Made { home, _beneath }).boxed()
-    })]
+    vec![
+        in_memory("memory", || {
+            let home: Arc<dyn Leases> = Arc::new(MemoryLeases::default());
+            let _beneath = Box::new(());
+            std::future::ready(Made { home, _beneath }).boxed()
+        }),
+        in_real_time("redis", || redis_leases().boxed()),
+    ]
 }
 
 fn made(home: impl Records + 'static) -> BoxFuture<'static, Made<dyn Records>> {
@@ -71,6 +77,32 @@ async fn sqlite() -> Made<dyn Records> {
     }
 }
 
+async fn redis_records() -> Made<dyn Records> {
+    let server = RedisServer::start();
+    Made {
+        home: Arc::new(RedisRecords::new(link(&server.url()).await)),
+        _beneath: Box::new(server),
+    }
+}
+
+async fn redis_leases() -> Made<dyn Leases> {
+    let server = RedisServer::start();
+    Made {
+        home: Arc::new(RedisLeases::new(link(&server.url()).await)),
+        _beneath: Box::new(server),
+    }
+}
+
+/// A link that is patient: these tests are not about time limits.
+pub(crate) async fn link(url: &str) -> Link {
+    let Ok(StoreUrl::Redis(url)) = url.parse() else {
+        panic!("{url} is no Redis");
+    };
+    let (db, timeout) = (0, Duration::from_secs(5));
+    let link = Link::open(LinkConfig { url, db, timeout }).await;
+    link.expect("the server lets us in")
+}
+
 fn in_memory<T: ?Sized>(name: &'static str, make: fn() -> BoxFuture<'static, Made<T>>) -> Home<T> {
     Home {
         name,
@@ -85,7 +117,7 @@ fn in_memory<T: ?Sized>(name: &'static str, make: fn() -> BoxFuture<'static, Mad
     }
 }
 
-fn in_real_time<T: ?Sized>(
+pub(crate) fn in_real_time<T: ?Sized>(
     name: &'static str,
     make: fn() -> BoxFuture<'static, Made<T>>,
 ) -> Home<T> {

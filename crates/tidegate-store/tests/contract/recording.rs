@@ -371,7 +371,11 @@ async fn increment(home: Arc<dyn Records>, times: u32) {
             let expect = Expect::Version(found.version);
             match home.put(key("counter"), row(&value), expect).await {
                 Ok(_) => break,
-                Err(WriteError::Conflict) => {}
+                // All of them at once would mostly be in each other's way.
+                Err(WriteError::Conflict) => {
+                    let pause = Duration::from_millis(fastrand::u64(..100));
+                    tokio::time::sleep(pause).await;
+                }
                 Err(error) => panic!("{error}"),
             }
         }
@@ -573,7 +577,7 @@ fn every_home_does_what_a_sorted_map_would_do() {
     }
 }
 
-fn compare_with_model(home: &Home<dyn Records>) {
+pub(crate) fn compare_with_model(home: &Home<dyn Records>) {
     let runtime = (home.runtime)();
     let made = runtime.block_on((home.make)());
     let mut runner = TestRunner::new(Config {
