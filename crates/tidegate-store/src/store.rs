@@ -13,12 +13,9 @@ use crate::memory_leases::MemoryLeases;
 use crate::memory_limits::MemoryLimits;
 use crate::memory_records::MemoryRecords;
 use crate::records::Records;
-use crate::redis::{Link, LinkConfig, RedisCache};
+use crate::redis::RedisHomes;
+use crate::sqlite::SqliteRecords;
 use crate::state::{Reach, Remark, StoreState};
-use crate::url::RedisUrl;
-
-/// How long a start waits for the other nodes to be heard.
-const LISTEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What copies of the gateway share, or one of them has for itself. Cheap to
 /// clone.
@@ -32,7 +29,15 @@ pub struct Store {
     pub records: Arc<dyn Records>,
     /// Who may be the only one.
     pub leases: Arc<dyn Leases>,
-    links: Vec<Link>,
+    home: Home,
+}
+
+/// What the store is, besides its homes.
+#[derive(Debug, Clone)]
+enum Home {
+    Memory,
+    Sqlite(SqliteRecords),
+    Redis(RedisHomes),
 }
 
 impl Store {
@@ -44,15 +49,36 @@ impl Store {
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
         match &config.url {
             StoreUrl::Memory => Ok(Self::in_memory(config)),
-            StoreUrl::Redis(url) => Self::in_redis(config, url).await,
-            StoreUrl::Sqlite(_) => todo!(),
+            StoreUrl::Sqlite(folder) => {
+                let records = SqliteRecords::open(folder).await?;
+                Ok(Self {
+                    records: Arc::new(records.clone()),
+                    home: Home::Sqlite(records),
+                    ..Self::in_memory(config)
+                })
+            }
+            StoreUrl::Redis(url) => {
+                let homes = RedisHomes::open(config, url).await?;
+                Ok(Self {
+                    cache: homes.cache.clone(),
+                    limits: homes.limits.clone(),
+                    records: homes.records.clone(),
+                    leases: homes.leases.clone(),
+                    home: Home::Redis(homes),
+                })
+            }
         }
     }
 
     /// How it is doing now.
     pub fn state(&self) -> StoreState {
+        let home = match &self.home {
+            Home::Memory => "memory",
+            Home::Sqlite(_) => "sqlite",
+            Home::Redis(homes) => return homes.state(),
+        };
         StoreState {
-            home: "memory",
+            home,
             reach: Reach::Live,
             nodes: 1,
             on_unreachable: OnUnreachable::LocalShare,
@@ -61,39 +87,20 @@ impl Store {
 
     /// Looks at the home itself: what it would lose, and when.
     pub async fn inspect(&self) -> Vec<Remark> {
-        Vec::new()
+        match &self.home {
+            Home::Memory => Vec::new(),
+            Home::Sqlite(records) => records.inspect().await,
+            Home::Redis(homes) => homes.inspect().await,
+        }
     }
 
     /// Ends what runs in the background, after what it still has to write.
     pub async fn close(&self) {
-        for link in &self.links {
-            link.close().await;
+        match &self.home {
+            Home::Memory => {}
+            Home::Sqlite(records) => records.close().await,
+            Home::Redis(homes) => homes.close().await,
         }
-    }
-
-    async fn in_redis(config: &StoreConfig, url: &RedisUrl) -> Result<Self, OpenError> {
-        let link = Link::open(LinkConfig {
-            url: url.clone(),
-            db: config.cache_db.unwrap_or(url.db),
-            timeout: config.timeout,
-        });
-        let link = link.await?;
-        let leases: Arc<dyn Leases> = Arc::new(MemoryLeases::default());
-        let cache = RedisCache::new(
-            link.clone(),
-            leases.clone(),
-            config.cache_bytes,
-            config.refresh_ahead,
-        );
-        if link.is_live() {
-            // Before it hears others, it keeps nothing.
-            cache.listens(LISTEN_WITHIN).await;
-        }
-        Ok(Self {
-            cache: Arc::new(cache),
-            links: vec![link],
-            ..Self::in_memory(config)
-        })
     }
 
     /// Everything in the memory of this process; the cache holds at most
@@ -112,7 +119,7 @@ impl Store {
             limits: Arc::new(MemoryLimits::default()),
             records: Arc::new(MemoryRecords::default()),
             leases: Arc::new(MemoryLeases::default()),
-            links: Vec::new(),
+            home: Home::Memory,
         }
     }
 
@@ -124,3 +131,6 @@ impl Store {
         self
     }
 }
+
+/// How long a start waits for the other nodes to be heard.
+pub(crate) const LISTEN_WITHIN: Duration = Duration::from_secs(1);

@@ -15,5 +15,7 @@ mod journal;
 mod racing;
 #[path = "contract/sequences.rs"]
 mod sequences;
+#[path = "servers/mod.rs"]
+mod servers;
 #[path = "contract/settling.rs"]
 mod settling;

@@ -19,7 +19,7 @@ use super::line::{Address, Line};
 use super::presence::{Nodes, Presence};
 use crate::error::{OpenError, StoreError};
 use crate::state::Reach;
-use crate::url::RedisUrl;
+use crate::url::{RedisUrl, Topology};
 
 /// What a link is made from.
 #[derive(Debug, Clone)]
@@ -174,8 +174,12 @@ impl Link {
             return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
         };
         let mut script = script.prepare_invoke();
-        keys.iter().for_each(|key| drop(script.key(*key)));
-        args.iter().for_each(|arg| drop(script.arg(*arg)));
+        for key in keys {
+            script.key(*key);
+        }
+        for arg in args {
+            script.arg(*arg);
+        }
         timeout(
             PROBE_TIME.max(self.shared.timeout),
             script.invoke_async(&mut line),
@@ -199,6 +203,9 @@ impl Link {
             return match error.kind() {
                 ErrorKind::UnexpectedReturnType | ErrorKind::Parse => StoreError::Corrupt {
                     what: "an answer of the expected type",
+                },
+                _ if error.code() == Some("WRONGTYPE") => StoreError::Corrupt {
+                    what: "a key of the expected type",
                 },
                 _ => StoreError::Refused { reason },
             };
@@ -305,6 +312,16 @@ impl Link {
     /// How long one question may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.shared.timeout
+    }
+
+    /// The number of the database.
+    pub(crate) fn db(&self) -> u16 {
+        self.shared.address.db
+    }
+
+    /// Whether keys lie on several servers.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.url().topology, Topology::Cluster(_))
     }
 
     /// What stands at the address.

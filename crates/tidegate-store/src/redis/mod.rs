@@ -4,18 +4,34 @@
 //! ACL covers all of it.
 
 mod cache;
+mod homes;
+mod inspect;
 mod keeper;
+mod leases;
+mod limits;
+mod limits_account;
+mod limits_held;
+mod limits_home;
+mod limits_share;
+mod limits_wire;
 mod line;
 mod link;
 mod presence;
+mod records;
 mod rights;
 mod topic;
 
 pub(crate) use cache::RedisCache;
+pub(crate) use homes::RedisHomes;
+pub(crate) use inspect::inspect;
+pub(crate) use leases::RedisLeases;
+pub use limits::RedisLimits;
 pub(crate) use link::{Link, LinkConfig};
 pub(crate) use presence::Nodes;
+pub(crate) use records::RedisRecords;
+#[cfg(test)]
 pub(crate) use rights::GRANT;
-pub(crate) use topic::{Subscription, TopicEvent};
+pub(crate) use topic::TopicEvent;
 
 #[cfg(test)]
 mod tests;
