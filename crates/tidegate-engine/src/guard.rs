@@ -294,12 +294,12 @@ impl StreamGuard {
     }
 
     /// Looks at what is left when the answer has ended.
-    pub(crate) fn end(&mut self) -> Result<(), EngineError> {
+    pub(crate) fn end(&mut self) -> Result<Guarded, EngineError> {
         let mut judged = Judged::default();
         for ((_, direction), follow) in &mut self.follows {
             judged.take(*direction, &follow.end());
         }
-        self.guard.decide(judged).map(drop)
+        self.guard.decide(judged)
     }
 }
 

@@ -4,6 +4,7 @@ mod admission;
 mod answer;
 mod answers_cache;
 mod assemble;
+mod cached_chat;
 mod caller;
 mod chain;
 mod chat;
@@ -23,6 +24,7 @@ mod send;
 mod standing;
 mod store_key;
 mod stream;
+mod stream_cache;
 mod tries;
 mod verdicts;
 
