@@ -1,5 +1,6 @@
 //! Which answers may stand for each other, and how they are kept.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +84,7 @@ impl CachedAnswer {
         }
         for (key, value) in fields {
             part(key.as_bytes());
-            part(value);
+            part(&compact(value));
         }
         Name {
             owner: of.tenant.to_owned(),
@@ -178,6 +179,31 @@ fn outcome_code(outcome: Outcome) -> u8 {
         Outcome::Flag => 2,
         Outcome::Block => 3,
     }
+}
+
+/// JSON without the space between its parts, which means nothing and differs
+/// from one client library to the next.
+fn compact(json: &[u8]) -> Cow<'_, [u8]> {
+    let mut out: Option<Vec<u8>> = None;
+    let (mut in_string, mut escaped) = (false, false);
+    for (index, byte) in json.iter().enumerate() {
+        let is_space = !in_string && byte.is_ascii_whitespace();
+        if is_space && out.is_none() {
+            let mut copy = Vec::with_capacity(json.len());
+            copy.extend_from_slice(&json[..index]);
+            out = Some(copy);
+        }
+        match &mut out {
+            Some(out) if !is_space => out.push(*byte),
+            Some(_) | None => {}
+        }
+        (in_string, escaped) = match byte {
+            b'"' if !escaped => (!in_string, false),
+            b'\\' if in_string => (true, !escaped),
+            _ => (in_string, false),
+        };
+    }
+    out.map_or(Cow::Borrowed(json), Cow::Owned)
 }
 
 /// What is kept is shorter than [`MOST_KEPT_BYTES`].

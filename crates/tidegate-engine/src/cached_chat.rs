@@ -318,8 +318,9 @@ impl Rooms {
 /// no time for a call of one's own.
 fn patience(asked: &Asked) -> Deadline {
     let deadline = asked.context.deadline;
-    let call = asked.chain.typical_latency();
-    deadline.earlier(call.min(deadline.remaining() / 2))
+    let left = deadline.remaining();
+    let call = asked.chain.typical_latency().max(left / 4);
+    deadline.earlier(call.min(left / 2))
 }
 
 fn settle(allowance: Allowance, head: &AnswerHead) {

@@ -4,6 +4,7 @@ mod admission;
 mod answer;
 mod answers_cache;
 mod assemble;
+mod cache_desk;
 mod cached_chat;
 mod caller;
 mod chain;
@@ -20,6 +21,7 @@ mod guard;
 mod health;
 mod line;
 mod reserve;
+mod scans_cache;
 mod send;
 mod standing;
 mod store_key;
@@ -30,6 +32,7 @@ mod verdicts;
 
 pub use answer::{Answer, AnswerBody, AnswerHead, CacheUse, Cached};
 pub use assemble::{AssembleError, Engine, ProviderProblem};
+pub use cache_desk::{WarmError, Warmed};
 pub use caller::Caller;
 pub use config::{
     Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
@@ -40,6 +43,7 @@ pub use error::EngineError;
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
 pub use reserve::{Held, Success};
+pub use scans_cache::ScanTerms;
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
     Detection, Direction, Outcome, Policy, ScanRequest, Severity, Span, UnknownWord, Verdict,
@@ -52,6 +56,9 @@ pub use tidegate_provider::{
     Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
-pub use tidegate_store::{CacheStats, Level, Quota, UnknownReservation};
+pub use tidegate_store::{
+    CacheHealth, CacheStats, Level, MOST_NAME_BYTES, Quota, Selector, StoreError,
+    UnknownReservation,
+};
 pub use tidegate_work::Deadline;
 pub use verdicts::GuardCounts;

@@ -215,6 +215,19 @@ fn a_stream_that_is_not_asked_for_is_the_same_as_none() {
 }
 
 #[test]
+fn space_between_the_parts_of_json_makes_no_difference_and_within_strings_it_does() {
+    let said = |json: &str| {
+        let mut asking = asking();
+        asking.fields[1].1 = json.to_owned();
+        asking.key()
+    };
+    let plain = said(r#"[{"role":"user","content":"a \" b"}]"#);
+    assert_eq!(plain, said("[ {\"role\" : \"user\",\n\t\"content\": \"a \\\" b\" } ]"));
+    assert_ne!(plain, said(r#"[{"role":"user","content":"a \"b"}]"#));
+    assert_ne!(plain, said(r#"[{"role":"user","content":"a \\","b":" "}]"#));
+}
+
+#[test]
 fn neighbours_do_not_run_together() {
     let two = |a: &str, b: &str| {
         let mut asking = asking();
