@@ -32,7 +32,13 @@ pub(crate) fn draft(loaded: &Loaded) -> Draft {
 
 /// Settings that the process has used up when it serves: the listener, the
 /// threads and the log are there by then.
-const AFTER_RESTART: [&str; 4] = ["server.bind", "server.workers", "log.level", "log.format"];
+const AFTER_RESTART: [&str; 5] = [
+    "server.bind",
+    "server.workers",
+    "log.level",
+    "log.format",
+    "cache.warm",
+];
 
 fn fact(setting: &config::Setting) -> Fact {
     Fact {

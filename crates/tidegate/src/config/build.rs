@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::layers::{Layers, Scalars};
 use super::problems::{Fault, Report};
+use super::keys::NO_FILE;
 use super::typed::{Backoff, Breaker, Cache, Guard, Level, Log, LogFormat, Resilience, Server};
 
 /// Checks settings that limit each other.
@@ -96,6 +97,9 @@ pub(super) fn cache(scalars: &Scalars) -> Cache {
         answers: scalars.flag("cache.answers"),
         ttl: Duration::from_secs(scalars.integer("cache.ttl_s")),
         max_bytes: scalars.integer("cache.max_bytes"),
+        warm: Some(scalars.word("cache.warm"))
+            .filter(|file| *file != NO_FILE)
+            .map(Into::into),
     }
 }
 

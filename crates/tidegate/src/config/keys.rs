@@ -234,6 +234,8 @@ pub(super) const fn word(allowed: &'static [&'static str]) -> Kind {
 
 /// Words of the guard; a test of the wiring holds them equal.
 pub(crate) const GUARD_POLICIES: &[&str] = &["monitor", "default", "strict"];
+/// Stands for no file where one could be named.
+pub(super) const NO_FILE: &str = "none";
 const SHARE: Kind = Kind::Share { min: 0.0 };
 
 /// All settings outside array tables.
@@ -321,6 +323,12 @@ pub const KEYS: &[Key] = &[
         integer(0, 1024 * GIB),
         "268435456",
         "Memory for kept answers; the least useful ones make room.",
+    ),
+    key(
+        "cache.warm",
+        Kind::Text,
+        NO_FILE,
+        "File that the cache is filled from at start, as docs/cache.md describes it; none is no file.",
     ),
     key(
         "guard.enabled",

@@ -1,6 +1,7 @@
 //! The typed configuration that the rest of the program reads.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::secret::Secret;
@@ -70,6 +71,8 @@ pub struct Cache {
     pub ttl: Duration,
     /// Memory for kept answers.
     pub max_bytes: u64,
+    /// What the cache is filled from at start.
+    pub warm: Option<PathBuf>,
 }
 
 /// `[guard]`.

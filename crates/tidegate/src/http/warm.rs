@@ -1,7 +1,6 @@
 //! Answers that are known before anybody asks, from a request or from a file.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -149,7 +148,7 @@ fn is_complete(dialect: Dialect, answer: &str) -> bool {
 impl Gate {
     /// Warms the cache from a file of one JSON object a line, and says once
     /// what came of it.
-    pub(crate) async fn warm_from(self: Arc<Self>, path: &Path) {
+    pub(crate) async fn warm_from(&self, path: &Path) {
         let shown = path.display();
         let text = match tokio::fs::read_to_string(path).await {
             Ok(text) => text,
