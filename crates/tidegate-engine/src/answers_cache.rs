@@ -73,7 +73,11 @@ impl CachedAnswer {
         };
         part(of.tenant.as_bytes());
         part(request.dialect().as_str().as_bytes());
-        part(if request.stream() { b"stream" } else { b"whole" });
+        part(if request.stream() {
+            b"stream"
+        } else {
+            b"whole"
+        });
         part(of.guard.as_bytes());
         part(&[u8::from(of.domain.is_some())]);
         part(of.domain.unwrap_or_default().as_bytes());

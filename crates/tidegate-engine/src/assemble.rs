@@ -177,7 +177,10 @@ impl Rooms {
     /// The entries of a chain, each with where its provider is.
     pub(crate) fn origins(&self, chain: &Chain) -> Vec<(Arc<str>, Arc<str>)> {
         let origin = |entry: &Arc<Entry>| {
-            let provider = entry.name.split_once('/').map_or("", |(provider, _)| provider);
+            let provider = entry
+                .name
+                .split_once('/')
+                .map_or("", |(provider, _)| provider);
             let origin = self.origins.get(provider).cloned().unwrap_or_default();
             (entry.name.clone(), origin)
         };

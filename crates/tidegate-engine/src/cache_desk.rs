@@ -34,7 +34,9 @@ pub enum WarmError {
     #[error("an answer can be given for requests without stream only; leave out one of the two")]
     Stream,
     /// It was made, and is not one that is kept.
-    #[error("the answer is not one that is kept: a stand-in gave it, or it is longer than {most_bytes} bytes")]
+    #[error(
+        "the answer is not one that is kept: a stand-in gave it, or it is longer than {most_bytes} bytes"
+    )]
     NotKept {
         /// The longest that is kept.
         most_bytes: usize,

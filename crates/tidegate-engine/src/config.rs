@@ -119,7 +119,10 @@ impl ProviderKind {
         match self {
             Self::OpenAi(config) => format!("openai {}", config.base_url),
             Self::Anthropic(config) => {
-                format!("anthropic {} {}", config.base_url, config.default_max_tokens)
+                format!(
+                    "anthropic {} {}",
+                    config.base_url, config.default_max_tokens
+                )
             }
             #[cfg(feature = "bedrock")]
             Self::Bedrock(config) => format!(

@@ -36,7 +36,7 @@ pub use cache_desk::{WarmError, Warmed};
 pub use caller::Caller;
 pub use config::{
     Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
-    ProviderConfig, ProviderKind, ResilienceConfig,
+    ProviderConfig, ProviderKind, ResilienceConfig, SessionsConfig,
 };
 pub use context::{Attempt, Context, Spent, Trail};
 pub use error::EngineError;
@@ -57,8 +57,9 @@ pub use tidegate_provider::{
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
 pub use tidegate_store::{
-    CacheHealth, CacheStats, Level, MOST_NAME_BYTES, Quota, Selector, StoreError,
-    UnknownReservation,
+    CacheHealth, CacheStats, Level, MOST_NAME_BYTES, OnUnreachable, OpenError, Quota, Reach,
+    Remark, Selector, Store, StoreConfig, StoreError, StoreState, StoreUrl, Topology,
+    UnknownReservation, Weight,
 };
 pub use tidegate_work::Deadline;
 pub use verdicts::GuardCounts;

@@ -9,9 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
-use tidegate_provider::{
-    ChatRequest, Chunk, ChunkStream, ProviderError, Unavailability, Usage,
-};
+use tidegate_provider::{ChatRequest, Chunk, ChunkStream, ProviderError, Unavailability, Usage};
 use tidegate_resilience::Outcome;
 use tidegate_store::Used;
 use tokio::time::{Instant, Sleep};

@@ -144,9 +144,7 @@ fn event(chunk: &Chunk) -> (Option<String>, String) {
     )
 }
 
-async fn drain(
-    stream: &mut AnswerStream,
-) -> (Vec<(Option<String>, String)>, Option<EngineError>) {
+async fn drain(stream: &mut AnswerStream) -> (Vec<(Option<String>, String)>, Option<EngineError>) {
     let mut events = Vec::new();
     while let Some(next) = stream.next().await {
         match next {
@@ -369,7 +367,11 @@ async fn a_provider_that_moves_takes_its_answers_along() {
         })
     };
     let mut names = Vec::new();
-    for kind in [openai("http://a/v1"), openai("http://b/v1"), openai("http://a/v1")] {
+    for kind in [
+        openai("http://a/v1"),
+        openai("http://b/v1"),
+        openai("http://a/v1"),
+    ] {
         let seen = Arc::new(Spy::default());
         let mut config = config(&Arc::new(Mock::new(Script::default())), &["answer"]);
         config.providers[0].kind = kind;
@@ -397,7 +399,7 @@ struct Spy {
 impl Default for Spy {
     fn default() -> Self {
         Self {
-            memory: MemoryCache::new(1 << 20),
+            memory: MemoryCache::new(1 << 20, 0.1),
             due: AtomicBool::new(false),
             turns: AtomicU64::new(0),
             asked: std::sync::Mutex::default(),
@@ -450,6 +452,10 @@ impl Cache for Spy {
 
     async fn invalidate(&self, owner: Option<&str>, what: &Selector) -> Result<u64, StoreError> {
         self.memory.invalidate(owner, what).await
+    }
+
+    fn resize(&self, max_bytes: u64) {
+        self.memory.resize(max_bytes);
     }
 
     fn stats(&self) -> CacheStats {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::limits::{Reservation, TooManyHeld, UnknownReservation};
 
 /// A lease is long and costs nothing to ask for; no owner may fill the memory.
-const MOST_HELD: usize = 1_024;
+pub(crate) const MOST_HELD: usize = 1_024;
 
 /// A reservation that somebody holds.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Limits on requests, tokens and concurrency: reserve, call, settle.
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -109,7 +110,7 @@ pub enum Used {
 }
 
 /// What a home does when a reservation ends. Called once, must not block.
-pub trait Settle: Send + Sync {
+pub trait Settle: Any + Send + Sync {
     /// Ends the reservation.
     fn settle(self: Box<Self>, used: Used);
 }
@@ -172,6 +173,28 @@ impl Reservation {
         let here = [self.granted_by, other.granted_by].contains(&Grantor::ThisNode);
         let both = Self::new(tokens, Box::new(Both(self, other)));
         if here { both.granted_here() } else { both }
+    }
+
+    /// What its homes do when it ends, one for each reservation that it is made
+    /// of.
+    pub(crate) fn into_parts(mut self) -> Vec<Box<dyn Settle>> {
+        let Some(settle) = self.settle.take() else {
+            return Vec::new();
+        };
+        let any: &dyn Any = &*settle;
+        if !any.is::<Both>() {
+            return vec![settle];
+        }
+        let any: Box<dyn Any> = settle;
+        any.downcast::<Both>().map_or_else(
+            |_| Vec::new(),
+            |both| {
+                let Both(first, second) = *both;
+                let mut parts = first.into_parts();
+                parts.extend(second.into_parts());
+                parts
+            },
+        )
     }
 
     fn end(&mut self, used: Used) {

@@ -29,7 +29,9 @@ async fn before(stage: &Stage) -> House {
 }
 
 fn header<'a>(reply: &'a Reply, name: &str) -> &'a str {
-    reply.header(name).unwrap_or_else(|| panic!("{name} is missing"))
+    reply
+        .header(name)
+        .unwrap_or_else(|| panic!("{name} is missing"))
 }
 
 fn cache(reply: &Reply) -> &str {
@@ -130,7 +132,11 @@ async fn an_answer_that_the_guard_stops_is_kept_nowhere() {
     plan.guard.policy = "strict".parse().unwrap();
     let house = House::open(plan).await;
     let blocked = house.complete(&stream("m")).await;
-    assert!(blocked.text().contains("blocked_by_guard"), "{}", blocked.text());
+    assert!(
+        blocked.text().contains("blocked_by_guard"),
+        "{}",
+        blocked.text()
+    );
     assert_eq!(cache(&house.complete(&stream("m")).await), "miss");
     assert_eq!(stage.seen().len(), 2);
 }
@@ -205,7 +211,12 @@ async fn metrics_tell_answers_from_scans_by_what_the_cache_did() {
         let scan = json!({"text": "hello", "cache": "use"});
         house.ask(&post("/v1/scan", &scan)).await;
     }
-    house.ask(&post("/v1/embeddings", &json!({"model": "m", "input": "a"}))).await;
+    house
+        .ask(&post(
+            "/v1/embeddings",
+            &json!({"model": "m", "input": "a"}),
+        ))
+        .await;
     let text = house.ask(&get("/metrics")).await.text();
     for namespace in ["answer", "scan"] {
         for result in ["hit", "miss"] {
@@ -225,7 +236,11 @@ async fn invalidate(house: &House, body: &Value) -> Reply {
 #[tokio::test]
 async fn what_is_forgotten_is_asked_for_again() {
     let house = house().await;
-    let asked = with(chat("m"), "tidegate", json!({"cache": "use", "domain": "tax"}));
+    let asked = with(
+        chat("m"),
+        "tidegate",
+        json!({"cache": "use", "domain": "tax"}),
+    );
     for selector in [
         json!({"tag": "model:m"}),
         json!({"domain": "tax"}),
@@ -237,7 +252,11 @@ async fn what_is_forgotten_is_asked_for_again() {
         assert_eq!(reply.json(), json!({"removed": 1}), "{selector}");
         assert_eq!(cache(&house.complete(&asked).await), "miss", "{selector}");
     }
-    for other in [json!({"tag": "model:n"}), json!({"domain": "law"}), json!({"namespace": "scan"})] {
+    for other in [
+        json!({"tag": "model:n"}),
+        json!({"domain": "law"}),
+        json!({"namespace": "scan"}),
+    ] {
         let reply = invalidate(&house, &other).await;
         assert_eq!(reply.json(), json!({"removed": 0}), "{other}");
     }
@@ -247,7 +266,11 @@ async fn what_is_forgotten_is_asked_for_again() {
 #[tokio::test]
 async fn exactly_one_thing_is_forgotten_at_a_time() {
     let house = house().await;
-    for body in [json!({}), json!({"tag": "a", "domain": "b"}), json!({"tenant": "t"})] {
+    for body in [
+        json!({}),
+        json!({"tag": "a", "domain": "b"}),
+        json!({"tenant": "t"}),
+    ] {
         let refused = invalidate(&house, &body).await;
         let message = check_refusal(&refused, 400, "invalid_parameter", None);
         assert!(message.contains("exactly one"), "{message}");
@@ -266,7 +289,14 @@ fn keys() -> KeyRing {
         ("key-of-ops-0123456789", "ops", Role::Admin),
     ] {
         let caller = Caller::new(tenant, Quota::unlimited());
-        keys.add(secret, Pass { caller, role, expires_at: None });
+        keys.add(
+            secret,
+            Pass {
+                caller,
+                role,
+                expires_at: None,
+            },
+        );
     }
     keys
 }
@@ -276,7 +306,9 @@ async fn ask_as(house: &House, who: &str, path: &str, body: &Value) -> Reply {
         "content-type: application/json\r\nauthorization: Bearer key-of-{who}-0123456789\r\n"
     );
     let body = body.to_string();
-    house.ask(&request(&format!("POST {path}"), &headers, body.as_bytes())).await
+    house
+        .ask(&request(&format!("POST {path}"), &headers, body.as_bytes()))
+        .await
 }
 
 #[tokio::test]
@@ -302,11 +334,20 @@ async fn a_tenant_forgets_its_own_and_an_operator_whose_it_names() {
     assert_eq!(forget("a", of("b")).await, (403, None));
     assert_eq!(forget("a", of("*")).await, (403, None));
     assert_eq!(forget("a", of("a")).await, (200, Some(1)));
-    assert_eq!((chat_as("b").await, chat_as("a").await), ("hit".into(), "miss".into()));
+    assert_eq!(
+        (chat_as("b").await, chat_as("a").await),
+        ("hit".into(), "miss".into())
+    );
     assert_eq!(forget("ops", of("b")).await, (200, Some(1)));
-    assert_eq!((chat_as("a").await, chat_as("b").await), ("hit".into(), "miss".into()));
+    assert_eq!(
+        (chat_as("a").await, chat_as("b").await),
+        ("hit".into(), "miss".into())
+    );
     assert_eq!(forget("ops", of("*")).await, (200, Some(2)));
-    assert_eq!((chat_as("a").await, chat_as("b").await), ("miss".into(), "miss".into()));
+    assert_eq!(
+        (chat_as("a").await, chat_as("b").await),
+        ("miss".into(), "miss".into())
+    );
 }
 
 fn answer() -> Value {
@@ -341,7 +382,11 @@ async fn a_given_answer_is_served_without_a_call() {
 #[tokio::test]
 async fn a_request_without_an_answer_is_run() {
     let house = house().await;
-    let seen = warm(&house, json!([{"request": chat("m")}, {"request": stream("m")}])).await;
+    let seen = warm(
+        &house,
+        json!([{"request": chat("m")}, {"request": stream("m")}]),
+    )
+    .await;
     assert_eq!(seen["warmed"], 2, "{seen}");
     for asked in [chat("m"), stream("m")] {
         let reply = house.complete(&cached(asked, "use")).await;
@@ -411,11 +456,20 @@ async fn a_long_text_is_scanned_once_and_a_short_one_where_it_is() {
     for _ in 0..2 {
         assert_eq!(cache(&scan(&house, &short).await), "bypass");
     }
-    for (word, expected) in [("use", "miss"), ("use", "hit"), ("skip", "bypass"), ("refresh", "miss")] {
+    for (word, expected) in [
+        ("use", "miss"),
+        ("use", "hit"),
+        ("skip", "bypass"),
+        ("refresh", "miss"),
+    ] {
         let reply = scan(&house, &with(short.clone(), "cache", word)).await;
         assert_eq!(cache(&reply), expected, "{word}");
     }
-    for (field, value) in [("policy", "monitor"), ("direction", "answer"), ("mode", "fast")] {
+    for (field, value) in [
+        ("policy", "monitor"),
+        ("direction", "answer"),
+        ("mode", "fast"),
+    ] {
         let reply = scan(&house, &with(long.clone(), field, value)).await;
         assert_eq!(cache(&reply), "miss", "{field}");
     }

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod gateway;
+#[path = "../../tidegate-store/tests/servers/mod.rs"]
+mod servers;
+#[path = "command_line/stores.rs"]
+mod stores;
 
 use std::process::Output;
 
@@ -97,9 +101,20 @@ async fn every_command_explains_itself() {
         (&["doctor", "--help"], &["--live"]),
         (
             &["cache", "invalidate", "--help"],
-            &["--key", "--tag", "--domain", "--namespace", "--prefix", "--tenant", "--server"],
+            &[
+                "--key",
+                "--tag",
+                "--domain",
+                "--namespace",
+                "--prefix",
+                "--tenant",
+                "--server",
+            ],
         ),
-        (&["cache", "warm", "--help"], &["--json", "--auth", "answer?", "Exit codes:"]),
+        (
+            &["cache", "warm", "--help"],
+            &["--json", "--auth", "answer?", "Exit codes:"],
+        ),
         (&["completions", "--help"], &["bash", "zsh", "fish"]),
     ] {
         let text = help(args).await;

@@ -222,7 +222,10 @@ fn space_between_the_parts_of_json_makes_no_difference_and_within_strings_it_doe
         asking.key()
     };
     let plain = said(r#"[{"role":"user","content":"a \" b"}]"#);
-    assert_eq!(plain, said("[ {\"role\" : \"user\",\n\t\"content\": \"a \\\" b\" } ]"));
+    assert_eq!(
+        plain,
+        said("[ {\"role\" : \"user\",\n\t\"content\": \"a \\\" b\" } ]")
+    );
     assert_ne!(plain, said(r#"[{"role":"user","content":"a \"b"}]"#));
     assert_ne!(plain, said(r#"[{"role":"user","content":"a \\","b":" "}]"#));
 }
@@ -346,7 +349,10 @@ fn what_was_kept_of_a_stream_comes_back_event_by_event() {
 fn half_a_stream_is_no_answer() {
     let kept = CachedAnswer::encode_stream(&head(None), &chunks());
     for length in 0..kept.len() {
-        assert!(CachedAnswer::decode(&kept.slice(..length)).is_none(), "{length}");
+        assert!(
+            CachedAnswer::decode(&kept.slice(..length)).is_none(),
+            "{length}"
+        );
     }
     let mut longer = kept.to_vec();
     longer.push(0);

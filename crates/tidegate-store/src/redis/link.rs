@@ -200,6 +200,9 @@ impl Link {
                 ErrorKind::UnexpectedReturnType | ErrorKind::Parse => StoreError::Corrupt {
                     what: "an answer of the expected type",
                 },
+                _ if error.code() == Some("WRONGTYPE") => StoreError::Corrupt {
+                    what: "a key of the expected type",
+                },
                 _ => StoreError::Refused { reason },
             };
         }
@@ -305,6 +308,11 @@ impl Link {
     /// How long one question may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.shared.timeout
+    }
+
+    /// The number of the database.
+    pub(crate) fn db(&self) -> u16 {
+        self.shared.address.db
     }
 
     /// Whether keys lie on several servers.

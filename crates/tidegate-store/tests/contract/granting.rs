@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidegate_store::{Dimension, Limits, Quota, Refused, Used};
 
-use crate::home::{Home, KEY, each_limits, granted, in_use, refused};
+use crate::home::{Home, KEY, each_limits, each_limits_in_virtual_time, granted, in_use, refused};
 use crate::journal::Journal;
 
 #[test]
@@ -116,7 +116,7 @@ fn who_waits_exactly_retry_after_is_admitted() {
 
 #[test]
 fn replies_do_not_depend_on_when_the_clock_started() {
-    each_limits(async |home, _| {
+    each_limits_in_virtual_time(async |home, _| {
         let first = replies(home).await;
         home.pass(home.window * 61 + Duration::from_nanos(17)).await;
         let second = replies(home).await;

@@ -1,15 +1,18 @@
 //! The homes under test, each with the time that it lives in.
 
 use std::ops::AsyncFn;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tidegate_store::{
-    Cache, Dimension, Level, Limits, MemoryCache, MemoryLimits, Quota, Refused, Reservation,
+    Dimension, Level, Limits, MemoryLimits, Quota, RedisLimits, Refused, Reservation, StoreConfig,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::servers::RedisServer;
 
 /// Whose held reservations they are.
 pub(crate) const OWNER: &str = "tenant";
@@ -35,17 +38,18 @@ pub(crate) struct Home<T: ?Sized> {
 
 /// Every home of limits.
 pub(crate) fn limits() -> Vec<Home<dyn Limits>> {
-    vec![in_memory("memory", || Arc::new(MemoryLimits::default()))]
+    vec![
+        in_memory("memory", || Arc::new(MemoryLimits::default())),
+        in_redis(),
+    ]
 }
 
-/// Every home of cached values, bounded to [`CACHE_BYTES`].
-pub(crate) fn caches() -> Vec<Home<dyn Cache>> {
-    vec![in_memory("memory", || {
-        Arc::new(MemoryCache::new(CACHE_BYTES))
-    })]
+/// Those whose time can be moved.
+pub(crate) fn limits_in_virtual_time() -> Vec<Home<dyn Limits>> {
+    let mut homes = limits();
+    homes.retain(|home| home.slack.is_zero());
+    homes
 }
-
-pub(crate) const CACHE_BYTES: u64 = 100_000;
 
 fn in_memory<T: ?Sized>(name: &'static str, make: fn() -> Arc<T>) -> Home<T> {
     Home {
@@ -56,6 +60,48 @@ fn in_memory<T: ?Sized>(name: &'static str, make: fn() -> Arc<T>) -> Home<T> {
         window: Duration::from_secs(60),
         slack: Duration::ZERO,
         cases: 256,
+    }
+}
+
+/// One server for all tests, with a database for each home. It has run for
+/// longer than a window: before that, nodes keep to shares as well.
+static SERVER: LazyLock<RedisServer> = LazyLock::new(|| {
+    let server = RedisServer::with(&["--save", "", "--databases", "10000"]);
+    server.wait_for(&["INFO", "server"], |info| {
+        let uptime = info
+            .lines()
+            .find_map(|line| line.strip_prefix("uptime_in_seconds:"));
+        uptime.is_some_and(|seconds| seconds.trim().parse::<u32>().is_ok_and(|up| up >= 2))
+    });
+    server
+});
+
+fn in_redis() -> Home<dyn Limits> {
+    Home {
+        name: "redis",
+        make: || {
+            static NEXT: AtomicU16 = AtomicU16::new(0);
+            let config = StoreConfig {
+                url: SERVER.url().parse().expect("the address is one"),
+                cache_db: Some(NEXT.fetch_add(1, Ordering::Relaxed)),
+                // Many tests share two processors, and none is about this.
+                timeout: Duration::from_secs(5),
+                ..StoreConfig::default()
+            };
+            let opened = tokio::task::block_in_place(|| {
+                Handle::current().block_on(RedisLimits::open(&config))
+            });
+            Arc::new(opened.expect("the server lets us in"))
+        },
+        runtime: || {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(2).enable_all();
+            builder.build().expect("a runtime starts")
+        },
+        pass: |time| tokio::time::sleep(time).boxed(),
+        window: Duration::from_millis(500),
+        slack: Duration::from_millis(100),
+        cases: 8,
     }
 }
 
@@ -125,9 +171,9 @@ pub(crate) fn each_limits(test: impl AsyncFn(&Home<dyn Limits>, Arc<dyn Limits>)
     }
 }
 
-/// Runs a test against every cache.
-pub(crate) fn each_cache(test: impl AsyncFn(&Home<dyn Cache>, Arc<dyn Cache>)) {
-    for home in caches() {
+/// The same against those whose time can be moved.
+pub(crate) fn each_limits_in_virtual_time(test: impl AsyncFn(&Home<dyn Limits>, Arc<dyn Limits>)) {
+    for home in limits_in_virtual_time() {
         println!("home: {}", home.name);
         home.run(async { test(&home, (home.make)()).await });
     }
@@ -161,6 +207,7 @@ pub(crate) async fn in_use(limits: &dyn Limits) -> (u64, u64, u64) {
         tokens,
         concurrent,
         overshot_tokens: _,
+        cooling: _,
     } = limits.level(KEY).await;
     (requests, tokens, concurrent)
 }

@@ -201,6 +201,9 @@ impl<'a> Model<'a> {
                 };
                 prop_assert!(earned, "refused for {} for no reason", dimension.as_str());
             }
+            Err(other @ (Refused::Cooling { .. } | Refused::Unreachable { .. })) => {
+                prop_assert!(false, "{other:?}");
+            }
         }
         Ok(())
     }
@@ -242,7 +245,7 @@ fn take<T>(list: &mut Vec<T>, which: usize) -> Option<T> {
 
 /// Plays sequences of steps against every home.
 fn play(estimates: Estimates) {
-    for home in home::limits() {
+    for home in home::limits_in_virtual_time() {
         let mut runner = TestRunner::new(Config {
             cases: home.cases,
             failure_persistence: None,

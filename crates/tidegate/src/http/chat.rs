@@ -188,14 +188,7 @@ impl From<CacheWord> for CacheUse {
 }
 
 /// Options of the contract that this version has no room for yet.
-const LATER: [&str; 6] = [
-    "session_id",
-    "retrieve",
-    "k",
-    "mode",
-    "policy",
-    "priority",
-];
+const LATER: [&str; 6] = ["session_id", "retrieve", "k", "mode", "policy", "priority"];
 
 impl Options {
     fn take(request: &mut ChatRequest) -> Result<Self, ApiError> {

@@ -12,9 +12,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
-use tidegate_engine::{
-    EngineError, ErrorBody, RequestError, Spent, StoreError, Unavailability,
-};
+use tidegate_engine::{EngineError, ErrorBody, RequestError, Spent, StoreError, Unavailability};
 
 /// An error in OpenAI's shape.
 #[derive(Debug, Clone)]
@@ -128,7 +126,12 @@ impl ApiError {
 
     /// 403.
     pub(super) fn forbidden(message: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "permission_error", message)
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "permission_error",
+            message,
+        )
     }
 
     /// 503: what was asked has happened here, and elsewhere it may not have.

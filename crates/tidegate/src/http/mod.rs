@@ -48,9 +48,9 @@ pub use host::HostPolicy;
 pub use keyring::{KeyRing, Pass, Role};
 pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
-pub(crate) use warm::numbered;
 pub(crate) use reload::Tally;
 pub use reload::{Draft, Fact, Holds, Mistake, Source};
+pub(crate) use warm::numbered;
 
 /// What every handler shares.
 #[derive(Debug)]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get, post};
 
 use super::visit::Access;
-use super::{Gate, cache, chat, embeddings, health, home, limits, models, openapi, reload, scan, stats};
+use super::{
+    Gate, cache, chat, embeddings, health, home, limits, models, openapi, reload, scan, stats,
+};
 
 /// One method of one path.
 pub(super) struct Route {

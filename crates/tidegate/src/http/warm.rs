@@ -8,9 +8,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tidegate_engine::{
-    Caller, ChatRequest, Context, Deadline, Dialect, Quota, WarmError, Warmed,
-};
+use tidegate_engine::{Caller, ChatRequest, Context, Deadline, Dialect, Quota, WarmError, Warmed};
 
 use super::Gate;
 use super::cache::is_name;

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::answer;
 use crate::gateway::{
-    Folder, PATIENCE, Program, Scene, Stage, cached, chat, complete, get, ask, run, run_with,
+    Folder, PATIENCE, Program, Scene, Stage, ask, cached, chat, complete, get, run, run_with,
 };
 
 const CONFIG: &str = "[server]\nbind = \"127.0.0.1:0\"\n[cache]\nanswers = true\n\
@@ -79,7 +79,10 @@ async fn stats_and_invalidate_ask_the_gateway() {
     let stats: Value = serde_json::from_slice(&stats.stdout).unwrap();
     assert_eq!((&stats["hits"], &stats["sets"]), (&json!(1), &json!(1)));
     let human = text(&run(&folder, &["cache", "stats", &at]).await.stdout);
-    assert!(human.contains("hits  1\n") && human.contains("health.home  memory\n"), "{human}");
+    assert!(
+        human.contains("hits  1\n") && human.contains("health.home  memory\n"),
+        "{human}"
+    );
     let tag = "--tag=model:m";
     let removed = run(&folder, &["cache", "invalidate", tag, "--json", &at]).await;
     assert_eq!(text(&removed.stdout), "{\"removed\":1}\n");
@@ -93,7 +96,10 @@ async fn a_gateway_that_is_not_there_and_one_that_refuses_are_told_apart() {
     let nobody = run(&folder, &["cache", "stats"]).await;
     let err = text(&nobody.stderr);
     assert_eq!(nobody.status.code(), Some(3), "{err}");
-    assert!(err.contains("no gateway answers at http://127.0.0.1:1"), "{err}");
+    assert!(
+        err.contains("no gateway answers at http://127.0.0.1:1"),
+        "{err}"
+    );
     let stage = Stage::open(vec![]).await;
     let keys = "[[keys]]\ntenant = \"ops\"\nrole = \"admin\"\nkey = \"file:KEY\"\n";
     let secret = Folder::new();
@@ -127,7 +133,10 @@ async fn a_gateway_knows_the_answers_of_a_file_soon_after_its_start() {
     let config = config.replace("UPSTREAM", &stage.addr.to_string());
     let program = Program::serve(&config, &[]).await.unwrap();
     let said = async {
-        while !program.said().contains("1 answers warmed, 0 were there, 1 failed; line 2") {
+        while !program
+            .said()
+            .contains("1 answers warmed, 0 were there, 1 failed; line 2")
+        {
             sleep(Duration::from_millis(5)).await;
         }
     };
@@ -135,5 +144,8 @@ async fn a_gateway_knows_the_answers_of_a_file_soon_after_its_start() {
     assert!(told.is_ok(), "{}", program.said());
     let reply = complete(program.addr, &chat("m")).await;
     assert_eq!(reply.header("x-tidegate-cache"), Some("hit"));
-    assert_eq!(ask(program.addr, &get("/v1/cache/stats")).await.json()["sets"], 1);
+    assert_eq!(
+        ask(program.addr, &get("/v1/cache/stats")).await.json()["sets"],
+        1
+    );
 }

@@ -30,7 +30,9 @@ pub(super) enum Trouble {
     #[error("--server must be an http or https URL without a path")]
     Address,
     /// Nobody answers.
-    #[error("no gateway answers at {base}: {reason}; the cache lives in it: start it, or name another with --server")]
+    #[error(
+        "no gateway answers at {base}: {reason}; the cache lives in it: start it, or name another with --server"
+    )]
     Unreachable {
         /// Where.
         base: String,

@@ -4,8 +4,8 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde_json::{Value, json};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::server::{Server, Trouble};
 use crate::cli::Exit;
