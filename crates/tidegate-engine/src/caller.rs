@@ -56,8 +56,8 @@ impl Caller {
         self
     }
 
-    /// Whether its word on the health of upstreams counts for everybody.
-    pub(crate) fn is_trusted(&self) -> bool {
+    /// Whether its word counts for everybody: an operator's.
+    pub fn is_trusted(&self) -> bool {
         self.word == Word::Everybody
     }
 

@@ -112,6 +112,30 @@ impl PartialEq for ProviderKind {
     }
 }
 
+impl ProviderKind {
+    /// Where it is and what of its configuration changes its answers, without
+    /// secrets: answers from two origins do not stand for each other.
+    pub(crate) fn origin(&self) -> String {
+        match self {
+            Self::OpenAi(config) => format!("openai {}", config.base_url),
+            Self::Anthropic(config) => {
+                format!(
+                    "anthropic {} {}",
+                    config.base_url, config.default_max_tokens
+                )
+            }
+            #[cfg(feature = "bedrock")]
+            Self::Bedrock(config) => format!(
+                "bedrock {:?} {:?} {:?}",
+                config.region, config.endpoint_url, config.default_max_tokens
+            ),
+            Self::Extractive => "extractive".to_owned(),
+            Self::Mock(_) => "mock".to_owned(),
+            Self::Custom(_) => "custom".to_owned(),
+        }
+    }
+}
+
 /// A model name and the entries that serve it, best first.
 #[derive(Debug, Clone)]
 pub struct ChainConfig {

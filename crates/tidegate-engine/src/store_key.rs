@@ -16,3 +16,5 @@ pub(crate) fn tenant_limit(tenant: &str) -> String {
 
 /// The cache's namespace of answers.
 pub(crate) const ANSWERS: &str = "answer";
+/// The cache's namespace of verdicts.
+pub(crate) const SCANS: &str = "scan";

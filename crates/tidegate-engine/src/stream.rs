@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
-use tidegate_provider::{Chunk, ChunkStream, ProviderError, Unavailability, Usage};
+use tidegate_provider::{ChatRequest, Chunk, ChunkStream, ProviderError, Unavailability, Usage};
 use tidegate_resilience::Outcome;
 use tidegate_store::Used;
 use tokio::time::{Instant, Sleep};
@@ -17,7 +17,8 @@ use tokio::time::{Instant, Sleep};
 use crate::admission::Admission;
 use crate::caller::Allowance;
 use crate::error::EngineError;
-use crate::guard::StreamGuard;
+use crate::guard::{Guarded, StreamGuard};
+use crate::stream_cache::Keeper;
 
 /// Chunks of one answer. The first content has arrived, so no other model
 /// will be tried: an upstream that dies from here on ends the stream in an
@@ -36,6 +37,7 @@ pub struct AnswerStream {
     guard: Option<StreamGuard>,
     model: Arc<str>,
     patience: Patience,
+    keeper: Option<Box<Keeper>>,
 }
 
 /// How a stream is looked after on its way.
@@ -79,6 +81,16 @@ impl Tail {
 pub(crate) enum UsageWanted {
     Yes,
     No,
+}
+
+impl UsageWanted {
+    pub(crate) fn of(request: &ChatRequest) -> Self {
+        if request.include_usage() {
+            Self::Yes
+        } else {
+            Self::No
+        }
+    }
 }
 
 /// What a caller who leaves has used, as far as it can be told.
@@ -174,7 +186,31 @@ impl AnswerStream {
             usage_wanted: watch.usage,
             guard: watch.guard,
             patience: Patience::new(watch.idle),
+            keeper: None,
         }
+    }
+
+    /// A stream that was kept, again. It holds nothing and waits for nobody.
+    pub(crate) fn replay(chunks: VecDeque<Chunk>, model: Arc<str>, usage: UsageWanted) -> Self {
+        Self {
+            chunks: Box::pin(futures_util::stream::empty()),
+            ready: chunks,
+            tail: Tail::default(),
+            model,
+            admission: None,
+            allowance: Allowance::default(),
+            tally: Tally::default(),
+            usage: None,
+            usage_wanted: usage,
+            guard: None,
+            patience: Patience::new(Duration::ZERO),
+            keeper: None,
+        }
+    }
+
+    /// Has the stream kept when it has ended well.
+    pub(crate) fn keep(&mut self, keeper: Keeper) {
+        self.keeper = Some(Box::new(keeper));
     }
 
     /// Tokens as the upstream reported them; complete once the stream ended.
@@ -197,7 +233,10 @@ impl AnswerStream {
             .map_or(Used::Unknown, |usage| Used::Tokens(usage.total()))
     }
 
-    fn complete(&mut self) {
+    fn complete(&mut self, guarded: Option<Guarded>) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.complete(guarded, self.usage);
+        }
         if let Some(admission) = self.admission.take() {
             let latency = admission.elapsed();
             admission.finish(Outcome::Success { latency }, self.used());
@@ -225,6 +264,7 @@ impl AnswerStream {
         self.ready.clear();
         self.tail = Tail::default();
         self.chunks = Box::pin(futures_util::stream::empty());
+        self.not_kept(&error);
         error
     }
 
@@ -248,9 +288,17 @@ impl AnswerStream {
             | ProviderError::NotServed(_)
             | ProviderError::Rejected(_) => Unavailability::ErrorInAnswer,
         };
-        EngineError::Upstream {
+        let error = EngineError::Upstream {
             model: self.model.to_string(),
             reason,
+        };
+        self.not_kept(&error);
+        error
+    }
+
+    fn not_kept(&mut self, error: &EngineError) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.failed(error);
         }
     }
 }
@@ -266,7 +314,10 @@ impl Stream for AnswerStream {
             }
             let next = match this.ready.pop_front() {
                 Some(chunk) => Poll::Ready(Some(Ok(chunk))),
-                None if this.admission.is_none() => return Poll::Ready(None),
+                None if this.admission.is_none() => {
+                    let kept = this.keeper.as_mut().map(|keeper| keeper.poll_kept(cx));
+                    return kept.unwrap_or(Poll::Ready(())).map(|()| None);
+                }
                 None => this.chunks.as_mut().poll_next(cx),
             };
             match next {
@@ -274,6 +325,9 @@ impl Stream for AnswerStream {
                     this.patience.rest();
                     if let Err(error) = this.guarded(&chunk) {
                         return Poll::Ready(Some(Err(this.stopped(error))));
+                    }
+                    if let Some(keeper) = &mut this.keeper {
+                        keeper.note(&chunk);
                     }
                     match this.take_in(chunk) {
                         Some(chunk) if this.guard.is_some() => this.tail.take(chunk),
@@ -285,10 +339,10 @@ impl Stream for AnswerStream {
                     return Poll::Ready(Some(Err(this.broken(&error))));
                 }
                 Poll::Ready(None) => {
-                    if let Some(Err(error)) = this.guard.as_mut().map(StreamGuard::end) {
-                        return Poll::Ready(Some(Err(this.stopped(error))));
+                    match this.guard.as_mut().map(StreamGuard::end).transpose() {
+                        Ok(guarded) => this.complete(guarded),
+                        Err(error) => return Poll::Ready(Some(Err(this.stopped(error)))),
                     }
-                    this.complete();
                     this.tail.release();
                 }
                 Poll::Pending => {

@@ -33,11 +33,12 @@ pub(crate) fn draft(loaded: &Loaded) -> Draft {
 
 /// Settings that the process has used up when it serves: the listener, the
 /// threads, the log and the store are there by then.
-const AFTER_RESTART: [&str; 9] = [
+const AFTER_RESTART: [&str; 10] = [
     "server.bind",
     "server.workers",
     "log.level",
     "log.format",
+    "cache.warm",
     "store.url",
     "store.timeout_ms",
     "store.on_unreachable",

@@ -54,6 +54,7 @@ async fn the_help_lists_the_commands() {
       mock         Start a scripted upstream for tests and benchmarks
       scan         Scan texts, files and folders for attacks and leaks
       rules        List the rules of the guard
+      cache        Show, forget or warm what a gateway keeps
       config       Check, show or write configuration
       models       List the configured models
       doctor       Say what works, what does not, and why
@@ -98,6 +99,22 @@ async fn every_command_explains_itself() {
         ),
         (&["rules", "--help"], &["ls", "show"]),
         (&["doctor", "--help"], &["--live"]),
+        (
+            &["cache", "invalidate", "--help"],
+            &[
+                "--key",
+                "--tag",
+                "--domain",
+                "--namespace",
+                "--prefix",
+                "--tenant",
+                "--server",
+            ],
+        ),
+        (
+            &["cache", "warm", "--help"],
+            &["--json", "--auth", "answer?", "Exit codes:"],
+        ),
         (&["completions", "--help"], &["bash", "zsh", "fish"]),
     ] {
         let text = help(args).await;

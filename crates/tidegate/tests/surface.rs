@@ -59,6 +59,8 @@ fn sample_request(method: &str, path: &str) -> Vec<u8> {
         }
         "/v1/scan" => json!({"text": "hello"}),
         "/v1/embeddings" => json!({"model": "m", "input": ["a", "b"]}),
+        "/v1/cache/invalidate" => json!({"tag": "model:m"}),
+        "/v1/cache/warm" => json!({"entries": [{"request": chat("m")}, {"request": {}}]}),
         "/v1/limits/m/reserve" => json!({"tokens": 1}),
         "/v1/limits/settle" => json!({"reservation": "none", "tokens": 1, "success": true}),
         _ => json!({}),

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod cache;
 mod config;
 mod doctor;
 mod mock;
@@ -37,6 +38,8 @@ enum Verb {
     Scan(scan::ScanArgs),
     /// List the rules of the guard
     Rules(rules::RulesArgs),
+    /// Show, forget or warm what a gateway keeps
+    Cache(cache::CacheArgs),
     /// Check, show or write configuration
     Config(config::ConfigArgs),
     /// List the configured models
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Verb::Mock(args) => mock::run(&args),
         Verb::Scan(args) => scan::run(&args),
         Verb::Rules(args) => rules::run(&args),
+        Verb::Cache(args) => cache::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Models(args) => models::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

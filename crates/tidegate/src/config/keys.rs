@@ -165,6 +165,8 @@ pub(super) const fn word(allowed: &'static [&'static str]) -> Kind {
 
 /// Words of the guard; a test of the wiring holds them equal.
 pub(crate) const GUARD_POLICIES: &[&str] = &["monitor", "default", "strict"];
+/// Stands for no file where one could be named.
+pub(super) const NO_FILE: &str = "none";
 /// Words of the store; a test holds them equal.
 pub(super) const ON_UNREACHABLE: &[&str] = &["local_share", "fail_open", "fail_closed"];
 /// The word for the database that stands in the address.
@@ -286,6 +288,12 @@ pub const KEYS: &[Key] = &[
         integer(0, 1024 * GIB),
         "268435456",
         "Memory for kept answers; the least useful ones make room.",
+    ),
+    key(
+        "cache.warm",
+        Kind::Text,
+        NO_FILE,
+        "File that the cache is filled from at start, as docs/cache.md describes it; none is no file.",
     ),
     key(
         "cache.refresh_ahead",

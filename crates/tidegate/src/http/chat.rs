@@ -10,11 +10,13 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request};
 use axum::response::Response;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use tidegate_engine::{Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Deadline, Dialect};
 
 use super::Gate;
 use super::body::json_body;
+use super::cache::is_name;
 use super::cost::{Answered, Cost};
 use super::error::ApiError;
 use super::maxima::check_chat;
@@ -64,6 +66,7 @@ async fn converse(
     let options = Options::take(&mut request)?;
     let mut context = visit.context(deadline);
     context.cache = options.cache.into();
+    context.domain = options.domain;
     let answer = visit.live.engine.chat(request, &context).await;
     let answer = answer.map_err(|error| ApiError::after_calls(error, &context.spent, started))?;
     let operation = match dialect {
@@ -150,11 +153,22 @@ fn describe(response: &mut Response, head: &AnswerHead) {
 struct Options {
     #[serde(default)]
     cache: CacheWord,
+    #[serde(default, deserialize_with = "domain")]
+    domain: Option<Arc<str>>,
+}
+
+/// A name, or nothing where it is null.
+fn domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+    let given = Option::<String>::deserialize(deserializer)?;
+    match given {
+        Some(name) if !is_name(&name) => Err(D::Error::custom("not a name")),
+        given => Ok(given.map(Into::into)),
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum CacheWord {
+pub(super) enum CacheWord {
     #[default]
     Default,
     Use,
@@ -174,15 +188,7 @@ impl From<CacheWord> for CacheUse {
 }
 
 /// Options of the contract that this version has no room for yet.
-const LATER: [&str; 7] = [
-    "session_id",
-    "domain",
-    "retrieve",
-    "k",
-    "mode",
-    "policy",
-    "priority",
-];
+const LATER: [&str; 6] = ["session_id", "retrieve", "k", "mode", "policy", "priority"];
 
 impl Options {
     fn take(request: &mut ChatRequest) -> Result<Self, ApiError> {
@@ -205,7 +211,8 @@ impl Options {
             return ApiError::invalid("unsupported_parameter", message)
                 .about(&format!("tidegate.{key}"));
         }
-        let message = "tidegate must be an object of {cache: \"use\" | \"skip\" | \"refresh\"}";
+        let message = "tidegate must be an object of {cache: \"use\" | \"skip\" | \"refresh\", \
+             domain: string of 1 to 256 bytes}";
         ApiError::invalid("invalid_parameter", message).about("tidegate")
     }
 }

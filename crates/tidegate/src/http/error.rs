@@ -12,7 +12,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
-use tidegate_engine::{EngineError, ErrorBody, RequestError, Spent, Unavailability};
+use tidegate_engine::{EngineError, ErrorBody, RequestError, Spent, StoreError, Unavailability};
 
 /// An error in OpenAI's shape.
 #[derive(Debug, Clone)]
@@ -122,6 +122,23 @@ impl ApiError {
             INVALID,
             message,
         )
+    }
+
+    /// 403.
+    pub(super) fn forbidden(message: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "permission_error",
+            message,
+        )
+    }
+
+    /// 503: what was asked has happened here, and elsewhere it may not have.
+    pub(super) fn store(error: &StoreError) -> Self {
+        let message = format!("{error}; other nodes may not have heard of it");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, error.code(), "api_error", message)
     }
 
     /// 500.

@@ -2,6 +2,7 @@
 
 mod around;
 mod body;
+mod cache;
 mod chat;
 mod cost;
 mod embeddings;
@@ -22,6 +23,7 @@ mod scan;
 mod sse;
 mod stats;
 mod visit;
+mod warm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +50,7 @@ pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
 pub(crate) use reload::Tally;
 pub use reload::{Draft, Fact, Holds, Mistake, Source};
+pub(crate) use warm::numbered;
 
 /// What every handler shares.
 #[derive(Debug)]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get, post};
 
 use super::visit::Access;
-use super::{Gate, chat, embeddings, health, home, limits, models, openapi, reload, scan, stats};
+use super::{
+    Gate, cache, chat, embeddings, health, home, limits, models, openapi, reload, scan, stats,
+};
 
 /// One method of one path.
 pub(super) struct Route {
@@ -78,6 +80,7 @@ pub(super) fn routes() -> Vec<Route> {
     all.extend(talking_routes());
     all.extend(model_routes());
     all.extend(operator_routes());
+    all.extend(cache_routes());
     all.extend(house_routes());
     all
 }
@@ -192,6 +195,34 @@ fn operator_routes() -> Vec<Route> {
             Reply::Json("ModelStats"),
             get(stats::model_stats),
         ),
+    ]
+}
+
+fn cache_routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/v1/cache/stats",
+            Access::Admin,
+            "What the cache has done and whether it can be used",
+            Reply::Json("CacheStats"),
+            get(cache::stats),
+        ),
+        Route::post(
+            "/v1/cache/invalidate",
+            Access::Tenant,
+            "Forget what is kept, by key, tag, domain, namespace or prefix",
+            Reply::Json("Removed"),
+            post(cache::invalidate),
+        )
+        .takes("InvalidateRequest"),
+        Route::post(
+            "/v1/cache/warm",
+            Access::Admin,
+            "Put answers into the cache before anybody asks for them",
+            Reply::Json("Warmed"),
+            post(cache::warm),
+        )
+        .takes("WarmRequest"),
     ]
 }
 
