@@ -21,6 +21,7 @@ use crate::error::EngineError;
 use crate::extractive::Extractive;
 use crate::generate::Generator;
 use crate::guard::Guard;
+use crate::sessions::Sessions;
 
 /// The request paths over assembled rooms. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,6 +36,7 @@ pub(crate) struct Rooms {
     pub(crate) generator: Generator,
     pub(crate) store: Store,
     pub(crate) cache_config: CacheConfig,
+    pub(crate) sessions: Sessions,
     pub(crate) guard: Arc<Guard>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) flights: SingleFlight<Result<WholeAnswer, EngineError>>,
@@ -128,6 +130,7 @@ impl Engine {
                 limits: store.limits.clone(),
                 resilience: config.resilience,
             },
+            sessions: Sessions::new(&store, config.sessions),
             store,
             cache_config: config.cache,
             guard: Arc::new(Guard::new(config.guard, before.map(|rooms| &*rooms.guard))),

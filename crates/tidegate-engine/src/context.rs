@@ -21,6 +21,8 @@ pub struct Context {
     pub deadline: Deadline,
     /// What the request says about the cache.
     pub cache: CacheUse,
+    /// The id of the session that it is part of.
+    pub session: Option<String>,
     /// Where the calls that are made for it are noted.
     pub trail: Trail,
     /// What it has waited for so far.
@@ -34,6 +36,7 @@ impl Context {
             caller,
             deadline,
             cache: CacheUse::Default,
+            session: None,
             trail: Trail::default(),
             spent: Spent::default(),
         }

@@ -20,6 +20,7 @@ mod health;
 mod line;
 mod reserve;
 mod send;
+mod sessions;
 mod standing;
 mod store_key;
 mod stream;
@@ -31,13 +32,16 @@ pub use assemble::{AssembleError, Engine, ProviderProblem};
 pub use caller::Caller;
 pub use config::{
     Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
-    ProviderConfig, ProviderKind, ResilienceConfig,
+    ProviderConfig, ProviderKind, ResilienceConfig, SessionsConfig,
 };
 pub use context::{Attempt, Context, Spent, Trail};
 pub use error::EngineError;
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
 pub use reserve::{Held, Success};
+pub use sessions::{
+    Change, NewMessage, Session, SessionError, SessionMessage, SessionPage, SessionPatch,
+};
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
     Detection, Direction, Outcome, Policy, ScanRequest, Severity, Span, UnknownWord, Verdict,
@@ -46,10 +50,10 @@ pub use tidegate_guard::{
 pub use tidegate_provider::BedrockConfig;
 pub use tidegate_provider::{
     AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
-    MaxTokensField, OpenAiConfig, PostClient, Provider, ProviderError, RawObject, RequestError,
-    Unavailability, Usage, mock,
+    MaxTokensField, Message, OpenAiConfig, PostClient, Provider, ProviderError, RawObject,
+    RequestError, Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
-pub use tidegate_store::{CacheStats, Level, Quota, UnknownReservation};
+pub use tidegate_store::{CacheStats, Level, Quota, Store, StoreError, UnknownReservation};
 pub use tidegate_work::Deadline;
 pub use verdicts::GuardCounts;
