@@ -11,6 +11,7 @@ mod memory_leases;
 mod memory_limits;
 mod memory_records;
 mod records;
+mod redis;
 mod single_flight;
 mod state;
 mod store;
@@ -36,3 +37,7 @@ pub use single_flight::{LoadPanicked, SingleFlight};
 pub use state::{Reach, Remark, StoreState, Weight};
 pub use store::Store;
 pub use url::{Host, RedisUrl, Topology, Transport};
+
+#[cfg(test)]
+#[path = "../tests/servers/mod.rs"]
+mod servers;
