@@ -54,6 +54,9 @@ pub use tidegate_provider::{
     RequestError, Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
-pub use tidegate_store::{CacheStats, Level, Quota, Store, StoreError, UnknownReservation};
+pub use tidegate_store::{
+    CacheStats, Level, OnUnreachable, OpenError, Quota, Reach, Remark, Store, StoreConfig,
+    StoreError, StoreState, StoreUrl, Topology, UnknownReservation, Weight,
+};
 pub use tidegate_work::Deadline;
 pub use verdicts::GuardCounts;

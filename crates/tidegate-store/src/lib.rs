@@ -1,6 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the homes outside of this process come next")
+)]
+mod codec;
 mod config;
 mod error;
 mod held;
@@ -12,7 +17,9 @@ mod memory_limits;
 mod memory_records;
 mod records;
 mod redis;
+mod sealed;
 mod single_flight;
+mod sqlite;
 mod state;
 mod store;
 mod url;
@@ -34,10 +41,14 @@ pub use memory_limits::MemoryLimits;
 pub use memory_records::MemoryRecords;
 pub use records::{Expect, Page, Record, Records, Row, RowKey, WriteError};
 pub use single_flight::{LoadPanicked, SingleFlight};
+pub use sqlite::SqliteRecords;
 pub use state::{Reach, Remark, StoreState, Weight};
 pub use store::Store;
 pub use url::{Host, RedisUrl, Topology, Transport};
 
+#[cfg(test)]
+#[path = "../tests/contract/lasting.rs"]
+mod lasting;
 #[cfg(test)]
 #[path = "../tests/servers/mod.rs"]
 mod servers;

@@ -15,7 +15,7 @@ use crate::error::StoreError;
 /// Values in the memory of one process.
 #[derive(Debug)]
 pub struct MemoryCache {
-    entries: moka::future::Cache<Name, Entry>,
+    entries: moka::sync::Cache<Name, Entry>,
     hits: AtomicU64,
     misses: AtomicU64,
     sets: AtomicU64,
@@ -33,7 +33,7 @@ const ENTRY_OVERHEAD_BYTES: usize = 128;
 impl MemoryCache {
     /// An empty cache that holds at most `max_bytes`.
     pub fn new(max_bytes: u64) -> Self {
-        let entries = moka::future::Cache::builder()
+        let entries = moka::sync::Cache::builder()
             .max_capacity(max_bytes)
             .weigher(|name: &Name, entry: &Entry| {
                 let names = name.owner.len() + name.key.len();
@@ -53,12 +53,12 @@ impl MemoryCache {
 #[async_trait]
 impl Cache for MemoryCache {
     async fn get(&self, name: &Name) -> Option<Hit> {
-        let entry = self.entries.get(name).await;
+        let entry = self.entries.get(name);
         if entry
             .as_ref()
             .is_some_and(|entry| entry.until <= Instant::now())
         {
-            self.entries.invalidate(name).await;
+            self.entries.invalidate(name);
         }
         let fresh = entry.filter(|entry| entry.until > Instant::now());
         let counter = if fresh.is_some() {
@@ -95,7 +95,7 @@ impl Cache for MemoryCache {
         self.sets.fetch_add(1, Ordering::Relaxed);
         let until = Instant::now() + keep.ttl;
         let entry = Entry { value, until };
-        self.entries.insert(load.name, entry).await;
+        self.entries.insert(load.name, entry);
     }
 
     async fn invalidate(&self, _owner: Option<&str>, _what: &Selector) -> Result<u64, StoreError> {

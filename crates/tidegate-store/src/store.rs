@@ -12,6 +12,7 @@ use crate::memory_leases::MemoryLeases;
 use crate::memory_limits::MemoryLimits;
 use crate::memory_records::MemoryRecords;
 use crate::records::Records;
+use crate::sqlite::SqliteRecords;
 use crate::state::{Reach, Remark, StoreState};
 
 /// What copies of the gateway share, or one of them has for itself. Cheap to
@@ -26,6 +27,14 @@ pub struct Store {
     pub records: Arc<dyn Records>,
     /// Who may be the only one.
     pub leases: Arc<dyn Leases>,
+    home: Home,
+}
+
+/// What the store is, besides its homes.
+#[derive(Debug, Clone)]
+enum Home {
+    Memory,
+    Sqlite(SqliteRecords),
 }
 
 impl Store {
@@ -37,14 +46,22 @@ impl Store {
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
         match &config.url {
             StoreUrl::Memory => Ok(Self::memory(config.cache_bytes)),
-            StoreUrl::Sqlite(_) | StoreUrl::Redis(_) => todo!(),
+            StoreUrl::Sqlite(folder) => {
+                let records = SqliteRecords::open(folder).await?;
+                Ok(Self::sqlite(records, config.cache_bytes))
+            }
+            StoreUrl::Redis(_) => todo!(),
         }
     }
 
     /// How it is doing now.
     pub fn state(&self) -> StoreState {
+        let home = match &self.home {
+            Home::Memory => "memory",
+            Home::Sqlite(_) => "sqlite",
+        };
         StoreState {
-            home: "memory",
+            home,
             reach: Reach::Live,
             nodes: 1,
             on_unreachable: OnUnreachable::LocalShare,
@@ -53,11 +70,19 @@ impl Store {
 
     /// Looks at the home itself: what it would lose, and when.
     pub async fn inspect(&self) -> Vec<Remark> {
-        Vec::new()
+        match &self.home {
+            Home::Memory => Vec::new(),
+            Home::Sqlite(records) => records.inspect().await,
+        }
     }
 
     /// Ends what runs in the background, after what it still has to write.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        match &self.home {
+            Home::Memory => {}
+            Home::Sqlite(records) => records.close().await,
+        }
+    }
 
     /// Everything in the memory of this process; the cache holds at most
     /// `cache_bytes`.
@@ -67,6 +92,17 @@ impl Store {
             limits: Arc::new(MemoryLimits::default()),
             records: Arc::new(MemoryRecords::default()),
             leases: Arc::new(MemoryLeases::default()),
+            home: Home::Memory,
+        }
+    }
+
+    /// Rows in a file, the rest in the memory of this process: whoever else
+    /// opens the folder shares nothing but the rows.
+    fn sqlite(records: SqliteRecords, cache_bytes: u64) -> Self {
+        Self {
+            records: Arc::new(records.clone()),
+            home: Home::Sqlite(records),
+            ..Self::memory(cache_bytes)
         }
     }
 

@@ -132,7 +132,9 @@ async fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
 async fn a_user_with_the_documented_rights_is_enough() {
     let server = RedisServer::start();
     let documented = std::fs::read_to_string("../../docs/operations.md").unwrap();
-    let grant = documented.lines().find(|line| line.starts_with("ACL SETUSER"));
+    let grant = documented
+        .lines()
+        .find(|line| line.starts_with("ACL SETUSER"));
     let grant = grant.expect("the page names the rights");
     let mut words: Vec<&str> = grant.split_whitespace().collect();
     (words[2], words[4]) = ("gate", ">secret");
@@ -168,7 +170,11 @@ async fn check_shared_answers(fleet: &Fleet) {
 }
 
 async fn check_shared_sessions(fleet: &Fleet) {
-    let made = ask(fleet.gate(0), &post("/v1/sessions", &json!({"user_id": "u"}))).await;
+    let made = ask(
+        fleet.gate(0),
+        &post("/v1/sessions", &json!({"user_id": "u"})),
+    )
+    .await;
     assert_eq!(status(&made), 200, "{}", made.json());
     let id = made.json()["id"].as_str().unwrap().to_owned();
     for number in 0..4 {
@@ -176,9 +182,17 @@ async fn check_shared_sessions(fleet: &Fleet) {
         let reply = complete(fleet.gate(number), &request).await;
         assert_eq!(status(&reply), 200, "{}", reply.json());
     }
-    let session = ask(fleet.gate(1), &get(&format!("/v1/sessions/{id}"))).await.json();
-    assert_eq!(session["messages"].as_array().unwrap().len(), 8, "{session}");
-    let listed = ask(fleet.gate(0), &get("/v1/sessions?user_id=u")).await.json();
+    let session = ask(fleet.gate(1), &get(&format!("/v1/sessions/{id}")))
+        .await
+        .json();
+    assert_eq!(
+        session["messages"].as_array().unwrap().len(),
+        8,
+        "{session}"
+    );
+    let listed = ask(fleet.gate(0), &get("/v1/sessions?user_id=u"))
+        .await
+        .json();
     assert!(listed.to_string().contains(&id), "{listed}");
 }
 
@@ -196,7 +210,10 @@ async fn requests_are_answered_while_the_store_is_away_and_say_so() {
     let fleet = Fleet::start(&server.url()).await;
     server.kill();
     let gate = fleet.gate(0);
-    until(gate, "/v1/stats", |stats| stats["store"]["reach"] == "unreachable").await;
+    until(gate, "/v1/stats", |stats| {
+        stats["store"]["reach"] == "unreachable"
+    })
+    .await;
     let reply = complete(gate, &chat("m")).await;
     assert_eq!(status(&reply), 200, "{}", reply.json());
     assert_eq!(header(&reply, "x-tidegate-degraded"), "store:local");
@@ -205,9 +222,14 @@ async fn requests_are_answered_while_the_store_is_away_and_say_so() {
     assert_eq!(session.json()["error"]["code"], "store_unreachable");
     assert!(session.header("retry-after").is_some());
     server.restart();
-    until(gate, "/v1/stats", |stats| stats["store"]["reach"] != "unreachable").await;
+    until(gate, "/v1/stats", |stats| {
+        stats["store"]["reach"] != "unreachable"
+    })
+    .await;
     let said = fleet.gates[0].said();
-    let away = said.lines().filter(|line| line.contains("cannot be reached"));
+    let away = said
+        .lines()
+        .filter(|line| line.contains("cannot be reached"));
     assert_eq!(away.count(), 1, "{said}");
 }
 
@@ -227,12 +249,26 @@ async fn doctor_says_which_store_is_live_and_what_it_would_lose() {
 #[tokio::test]
 async fn a_server_without_scripting_rights_stops_the_start_and_says_what_to_grant() {
     let server = RedisServer::start();
-    let user = ["ACL", "SETUSER", "gate", "on", ">pw", "~tidegate:*", "+@all", "-@scripting"];
+    let user = [
+        "ACL",
+        "SETUSER",
+        "gate",
+        "on",
+        ">pw",
+        "~tidegate:*",
+        "+@all",
+        "-@scripting",
+    ];
     assert_eq!(server.cli(&user), "OK");
     let url = format!("redis://gate:pw@127.0.0.1:{}", server.port);
     let config = format!("[server]\nbind = \"127.0.0.1:0\"\n[store]\nurl = \"{url}\"\n");
-    let (status, said) = Program::serve(&config, &[]).await.expect_err("it must not start");
+    let (status, said) = Program::serve(&config, &[])
+        .await
+        .expect_err("it must not start");
     assert_eq!(status.code(), Some(3), "{said}");
-    assert!(said.contains("ACL SETUSER") && !said.contains(":pw@"), "{said}");
+    assert!(
+        said.contains("ACL SETUSER") && !said.contains(":pw@"),
+        "{said}"
+    );
     let _: Value = Value::Null;
 }
