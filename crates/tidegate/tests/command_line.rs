@@ -56,6 +56,7 @@ async fn the_help_lists_the_commands() {
       rules        List the rules of the guard
       config       Check, show or write configuration
       models       List the configured models
+      sessions     List, show, make, delete and export sessions
       doctor       Say what works, what does not, and why
       completions  Write completions for a shell to standard output
       help         Print this message or the help of the given subcommand(s)
@@ -97,6 +98,14 @@ async fn every_command_explains_itself() {
             ],
         ),
         (&["rules", "--help"], &["ls", "show"]),
+        (
+            &["sessions", "--help"],
+            &["list", "show", "create", "delete", "export"],
+        ),
+        (
+            &["sessions", "list", "--help"],
+            &["--user", "--tenant", "--json"],
+        ),
         (&["doctor", "--help"], &["--live"]),
         (&["completions", "--help"], &["bash", "zsh", "fish"]),
     ] {

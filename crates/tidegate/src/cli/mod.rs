@@ -7,6 +7,7 @@ mod models;
 mod rules;
 mod scan;
 mod serve;
+mod sessions;
 mod signals;
 mod source;
 mod store;
@@ -41,6 +42,8 @@ enum Verb {
     Config(config::ConfigArgs),
     /// List the configured models
     Models(models::ModelsArgs),
+    /// List, show, make, delete and export sessions
+    Sessions(sessions::SessionsArgs),
     /// Say what works, what does not, and why
     Doctor(doctor::DoctorArgs),
     /// Write completions for a shell to standard output
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Verb::Rules(args) => rules::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Models(args) => models::run(&args),
+        Verb::Sessions(args) => sessions::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(

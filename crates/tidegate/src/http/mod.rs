@@ -19,8 +19,10 @@ mod openapi;
 mod reload;
 mod routes;
 mod scan;
+mod sessions;
 mod sse;
 mod stats;
+mod utc;
 mod visit;
 
 use std::collections::BTreeMap;
@@ -48,6 +50,7 @@ pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
 pub(crate) use reload::Tally;
 pub use reload::{Draft, Fact, Holds, Mistake, Source};
+pub(crate) use sessions::{session_json, summary_json};
 
 /// What every handler shares.
 #[derive(Debug)]
