@@ -45,12 +45,20 @@ async fn a_session_that_stays_in_use_until_the_deadline_is_locked() {
     let id = scene.made().await;
     let stream = scene.stream(&id, "long").await;
     let began = Instant::now();
-    let error = scene.say_within(&id, "short", 3 * SECOND).await.unwrap_err();
-    assert_eq!((code(&error), began.elapsed()), ("session_locked", 3 * SECOND));
+    let error = scene
+        .say_within(&id, "short", 3 * SECOND)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (code(&error), began.elapsed()),
+        ("session_locked", 3 * SECOND)
+    );
     assert_eq!(error.retry_after(), Some(SECOND));
     let deadline = Deadline::after(SECOND);
     let patch = SessionPatch::default();
-    let changed = scene.engine.update_session(&scene.caller, &id, patch, deadline);
+    let changed = scene
+        .engine
+        .update_session(&scene.caller, &id, patch, deadline);
     assert_eq!(code(&changed.await.unwrap_err()), "session_locked");
     drop(stream);
     assert!(scene.say(&id, "now").await.is_ok());
@@ -81,7 +89,11 @@ async fn a_stream_says_that_it_ends_only_when_its_turn_is_kept() {
         let chunk = chunk.unwrap();
         finished |= chunk.facts.finished > 0;
         let kept = scene.texts(&id).await;
-        let expected: &[&str] = if finished { &["hello", "re: hello"] } else { &[] };
+        let expected: &[&str] = if finished {
+            &["hello", "re: hello"]
+        } else {
+            &[]
+        };
         assert_eq!(kept, expected, "{:?}", chunk.json);
         ended = finished;
     }
@@ -107,7 +119,15 @@ async fn an_answer_whose_turn_cannot_be_kept_says_so() {
     assert_eq!(code(&error), "store_unreachable");
     scene.rows.refuses_writes.store(false, Ordering::SeqCst);
     assert_eq!(scene.texts(&id).await, [""; 0]);
-    assert!(scene.say(&id, "again").await.unwrap().head.degraded.is_empty());
+    assert!(
+        scene
+            .say(&id, "again")
+            .await
+            .unwrap()
+            .head
+            .degraded
+            .is_empty()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,11 +187,16 @@ async fn what_would_be_too_large_is_refused_before_a_call_and_the_session_stays(
     scene.say(&id, "small").await.unwrap();
     let large = "x".repeat(1_000);
     let error = scene.say(&id, &large).await.unwrap_err();
-    assert_eq!((code(&error), scene.upstream.calls()), ("session_too_large", 1));
+    assert_eq!(
+        (code(&error), scene.upstream.calls()),
+        ("session_too_large", 1)
+    );
     let error = scene.put(&id, &large, "k").await.unwrap_err();
     let words = error.to_string();
     assert!(words.contains("sessions.max_bytes is 1000"), "{words}");
-    let bytes = words.split_whitespace().find_map(|word| word.parse::<u64>().ok());
+    let bytes = words
+        .split_whitespace()
+        .find_map(|word| word.parse::<u64>().ok());
     assert!(bytes.is_some_and(|bytes| bytes > 2_000), "{words}");
     assert_eq!(scene.texts(&id).await, ["small", "re: small"]);
 }
@@ -205,7 +230,11 @@ async fn an_answer_that_takes_longer_than_a_session_lives_is_kept_all_the_same()
     });
     let id = scene.made().await;
     let answer = scene.say(&id, "slow").await.unwrap();
-    assert!(answer.head.degraded.is_empty(), "{:?}", answer.head.degraded);
+    assert!(
+        answer.head.degraded.is_empty(),
+        "{:?}",
+        answer.head.degraded
+    );
     assert_eq!(scene.texts(&id).await, ["slow", "re: slow"]);
 }
 
@@ -217,19 +246,28 @@ async fn no_tenant_sees_another_s_session() {
         user_id: user_id(),
         ..SessionPatch::default()
     };
-    let made = scene.engine.create_session(&scene.caller, patch()).await.unwrap();
+    let made = scene
+        .engine
+        .create_session(&scene.caller, patch())
+        .await
+        .unwrap();
     scene.caller = Caller::new("other", Quota::unlimited());
     let not_found = |error: &SessionError| matches!(error, SessionError::NotFound { .. });
     let engine = &scene.engine;
     let deadline = Deadline::after(SECOND);
     let read = engine.session(&scene.caller, &made.id).await.unwrap_err();
-    let deleted = engine.delete_session(&scene.caller, &made.id, deadline).await;
+    let deleted = engine
+        .delete_session(&scene.caller, &made.id, deadline)
+        .await;
     assert!(not_found(&read) && not_found(&deleted.unwrap_err()));
     let changed = engine.update_session(&scene.caller, &made.id, patch(), deadline);
     assert_eq!(code(&changed.await.unwrap_err()), "session_not_found");
     let chat = scene.say(&made.id, "hello").await.unwrap_err();
     assert_eq!(code(&chat), "session_not_found");
-    let page = engine.sessions_of(&scene.caller, "ada", None, 10).await.unwrap();
+    let page = engine
+        .sessions_of(&scene.caller, "ada", None, 10)
+        .await
+        .unwrap();
     assert!(page.sessions.is_empty());
 }
 
@@ -242,13 +280,22 @@ async fn a_user_s_sessions_come_in_pages_in_the_order_in_which_they_were_made() 
             user_id: Change::To(user_id.to_owned()),
             ..SessionPatch::default()
         };
-        made.push(scene.engine.create_session(&scene.caller, patch).await.unwrap().id);
+        made.push(
+            scene
+                .engine
+                .create_session(&scene.caller, patch)
+                .await
+                .unwrap()
+                .id,
+        );
     }
     let mut expected = vec![made[0].clone(), made[1].clone(), made[3].clone()];
     expected.sort();
     let (mut listed, mut after) = (Vec::new(), None);
     loop {
-        let page = scene.engine.sessions_of(&scene.caller, "ada", after.as_deref(), 2);
+        let page = scene
+            .engine
+            .sessions_of(&scene.caller, "ada", after.as_deref(), 2);
         let page = page.await.unwrap();
         listed.extend(page.sessions.into_iter().map(|session| session.id));
         match page.next {
@@ -294,7 +341,9 @@ async fn instructions_are_told_first_and_not_kept() {
 async fn a_store_that_cannot_be_reached_is_told_with_when_to_come_again() {
     let scene = Scene::new();
     scene.rows.refuses_writes.store(true, Ordering::SeqCst);
-    let made = scene.engine.create_session(&scene.caller, SessionPatch::default());
+    let made = scene
+        .engine
+        .create_session(&scene.caller, SessionPatch::default());
     let error = made.await.unwrap_err();
     assert!(
         matches!(
@@ -329,8 +378,12 @@ async fn storm(leases: Arc<dyn Leases>, writers: usize, rounds: usize, pause_ms:
     join_all((0..writers).map(write)).await;
     let texts = scene.texts(&id).await;
     for writer in 0..writers {
-        let own = texts.iter().filter(|text| text.starts_with(&format!("{writer}.")));
-        let expected: Vec<String> = (0..rounds).map(|round| format!("{writer}.{round}")).collect();
+        let own = texts
+            .iter()
+            .filter(|text| text.starts_with(&format!("{writer}.")));
+        let expected: Vec<String> = (0..rounds)
+            .map(|round| format!("{writer}.{round}"))
+            .collect();
         assert_eq!(own.cloned().collect::<Vec<_>>(), expected);
     }
     for (at, text) in texts.iter().enumerate() {

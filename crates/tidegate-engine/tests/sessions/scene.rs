@@ -174,10 +174,7 @@ impl Scene {
         Self::with(Arc::new(MemoryLeases::default()), |_| {})
     }
 
-    pub(crate) fn with(
-        leases: Arc<dyn Leases>,
-        change: impl FnOnce(&mut EngineConfig),
-    ) -> Self {
+    pub(crate) fn with(leases: Arc<dyn Leases>, change: impl FnOnce(&mut EngineConfig)) -> Self {
         let (upstream, rows) = (Arc::new(Upstream::default()), Arc::new(Rows::default()));
         let store = Store {
             records: rows.clone(),
@@ -212,7 +209,9 @@ impl Scene {
 
     /// Makes a session.
     pub(crate) async fn made(&self) -> String {
-        let made = self.engine.create_session(&self.caller, SessionPatch::default());
+        let made = self
+            .engine
+            .create_session(&self.caller, SessionPatch::default());
         made.await.expect("it is made").id
     }
 
@@ -226,7 +225,8 @@ impl Scene {
         text: &str,
         budget: Duration,
     ) -> Result<Answer, EngineError> {
-        self.ask(id, &json!({"messages": [user(text)]}), budget).await
+        self.ask(id, &json!({"messages": [user(text)]}), budget)
+            .await
     }
 
     pub(crate) async fn ask(
@@ -265,7 +265,9 @@ impl Scene {
             ..SessionPatch::default()
         };
         let deadline = Deadline::after(600 * SECOND);
-        let changed = self.engine.update_session(&self.caller, id, patch, deadline);
+        let changed = self
+            .engine
+            .update_session(&self.caller, id, patch, deadline);
         changed.await.map(drop)
     }
 

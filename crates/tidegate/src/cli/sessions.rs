@@ -172,13 +172,15 @@ impl Verb {
         let Place { tenant, json, .. } = self.place();
         let caller = Caller::new(tenant, Quota::unlimited());
         match self {
-            Self::List { user, .. } => each(engine, &caller, user, |session| {
-                print(match json {
-                    true => summary_json(session).to_string(),
-                    false => line(&summary_json(session)),
+            Self::List { user, .. } => {
+                each(engine, &caller, user, |session| {
+                    print(match json {
+                        true => summary_json(session).to_string(),
+                        false => line(&summary_json(session)),
+                    })
                 })
-            })
-            .await?,
+                .await?
+            }
             Self::Export { user, .. } => {
                 each(engine, &caller, user, |session| {
                     print(session_json(session).to_string())
@@ -228,7 +230,11 @@ async fn each(
         let page = engine
             .sessions_of(caller, user, after.as_deref(), PAGE)
             .await?;
-        if page.sessions.iter().any(|session| show(session) == Printed::Closed) {
+        if page
+            .sessions
+            .iter()
+            .any(|session| show(session) == Printed::Closed)
+        {
             return Ok(());
         }
         match page.next {
