@@ -22,6 +22,7 @@ use crate::error::EngineError;
 use crate::extractive::Extractive;
 use crate::generate::Generator;
 use crate::guard::Guard;
+use crate::sessions::Sessions;
 use crate::stream_cache::Ended;
 
 /// The request paths over assembled rooms. Cheap to clone.
@@ -37,6 +38,7 @@ pub(crate) struct Rooms {
     pub(crate) generator: Generator,
     pub(crate) store: Store,
     pub(crate) cache_config: CacheConfig,
+    pub(crate) sessions: Sessions,
     pub(crate) guard: Arc<Guard>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) flights: SingleFlight<Result<WholeAnswer, EngineError>>,
@@ -133,6 +135,7 @@ impl Engine {
                 limits: store.limits.clone(),
                 resilience: config.resilience,
             },
+            sessions: Sessions::new(&store, config.sessions),
             store,
             cache_config: config.cache,
             guard: Arc::new(Guard::new(config.guard, before.map(|rooms| &*rooms.guard))),

@@ -307,7 +307,7 @@ impl Rooms {
             AnswerBody::Stream(stream) => {
                 let cache = self.store.cache.clone();
                 let keep = asked.keep(self);
-                stream.keep(Keeper::new(cache, (load, keep), answer.head.clone(), lead));
+                stream.remember(Keeper::new(cache, (load, keep), answer.head.clone(), lead));
             }
         }
         answer

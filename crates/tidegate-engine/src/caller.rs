@@ -66,6 +66,11 @@ impl Caller {
         &self.tenant
     }
 
+    /// Tokens that it may use in a window, where that is limited.
+    pub(crate) fn token_limit(&self) -> Option<u64> {
+        self.quota.tokens
+    }
+
     fn is_unlimited(&self) -> bool {
         let Quota {
             requests,

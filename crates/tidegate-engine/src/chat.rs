@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::EngineError;
 use crate::generate::{Call, Generated, Job, Reply};
 use crate::guard::Guarded;
+use crate::sessions::room_for_history;
 use crate::stream::{AnswerStream, UsageWanted, Watch};
 
 impl Engine {
@@ -27,35 +28,29 @@ impl Engine {
         context: &Context,
     ) -> Result<Answer, EngineError> {
         let guarded = self.rooms.guard_prompt(&request).await?;
-        open_session(&request);
         let chain = self.rooms.chain(request.model())?;
+        let mut session = self.rooms.open_session(&request, context).await?;
         let request = gather_context(request);
-        let request = compose_prompt(request);
+        let own = Estimate::of(&request, &chain).tokens();
+        let room = room_for_history(&chain, context, own);
+        let request = self.rooms.with_history(request, session.as_mut(), room)?;
         let tokens = Estimate::of(&request, &chain).tokens();
         let allowance = self.rooms.allow(&context.caller, tokens).await?;
         let answer = self
             .rooms
             .answer_or_recall(chain, request, context, allowance)
             .await?;
-        close_session(&answer);
+        let answer = self.rooms.close_session(session, answer).await;
         Ok(answer.after(guarded))
     }
 }
 
-// The stages below have their place in the order and nothing to do yet:
-// sessions, sources and templates are rooms still to be furnished.
-
-fn open_session(_request: &ChatRequest) {}
+// This stage has its place in the order and nothing to do yet: sources are a
+// room still to be furnished.
 
 fn gather_context(request: ChatRequest) -> ChatRequest {
     request
 }
-
-fn compose_prompt(request: ChatRequest) -> ChatRequest {
-    request
-}
-
-fn close_session(_answer: &Answer) {}
 
 /// Prompt bytes that a chat template adds around the JSON it is made from.
 const TEMPLATE_TOKENS: u64 = 100;

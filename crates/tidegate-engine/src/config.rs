@@ -39,6 +39,8 @@ pub struct SessionsConfig {
     pub ttl: Duration,
     /// Bytes of one, before compression.
     pub max_bytes: u64,
+    /// Estimated tokens of what was said before that a request is given.
+    pub history_tokens: u64,
 }
 
 impl Default for SessionsConfig {
@@ -46,6 +48,7 @@ impl Default for SessionsConfig {
         Self {
             ttl: Duration::from_secs(3_600),
             max_bytes: 1 << 20,
+            history_tokens: 8_000,
         }
     }
 }

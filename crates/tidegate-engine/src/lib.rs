@@ -23,6 +23,7 @@ mod line;
 mod reserve;
 mod scans_cache;
 mod send;
+mod sessions;
 mod standing;
 mod store_key;
 mod stream;
@@ -44,6 +45,9 @@ pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
 pub use reserve::{Held, Success};
 pub use scans_cache::ScanTerms;
+pub use sessions::{
+    Change, NewMessage, Session, SessionError, SessionMessage, SessionPage, SessionPatch,
+};
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
     Detection, Direction, Outcome, Policy, ScanRequest, Severity, Span, UnknownWord, Verdict,
@@ -52,8 +56,8 @@ pub use tidegate_guard::{
 pub use tidegate_provider::BedrockConfig;
 pub use tidegate_provider::{
     AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
-    MaxTokensField, OpenAiConfig, PostClient, Provider, ProviderError, RawObject, RequestError,
-    Unavailability, Usage, mock,
+    MaxTokensField, Message, OpenAiConfig, PostClient, Provider, ProviderError, RawObject,
+    RequestError, Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
 pub use tidegate_store::{

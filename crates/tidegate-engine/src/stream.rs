@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem::take;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -18,6 +18,7 @@ use crate::admission::Admission;
 use crate::caller::Allowance;
 use crate::error::EngineError;
 use crate::guard::{Guarded, StreamGuard};
+use crate::sessions::Keeping;
 use crate::stream_cache::Keeper;
 
 /// Chunks of one answer. The first content has arrived, so no other model
@@ -35,6 +36,8 @@ pub struct AnswerStream {
     usage: Option<Usage>,
     usage_wanted: UsageWanted,
     guard: Option<StreamGuard>,
+    /// The session that it is part of, until what was said is kept there.
+    keeping: Option<Keeping>,
     model: Arc<str>,
     patience: Patience,
     keeper: Option<Box<Keeper>>,
@@ -185,6 +188,7 @@ impl AnswerStream {
             usage: None,
             usage_wanted: watch.usage,
             guard: watch.guard,
+            keeping: None,
             patience: Patience::new(watch.idle),
             keeper: None,
         }
@@ -203,14 +207,20 @@ impl AnswerStream {
             usage: None,
             usage_wanted: usage,
             guard: None,
+            keeping: None,
             patience: Patience::new(Duration::ZERO),
             keeper: None,
         }
     }
 
-    /// Has the stream kept when it has ended well.
-    pub(crate) fn keep(&mut self, keeper: Keeper) {
+    /// Has the stream kept in the cache when it has ended well.
+    pub(crate) fn remember(&mut self, keeper: Keeper) {
         self.keeper = Some(Box::new(keeper));
+    }
+
+    /// Keeps what is said in a session, before the stream may end.
+    pub(crate) fn keep(&mut self, keeping: Keeping) {
+        self.keeping = Some(keeping);
     }
 
     /// Tokens as the upstream reported them; complete once the stream ended.
@@ -244,6 +254,21 @@ impl AnswerStream {
         }
     }
 
+    /// The last step, after the upstream has ended: nothing that says so is sent
+    /// until the session holds what was said.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Option<EngineError>> {
+        let Some(keeping) = &mut self.keeping else {
+            return Poll::Ready(None);
+        };
+        let saved = ready!(keeping.poll_saved(cx));
+        self.keeping = None;
+        match saved {
+            Ok(()) => self.tail.release(),
+            Err(_) => self.tail = Tail::default(),
+        }
+        Poll::Ready(saved.err())
+    }
+
     /// Lets a chunk pass, unless the guard has something against it.
     fn guarded(&mut self, chunk: &Chunk) -> Result<(), EngineError> {
         match &mut self.guard {
@@ -261,6 +286,7 @@ impl AnswerStream {
             admission.finish(Outcome::Ignored, used);
             take(&mut self.allowance).settle(used);
         }
+        self.keeping = None;
         self.ready.clear();
         self.tail = Tail::default();
         self.chunks = Box::pin(futures_util::stream::empty());
@@ -269,6 +295,7 @@ impl AnswerStream {
     }
 
     fn broken(&mut self, error: &ProviderError) -> EngineError {
+        self.keeping = None;
         if let Some(admission) = self.admission.take() {
             let latency = admission.elapsed();
             let outcome = match error {
@@ -314,10 +341,14 @@ impl Stream for AnswerStream {
             }
             let next = match this.ready.pop_front() {
                 Some(chunk) => Poll::Ready(Some(Ok(chunk))),
-                None if this.admission.is_none() => {
-                    let kept = this.keeper.as_mut().map(|keeper| keeper.poll_kept(cx));
-                    return kept.unwrap_or(Poll::Ready(())).map(|()| None);
-                }
+                None if this.admission.is_none() => match ready!(this.poll_kept(cx)) {
+                    Some(error) => return Poll::Ready(Some(Err(error))),
+                    None if this.tail.released.is_empty() => {
+                        let kept = this.keeper.as_mut().map(|keeper| keeper.poll_kept(cx));
+                        return kept.unwrap_or(Poll::Ready(())).map(|()| None);
+                    }
+                    None => continue,
+                },
                 None => this.chunks.as_mut().poll_next(cx),
             };
             match next {
@@ -329,8 +360,12 @@ impl Stream for AnswerStream {
                     if let Some(keeper) = &mut this.keeper {
                         keeper.note(&chunk);
                     }
+                    if let Some(keeping) = &mut this.keeping {
+                        keeping.hear(&chunk);
+                    }
+                    let holds = this.guard.is_some() || this.keeping.is_some();
                     match this.take_in(chunk) {
-                        Some(chunk) if this.guard.is_some() => this.tail.take(chunk),
+                        Some(chunk) if holds => this.tail.take(chunk),
                         Some(chunk) => return Poll::Ready(Some(Ok(chunk))),
                         None => {}
                     }
@@ -343,7 +378,9 @@ impl Stream for AnswerStream {
                         Ok(guarded) => this.complete(guarded),
                         Err(error) => return Poll::Ready(Some(Err(this.stopped(error)))),
                     }
-                    this.tail.release();
+                    if this.keeping.is_none() {
+                        this.tail.release();
+                    }
                 }
                 Poll::Pending => {
                     if this.patience.poll_lost(cx).is_pending() {

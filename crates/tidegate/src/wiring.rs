@@ -97,6 +97,7 @@ pub(crate) fn engine_config(config: &Config) -> EngineConfig {
         sessions: SessionsConfig {
             ttl: config.sessions.ttl,
             max_bytes: config.sessions.max_bytes,
+            history_tokens: config.sessions.history_tokens,
         },
         // Whoever serves opens one; nobody else leaves anything behind.
         store: None,

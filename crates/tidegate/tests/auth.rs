@@ -81,7 +81,7 @@ fn operations() -> Vec<Operation> {
 
 impl Operation {
     fn target(&self) -> String {
-        self.path.replace("{name}", "m")
+        self.path.replace("{name}", "m").replace("{id}", "m")
     }
 
     /// The request as its client would send it.

@@ -57,6 +57,7 @@ async fn the_help_lists_the_commands() {
       cache        Show, forget or warm what a gateway keeps
       config       Check, show or write configuration
       models       List the configured models
+      sessions     List, show, make, delete and export sessions
       doctor       Say what works, what does not, and why
       completions  Write completions for a shell to standard output
       help         Print this message or the help of the given subcommand(s)
@@ -98,6 +99,14 @@ async fn every_command_explains_itself() {
             ],
         ),
         (&["rules", "--help"], &["ls", "show"]),
+        (
+            &["sessions", "--help"],
+            &["list", "show", "create", "delete", "export"],
+        ),
+        (
+            &["sessions", "list", "--help"],
+            &["--user", "--tenant", "--json"],
+        ),
         (&["doctor", "--help"], &["--live"]),
         (
             &["cache", "invalidate", "--help"],

@@ -8,6 +8,7 @@ mod models;
 mod rules;
 mod scan;
 mod serve;
+mod sessions;
 mod signals;
 mod source;
 mod store;
@@ -44,6 +45,8 @@ enum Verb {
     Config(config::ConfigArgs),
     /// List the configured models
     Models(models::ModelsArgs),
+    /// List, show, make, delete and export sessions
+    Sessions(sessions::SessionsArgs),
     /// Say what works, what does not, and why
     Doctor(doctor::DoctorArgs),
     /// Write completions for a shell to standard output
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Verb::Cache(args) => cache::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Models(args) => models::run(&args),
+        Verb::Sessions(args) => sessions::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(

@@ -113,6 +113,7 @@ pub(super) fn sessions(scalars: &Scalars) -> Sessions {
     Sessions {
         ttl: Duration::from_secs(scalars.integer("sessions.ttl_s")),
         max_bytes: scalars.integer("sessions.max_bytes"),
+        history_tokens: scalars.integer("sessions.history_tokens"),
     }
 }
 

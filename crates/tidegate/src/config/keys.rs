@@ -314,6 +314,12 @@ pub const KEYS: &[Key] = &[
         "Largest session, before compression.",
     ),
     key(
+        "sessions.history_tokens",
+        integer(0, 1 << 24),
+        "8000",
+        "Most estimated tokens of what was said before that a request is given; the newest turns win.",
+    ),
+    key(
         "guard.enabled",
         Kind::Flag,
         "true",

@@ -106,6 +106,8 @@ pub struct Sessions {
     pub ttl: Duration,
     /// Bytes of one, before compression.
     pub max_bytes: u64,
+    /// Estimated tokens of what was said before that a request is given.
+    pub history_tokens: u64,
 }
 
 /// An environment variable that is set without any effect.

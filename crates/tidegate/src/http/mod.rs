@@ -20,8 +20,10 @@ mod openapi;
 mod reload;
 mod routes;
 mod scan;
+mod sessions;
 mod sse;
 mod stats;
+mod utc;
 mod visit;
 mod warm;
 
@@ -50,6 +52,7 @@ pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
 pub(crate) use reload::Tally;
 pub use reload::{Draft, Fact, Holds, Mistake, Source};
+pub(crate) use sessions::{session_json, summary_json};
 pub(crate) use warm::numbered;
 
 /// What every handler shares.

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 
 use super::visit::Access;
 use super::{
-    Gate, cache, chat, embeddings, health, home, limits, models, openapi, reload, scan, stats,
+    Gate, cache, chat, embeddings, health, home, limits, models, openapi, reload, scan, sessions,
+    stats,
 };
 
 /// One method of one path.
@@ -54,6 +55,11 @@ impl Route {
         }
     }
 
+    /// The same with another method.
+    fn by(self, method: &'static str) -> Self {
+        Self { method, ..self }
+    }
+
     /// With a body of this component schema.
     fn takes(self, request: &'static str) -> Self {
         Self {
@@ -79,6 +85,7 @@ pub(super) fn routes() -> Vec<Route> {
     let mut all = Vec::new();
     all.extend(talking_routes());
     all.extend(model_routes());
+    all.extend(session_routes());
     all.extend(operator_routes());
     all.extend(cache_routes());
     all.extend(house_routes());
@@ -169,6 +176,51 @@ fn model_routes() -> Vec<Route> {
             post(limits::settle),
         )
         .takes("SettleRequest"),
+    ]
+}
+
+fn session_routes() -> Vec<Route> {
+    const ONE: &str = "/v1/sessions/{id}";
+    vec![
+        Route::post(
+            "/v1/sessions",
+            Access::Tenant,
+            "Make a session: a conversation that is kept",
+            Reply::Json("Session"),
+            post(sessions::create),
+        )
+        .takes("SessionPatch"),
+        Route::get(
+            "/v1/sessions",
+            Access::Tenant,
+            "List the sessions of a user, in the order in which they were made",
+            Reply::Json("SessionList"),
+            get(sessions::list),
+        ),
+        Route::get(
+            ONE,
+            Access::Tenant,
+            "Show a session, which lives on for it",
+            Reply::Json("Session"),
+            get(sessions::show),
+        ),
+        Route::post(
+            ONE,
+            Access::Tenant,
+            "Change a session: merge preferences and data (RFC 7396), append messages",
+            Reply::Json("Session"),
+            patch(sessions::update),
+        )
+        .by("patch")
+        .takes("SessionPatch"),
+        Route::get(
+            ONE,
+            Access::Tenant,
+            "Delete a session",
+            Reply::Json("SessionDeleted"),
+            delete(sessions::remove),
+        )
+        .by("delete"),
     ]
 }
 
