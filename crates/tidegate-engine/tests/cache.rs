@@ -409,10 +409,9 @@ impl Default for Spy {
 }
 
 fn spied(spy: &Arc<Spy>) -> Store {
-    Store {
-        cache: spy.clone(),
-        ..Store::memory(1 << 20)
-    }
+    let mut store = Store::memory(1 << 20);
+    store.cache = spy.clone();
+    store
 }
 
 #[async_trait]
