@@ -145,14 +145,15 @@ fn event(chunk: &Chunk) -> (Option<String>, String) {
 }
 
 async fn drain(stream: &mut AnswerStream) -> (Vec<(Option<String>, String)>, Option<EngineError>) {
-    let mut events = Vec::new();
+    let (mut events, mut error) = (Vec::new(), None);
+    // To the very end: what comes after an error must not keep anything.
     while let Some(next) = stream.next().await {
         match next {
             Ok(chunk) => events.push(event(&chunk)),
-            Err(error) => return (events, Some(error)),
+            Err(reason) => error = Some(reason),
         }
     }
-    (events, None)
+    (events, error)
 }
 
 #[tokio::test(start_paused = true)]
@@ -409,10 +410,9 @@ impl Default for Spy {
 }
 
 fn spied(spy: &Arc<Spy>) -> Store {
-    Store {
-        cache: spy.clone(),
-        ..Store::memory(1 << 20)
-    }
+    let mut store = Store::memory(1 << 20);
+    store.cache = spy.clone();
+    store
 }
 
 #[async_trait]

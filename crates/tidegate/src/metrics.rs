@@ -223,11 +223,8 @@ impl Metrics {
     pub(crate) fn answered(&self, operation: Operation, head: &AnswerHead, overhead: Duration) {
         self.overhead_seconds.observe(overhead.as_secs_f64());
         self.wait_seconds.observe(head.waited.as_secs_f64());
-        match operation {
-            Operation::Chat | Operation::Completion | Operation::Messages => {
-                self.cached(Namespace::Answer, head.cached);
-            }
-            Operation::Embeddings => {}
+        if operation != Operation::Embeddings {
+            self.cached(Namespace::Answer, head.cached);
         }
         if head.attempts > 0 {
             let (provider, model) = head.model.split_once('/').unwrap_or_default();

@@ -30,9 +30,8 @@ enum Verb {
     Stats {
         #[command(flatten)]
         at: ServerArgs,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        printing: Printing,
     },
     /// Forget what is kept
     #[command(after_help = ABOUT_SERVER)]
@@ -44,9 +43,8 @@ enum Verb {
         tenant: Option<String>,
         #[command(flatten)]
         at: ServerArgs,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        printing: Printing,
     },
     /// Put answers into the cache before anybody asks for them
     #[command(after_help = warm::FORMAT)]
@@ -55,9 +53,8 @@ enum Verb {
         file: PathBuf,
         #[command(flatten)]
         at: ServerArgs,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        printing: Printing,
     },
 }
 
@@ -94,6 +91,27 @@ struct ServerArgs {
     source: ConfigSource,
 }
 
+/// In what form a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// How a result is printed.
+#[derive(Debug, Args)]
+struct Printing {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Printing {
+    fn form(&self) -> Form {
+        if self.json { Form::Json } else { Form::Text }
+    }
+}
+
 pub(super) fn run(args: &CacheArgs) -> Exit {
     let (Verb::Stats { at, .. } | Verb::Invalidate { at, .. } | Verb::Warm { at, .. }) = &args.verb;
     let server = match Server::find(at) {
@@ -110,19 +128,22 @@ pub(super) fn run(args: &CacheArgs) -> Exit {
 }
 
 async fn ask(verb: &Verb, server: &Server) -> Exit {
-    let (answer, json) = match verb {
-        Verb::Stats { json, .. } => (server.get("/v1/cache/stats").await, *json),
+    let (answer, form) = match verb {
+        Verb::Stats { printing, .. } => (server.get("/v1/cache/stats").await, printing.form()),
         Verb::Invalidate {
-            what, tenant, json, ..
+            what,
+            tenant,
+            printing,
+            ..
         } => {
             let body = what.body(tenant.as_deref()).to_string();
             let answer = server.post("/v1/cache/invalidate", body.into()).await;
-            (answer, *json)
+            (answer, printing.form())
         }
-        Verb::Warm { file, json, .. } => return warm::run(server, file, *json).await,
+        Verb::Warm { file, printing, .. } => return warm::run(server, file, printing.form()).await,
     };
     match answer {
-        Ok(answer) => print(&answer, json),
+        Ok(answer) => print(&answer, form),
         Err(trouble) => trouble.tell(),
     }
 }
@@ -146,10 +167,10 @@ impl What {
 }
 
 /// One object as it came, or a line for each of its fields.
-fn print(answer: &Value, json: bool) -> Exit {
+fn print(answer: &Value, form: Form) -> Exit {
     let mut text = String::new();
     match answer.as_object() {
-        Some(fields) if !json => lines("", fields, &mut text),
+        Some(fields) if form == Form::Text => lines("", fields, &mut text),
         Some(_) | None => text = format!("{answer}\n"),
     }
     // A closed pipe is the reader's business.

@@ -37,7 +37,7 @@ pub(super) enum Trouble {
         /// Where.
         base: String,
         /// Why.
-        reason: ProviderError,
+        reason: Box<ProviderError>,
     },
     /// The gateway refuses.
     #[error("the gateway answers {status}: {message}")]
@@ -101,7 +101,7 @@ impl Server {
     fn read(&self, answer: Result<Response<Bytes>, ProviderError>) -> Result<Value, Trouble> {
         let answer = answer.map_err(|reason| Trouble::Unreachable {
             base: self.base.clone(),
-            reason,
+            reason: Box::new(reason),
         })?;
         let status = answer.status();
         let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();

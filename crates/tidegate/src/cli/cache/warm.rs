@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::Form;
 use super::server::{Server, Trouble};
 use crate::cli::Exit;
 use crate::http::numbered;
@@ -37,7 +38,7 @@ struct Tally {
     failed: Vec<Failure>,
 }
 
-pub(super) async fn run(server: &Server, file: &Path, json: bool) -> Exit {
+pub(super) async fn run(server: &Server, file: &Path, form: Form) -> Exit {
     let text = match read(file) {
         Ok(text) => text,
         Err(error) => {
@@ -50,7 +51,7 @@ pub(super) async fn run(server: &Server, file: &Path, json: bool) -> Exit {
         ended = send_all(server, &text, &mut tally) => ended.map(|()| Exit::Clean),
         _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
     };
-    tally.print(json);
+    tally.print(form);
     match ended {
         Err(trouble) => trouble.tell(),
         Ok(Exit::Clean) if !tally.failed.is_empty() => Exit::Partial,
@@ -162,13 +163,13 @@ impl Tally {
         }
     }
 
-    fn print(&mut self, json: bool) {
+    fn print(&mut self, form: Form) {
         self.failed.sort_by_key(|failure| failure.line);
-        for failure in self.failed.iter().filter(|_| !json) {
+        for failure in self.failed.iter().filter(|_| form == Form::Text) {
             eprintln!("line {}: {}", failure.line, failure.message);
         }
         let (warmed, skipped, failed) = (self.warmed, self.skipped, self.failed.len());
-        let text = if json {
+        let text = if form == Form::Json {
             let lines = self.failed.iter().map(|failure| {
                 json!({"line": failure.line, "code": failure.code, "message": failure.message})
             });
