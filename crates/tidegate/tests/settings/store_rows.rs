@@ -37,7 +37,11 @@ pub(crate) fn store_rows() -> Vec<Row> {
         row("cache.refresh_ahead", ahead, calls_of_two),
         row("sessions.ttl_s", LIVES, life_of_session),
         row("sessions.max_bytes", size, large_session),
-        row("sessions.history_tokens", [("0", "cut"), ("1000", "whole")], told_history),
+        row(
+            "sessions.history_tokens",
+            [("0", "cut"), ("1000", "whole")],
+            told_history,
+        ),
     ]
 }
 
