@@ -86,7 +86,7 @@ impl Engine {
     ) -> Result<Session, EngineError> {
         self.rooms.guard_messages(&patch.messages).await?;
         let sessions = &self.rooms.sessions;
-        Ok(sessions.create(caller.tenant(), &patch).await?)
+        sessions.create(caller.tenant(), &patch).await
     }
 
     /// A session of this caller's, which lives on for having been read.

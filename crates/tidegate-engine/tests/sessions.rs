@@ -148,7 +148,7 @@ async fn what_was_not_answered_or_was_blocked_is_not_kept() {
 #[tokio::test(start_paused = true)]
 async fn the_history_stays_within_its_budget_and_an_answer_says_that_it_was_cut() {
     let scene = Scene::with(Arc::new(MemoryLeases::default()), |config| {
-        config.sessions.history_tokens = 40;
+        config.sessions.history_tokens = 30;
     });
     let id = scene.made().await;
     for turn in ["one", "two", "three"] {

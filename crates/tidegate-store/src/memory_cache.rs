@@ -354,8 +354,12 @@ impl Cache for MemoryCache {
     }
 
     async fn turn(&self, name: &Name) -> Turn {
-        // There is no other node.
-        Turn::Load(self.begin(name).await)
+        // There is no other node, but whoever loaded it here may have ended
+        // between the caller's look and now.
+        match self.find(name) {
+            Some(hit) => Turn::Found(hit),
+            None => Turn::Load(self.begin(name).await),
+        }
     }
 
     async fn turn_to_refresh(&self, name: &Name) -> Option<Load> {

@@ -216,7 +216,7 @@ pub(crate) fn room_for_history(chain: &Chain, context: &Context, own: u64) -> u6
 pub(crate) struct Keeping(Phase);
 
 enum Phase {
-    Hearing(Option<(OpenSession, Scribe)>),
+    Hearing(Option<Box<(OpenSession, Scribe)>>),
     Saving(BoxFuture<'static, Result<(), SessionError>>),
 }
 
@@ -224,22 +224,23 @@ impl Keeping {
     fn new(session: OpenSession) -> Self {
         let most = usize::try_from(session.sessions.config.max_bytes).unwrap_or(usize::MAX);
         let scribe = Scribe::new(session.dialect, most);
-        Self(Phase::Hearing(Some((session, scribe))))
+        Self(Phase::Hearing(Some(Box::new((session, scribe)))))
     }
 
     /// Hears a chunk that was let pass.
     pub(crate) fn hear(&mut self, chunk: &Chunk) {
-        if let Phase::Hearing(Some((_, scribe))) = &mut self.0 {
-            scribe.hear(chunk);
+        if let Phase::Hearing(Some(heard)) = &mut self.0 {
+            heard.1.hear(chunk);
         }
     }
 
     /// Keeps what was said; ready once it is there, or will not be.
     pub(crate) fn poll_saved(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), EngineError>> {
         if let Phase::Hearing(heard) = &mut self.0 {
-            let Some((session, scribe)) = heard.take() else {
+            let Some(heard) = heard.take() else {
                 return Poll::Ready(Ok(()));
             };
+            let (session, scribe) = *heard;
             self.0 = Phase::Saving(save_heard(session, scribe).boxed());
         }
         match &mut self.0 {

@@ -176,11 +176,8 @@ impl Scene {
 
     pub(crate) fn with(leases: Arc<dyn Leases>, change: impl FnOnce(&mut EngineConfig)) -> Self {
         let (upstream, rows) = (Arc::new(Upstream::default()), Arc::new(Rows::default()));
-        let store = Store {
-            records: rows.clone(),
-            leases,
-            ..Store::memory(1 << 20)
-        };
+        let mut store = Store::memory(1 << 20);
+        (store.records, store.leases) = (rows.clone(), leases);
         let entry = EntryConfig {
             quota: Quota::unlimited(),
             ..EntryConfig::new("up", "m")

@@ -64,8 +64,8 @@ fn operation(route: &Route) -> Value {
 
 /// What a path, and in lists a query, is made of.
 fn parameters(route: &Route) -> Vec<Value> {
-    let place = |name: &&str| route.path.contains(&format!("{{{name}}}"));
-    let of_path = ["name", "id"].into_iter().filter(|name| place(&name));
+    let place = |name: &&'static str| route.path.contains(&format!("{{{name}}}"));
+    let of_path = ["name", "id"].into_iter().filter(place);
     let mut parameters: Vec<Value> = of_path
         .map(|name| {
             json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
