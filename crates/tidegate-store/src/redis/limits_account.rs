@@ -333,7 +333,9 @@ impl Account {
 
     /// Those that are not renewed any more though they were just now.
     pub(super) fn ended(&self, leases: &[u64]) -> Vec<u64> {
-        let ended = leases.iter().filter(|lease| !self.leases.contains(lease));
+        let goes_on =
+            |lease: &u64| self.leases.contains(lease) || self.handed.contains_key(lease);
+        let ended = leases.iter().filter(|lease| !goes_on(lease));
         ended.copied().collect()
     }
 

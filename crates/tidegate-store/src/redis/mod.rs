@@ -23,4 +23,6 @@ pub(crate) use rights::GRANT;
 pub(crate) use topic::{Subscription, TopicEvent};
 
 #[cfg(test)]
+mod limits_tests;
+#[cfg(test)]
 mod tests;
