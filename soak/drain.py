@@ -111,6 +111,8 @@ def config(mock_port):
     return "\n".join([
         "[server]",
         f"drain_ms = {DRAIN_MS}",
+        "[store]",
+        'url = "memory:"',
         "[log]",
         'format = "json"',
         "access = false",

@@ -67,6 +67,7 @@ def is_wrong(seed, number):
 def config(ports, state):
     """The lines of a valid file."""
     lines = ["[server]", "deadline_ms = 8000", "drain_ms = 5000", "",
+             "[store]", 'url = "memory:"', "",
              "[log]", 'level = "warn"', 'format = "json"', "access = false", "",
              "[resilience]", "attempt_ms = 4000", "failure_threshold = 1000", ""]
     for name in PROVIDERS:

@@ -126,6 +126,8 @@ def config(gateway, seed, mock_ports):
         "[server]",
         f"deadline_ms = {DEADLINE_MS}",
         f"stream_idle_ms = {STREAM_IDLE_MS}",
+        "[store]",
+        'url = "memory:"',
         "[log]",
         'level = "error"',
         'format = "json"',

@@ -9,6 +9,7 @@ works() {
         gcc) cc --version ;;
         nginx-light) nginx -v ;;
         nodejs) node --version ;;
+        redis-tools) redis-cli --version ;;
         python3-venv) python3 -c 'import ensurepip, venv' ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1

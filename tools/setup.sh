@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches what the tests need: nginx, and for the client tests, in the versions
+# Fetches what the tests need: nginx, Redis, and for the client tests, in the versions
 # that are pinned in tests/clients, two Python environments and one of Node.
 # Does nothing where it is there already.
 set -euo pipefail
@@ -28,7 +28,7 @@ node_environment() {
     cp "$pins/package-lock.json" "$stamp"
 }
 
-tools/packages.sh python3 python3-venv nodejs npm nginx-light
+tools/packages.sh python3 python3-venv nodejs npm nginx-light redis-server redis-tools redis-sentinel
 if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "python3 is $(python3 --version); the client tests need Python 3.11 or newer" >&2
     exit 1

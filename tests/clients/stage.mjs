@@ -27,6 +27,8 @@ const CREDENTIALS = {
   AWS_ACCESS_KEY_ID: 'AKIDTIDAL',
   AWS_SECRET_ACCESS_KEY: 'upstream+secret/key',
 };
+// Nothing is left behind where the tests were started.
+const STORE = { TIDEGATE__STORE__URL: 'memory:' };
 const START_SECONDS = 20;
 const STOP_SECONDS = 10;
 const ANNOUNCED = /http:\/\/(127\.0\.0\.1:\d+)/;
@@ -38,7 +40,7 @@ class Program {
     program.said = '';
     program.command = command;
     program.process = spawn(command, args, {
-      env: { ...process.env, ...CREDENTIALS },
+      env: { ...process.env, ...STORE, ...CREDENTIALS },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     program.ended = once(program.process, 'exit');

@@ -39,6 +39,8 @@ CREDENTIALS = {
     "PATIENT_KEY": "key-of-the-patient-tenant",
     "HASTY_KEY": "key-of-the-hasty-tenant",
 }
+# Nothing is left behind where the tests were started.
+STORE = {"TIDEGATE__STORE__URL": "memory:"}
 START_SECONDS = 20
 ANNOUNCED = re.compile(r"http://(127\.0\.0\.1:\d+)")
 
@@ -54,7 +56,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._said,
-            env=os.environ | environment,
+            env=os.environ | STORE | environment,
         )
         atexit.register(self._process.kill)
         self.address = eventually(self._announced, START_SECONDS)

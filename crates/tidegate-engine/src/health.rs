@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_resilience::Health;
-use tidegate_store::{CacheStats, Level, Quota};
+use tidegate_store::{CacheStats, Level, Quota, StoreState};
 use tokio::time::Instant;
 
 use crate::assemble::Engine;
@@ -22,6 +22,8 @@ pub struct EngineHealth {
     pub cache: CacheStats,
     /// What the guard said.
     pub guard: GuardCounts,
+    /// The home of what is shared.
+    pub store: StoreState,
 }
 
 /// How one chain entry is doing.
@@ -95,7 +97,13 @@ impl Engine {
             waiting: self.rooms.chains.waiting(),
             cache: self.rooms.store.cache.stats(),
             guard: self.rooms.guard.counts(),
+            store: self.store_state(),
         }
+    }
+
+    /// How the home of what is shared is doing.
+    pub fn store_state(&self) -> StoreState {
+        self.rooms.store.state()
     }
 
     /// Closes the breakers of one entry, of a model's whole chain, or of

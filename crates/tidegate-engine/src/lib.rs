@@ -31,7 +31,7 @@ pub use assemble::{AssembleError, Engine, ProviderProblem};
 pub use caller::Caller;
 pub use config::{
     Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
-    ProviderConfig, ProviderKind, ResilienceConfig,
+    ProviderConfig, ProviderKind, ResilienceConfig, SessionsConfig,
 };
 pub use context::{Attempt, Context, Spent, Trail};
 pub use error::EngineError;
@@ -50,6 +50,9 @@ pub use tidegate_provider::{
     Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
-pub use tidegate_store::{CacheStats, Level, Quota, UnknownReservation};
+pub use tidegate_store::{
+    CacheStats, Level, OnUnreachable, OpenError, Quota, Reach, Remark, Store, StoreConfig,
+    StoreState, StoreUrl, Topology, UnknownReservation, Weight,
+};
 pub use tidegate_work::Deadline;
 pub use verdicts::GuardCounts;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::error::StoreError;
 use crate::leases::Lease;
+use crate::memory_cache::Labels;
 
 /// What something is kept under. Whose it is and what kind of thing it is are
 /// names of their own, so that no text in one of them runs into another.
@@ -21,6 +22,22 @@ pub struct Name {
     pub key: String,
 }
 
+impl Name {
+    /// Whether something can be kept under it: its key is not empty, and no
+    /// part of it is too long or hides something.
+    pub(crate) fn is_fit(&self) -> bool {
+        let owner = self.owner.is_empty() || is_fit(&self.owner);
+        owner && is_fit(self.namespace) && is_fit(&self.key)
+    }
+
+    /// All of it in one text, each part with its length before it.
+    pub(crate) fn in_one(&self) -> String {
+        let (owner, namespace) = (&self.owner, self.namespace);
+        let lengths = (owner.len(), namespace.len());
+        format!("{}:{}:{owner}{namespace}{}", lengths.0, lengths.1, self.key)
+    }
+}
+
 /// For how long something is kept, and what takes it away before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keep {
@@ -31,6 +48,20 @@ pub struct Keep {
     pub tags: Vec<String>,
     /// The domain that it belongs to, if any.
     pub domain: Option<String>,
+}
+
+impl Keep {
+    pub(crate) fn is_fit(&self) -> bool {
+        let mut labels = self.tags.iter().chain(&self.domain);
+        self.tags.len() <= MOST_TAGS && labels.all(|label| is_fit(label))
+    }
+
+    pub(crate) fn labels(&self) -> Labels {
+        Labels {
+            tags: self.tags.clone(),
+            domain: self.domain.clone(),
+        }
+    }
 }
 
 /// Tags of one value.
@@ -51,6 +82,23 @@ pub enum Selector {
     Namespace(String),
     /// All whose key begins like this, in every namespace.
     Prefix(String),
+}
+
+impl Selector {
+    /// Whether anything can be meant by it.
+    pub(crate) fn is_fit(&self) -> bool {
+        match self {
+            Self::Key(text)
+            | Self::Tag(text)
+            | Self::Domain(text)
+            | Self::Namespace(text)
+            | Self::Prefix(text) => is_fit(text),
+        }
+    }
+}
+
+fn is_fit(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MOST_NAME_BYTES && !text.chars().any(char::is_control)
 }
 
 /// Something that was kept.
@@ -83,7 +131,7 @@ pub struct Load {
     /// How much had been forgotten when the load began.
     pub(crate) since: u64,
     /// Held while no other node is to load the same.
-    pub(crate) lease: Option<Lease>,
+    pub(crate) _lease: Option<Lease>,
 }
 
 /// What came of waiting for a turn to load.
@@ -141,6 +189,11 @@ pub struct CacheHealth {
 
 /// A home of cached values.
 ///
+/// Names, tags and domains are 1 to [`MOST_NAME_BYTES`] bytes without control
+/// characters; an owner may be empty. What has others, or more than
+/// [`MOST_TAGS`] tags, is not kept, and counts as an error; a selector with
+/// others forgets nothing, since nothing is there.
+///
 /// A cache that cannot be reached finds nothing and keeps nothing; it never
 /// fails a request and never makes one wait for longer than the store's own
 /// time limit.
@@ -161,16 +214,22 @@ pub trait Cache: Send + Sync + fmt::Debug {
     /// who asks, on whatever node.
     async fn turn_to_refresh(&self, name: &Name) -> Option<Load>;
 
-    /// Keeps a value, unless it was forgotten since its load began.
+    /// Keeps a value, unless it was forgotten since its load began. A value of
+    /// no time is not kept, and neither is one that is larger than the cache.
     async fn put(&self, load: Load, value: Bytes, keep: &Keep);
 
     /// Forgets what an owner keeps, or everybody where no owner is named.
     /// Returns how many values were there. When it returns, this process finds
-    /// none of them any more.
+    /// none of them any more. A home that several share may also forget what
+    /// carried the tag or belonged to the domain before it was replaced.
     ///
     /// # Errors
     /// [`StoreError`] when other nodes may still find them.
     async fn invalidate(&self, owner: Option<&str>, what: &Selector) -> Result<u64, StoreError>;
+
+    /// Bounds what is held in this process by another number of bytes; that
+    /// part of the cache starts empty.
+    fn resize(&self, max_bytes: u64);
 
     /// What happened so far.
     fn stats(&self) -> CacheStats;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::url::RedisUrl;
 
 /// Where a store is, and how long it may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoreConfig {
     /// Where.
     pub url: StoreUrl,
@@ -21,6 +21,9 @@ pub struct StoreConfig {
     pub on_unreachable: OnUnreachable,
     /// How much of the cache is kept in this process.
     pub cache_bytes: u64,
+    /// The last share of a value's time, 0 to 1, in which one caller makes it
+    /// anew.
+    pub refresh_ahead: f64,
 }
 
 impl Default for StoreConfig {
@@ -32,6 +35,7 @@ impl Default for StoreConfig {
             timeout: Duration::from_millis(50),
             on_unreachable: OnUnreachable::LocalShare,
             cache_bytes: 256 << 20,
+            refresh_ahead: 0.1,
         }
     }
 }

@@ -1,6 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the homes outside of this process come next")
+)]
+mod codec;
 mod config;
 mod error;
 mod held;
@@ -13,11 +18,14 @@ mod memory_limits;
 mod memory_records;
 mod records;
 mod redis;
+mod sealed;
 mod single_flight;
+mod sqlite;
 mod state;
 mod store;
 mod url;
 
+pub use crate::redis::RedisLimits;
 pub use cache::{
     Cache, CacheHealth, CacheStats, Freshness, Hit, Keep, Load, MOST_NAME_BYTES, MOST_TAGS, Name,
     Selector, Turn,
@@ -33,13 +41,16 @@ pub use memory_cache::MemoryCache;
 pub use memory_leases::MemoryLeases;
 pub use memory_limits::MemoryLimits;
 pub use memory_records::MemoryRecords;
-pub use crate::redis::RedisLimits;
 pub use records::{Expect, Page, Record, Records, Row, RowKey, WriteError};
 pub use single_flight::{LoadPanicked, SingleFlight};
+pub use sqlite::SqliteRecords;
 pub use state::{Reach, Remark, StoreState, Weight};
 pub use store::Store;
 pub use url::{Host, RedisUrl, Topology, Transport};
 
+#[cfg(test)]
+#[path = "../tests/contract/lasting.rs"]
+mod lasting;
 #[cfg(test)]
 #[path = "../tests/servers/mod.rs"]
 mod servers;

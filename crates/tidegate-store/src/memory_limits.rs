@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::held::{Held, HeldOnes};
 use crate::ledger::{Caps, InUse, Ledger, Stamps};
 use crate::limits::{
-    Cooling, Level, Limits, Quota, Refused, Reservation, Settle, TooManyHeld,
-    UnknownReservation, Used,
+    Cooling, Level, Limits, Quota, Refused, Reservation, Settle, TooManyHeld, UnknownReservation,
+    Used,
 };
 
 /// The memory home of [`Limits`].

@@ -22,7 +22,7 @@ pub struct RowKey<'a> {
 /// A row as it is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
-    /// Opaque.
+    /// Opaque; at most 16 MiB.
     pub value: &'a [u8],
     /// By what it is listed, besides its owner: a session's user.
     pub group: &'a str,
@@ -76,6 +76,12 @@ pub struct Page<'a> {
 
 /// A home of rows. A write that was acknowledged is there after a crash of the
 /// process; the memory home says that it is not one for that.
+///
+/// A version is never given twice, not even to a row that is written anew after
+/// its deletion. A row whose time is over is absent for everybody, and removed a
+/// little later.
+///
+/// Dropping the future of a write leaves open whether it was written.
 #[async_trait]
 pub trait Records: Send + Sync + fmt::Debug {
     /// The row, unless it is absent or has expired.
@@ -84,10 +90,15 @@ pub trait Records: Send + Sync + fmt::Debug {
     /// [`StoreError`] when the home cannot say.
     async fn get(&self, key: RowKey<'_>) -> Result<Option<Record>, StoreError>;
 
-    /// Writes the row and returns its new version.
+    /// Writes the row and returns its new version. A row without a time that
+    /// replaces one with a time is kept until it is deleted.
     ///
     /// # Errors
-    /// [`WriteError`] when nothing was written, or nobody can say.
+    /// [`WriteError`] when nothing was written, or nobody can say. After
+    /// [`StoreError::Unreachable`] it may have been written, or may be yet: read
+    /// the row again, and write again only if its version is still the one that
+    /// was expected. The same write with [`Expect::Version`] or
+    /// [`Expect::Absent`] is then safe, as only one of the two can succeed.
     async fn put(&self, key: RowKey<'_>, row: Row<'_>, expect: Expect) -> Result<u64, WriteError>;
 
     /// Lets the row live for `ttl` from now on; false where there is none. Its
@@ -97,17 +108,20 @@ pub trait Records: Send + Sync + fmt::Debug {
     /// [`StoreError`] when the home cannot say.
     async fn touch(&self, key: RowKey<'_>, ttl: Duration) -> Result<bool, StoreError>;
 
-    /// Deletes the row; false where there is none.
+    /// Deletes the row; false where there is none. One that is absent is not as
+    /// [`Expect::Version`] expects.
     ///
     /// # Errors
     /// [`WriteError`] when it is not as expected, or nobody can say.
     async fn delete(&self, key: RowKey<'_>, expect: Expect) -> Result<bool, WriteError>;
 
     /// The rows of one owner and group, in the order of their ids, without
-    /// looking at any others.
+    /// looking at any others. A page with fewer than its limit is the last one.
+    /// Rows that are written meanwhile may be in it or not.
     ///
     /// # Errors
-    /// [`StoreError`] when the home cannot say.
+    /// [`StoreError`] when the home cannot say, or one row of the page cannot be
+    /// read.
     async fn list(
         &self,
         table: &'static str,

@@ -1,11 +1,8 @@
-//! What every home of limits and of cached values promises.
+//! What every home of limits promises; `caches.rs` is the same for cached values.
 //!
-//! A test is one sentence and runs against every home in [`home::limits`] or
-//! [`home::caches`]. A new home joins by a constructor there; where its time
+//! A test is one sentence and runs against every home in [`home::limits`]. A new home joins by a constructor there; where its time
 //! cannot be moved, it brings a shorter window and lets real time pass.
 
-#[path = "contract/caching.rs"]
-mod caching;
 #[path = "contract/granting.rs"]
 mod granting;
 #[path = "contract/holding.rs"]

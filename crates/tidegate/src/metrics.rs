@@ -10,7 +10,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tidegate_engine::{AnswerHead, EngineHealth, EntryHealth, GuardCounts, Health};
+use tidegate_engine::{
+    AnswerHead, CacheStats, EngineHealth, EntryHealth, GuardCounts, Health, StoreState,
+};
 
 use crate::traces::SpanCounts;
 
@@ -336,9 +338,7 @@ fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
         "Requests that wait for room",
         waiting,
     );
-    let bytes: Gauge<f64, AtomicU64> = Gauge::default();
-    bytes.set(health.cache.bytes as f64);
-    registry.register("tidegate_cache_bytes", "Bytes in the answer cache", bytes);
+    cache(registry, &health.cache);
     let overshoot: Counter = Counter::default();
     overshoot.inc_by(
         health
@@ -352,13 +352,73 @@ fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
         "Tokens used beyond their reservations",
         overshoot,
     );
+    store(registry, &health.store);
+}
+
+fn cache(registry: &mut Registry, stats: &CacheStats) {
+    let gauges = [
+        (
+            "tidegate_cache_bytes",
+            "Bytes in this node's cache",
+            stats.bytes,
+        ),
+        (
+            "tidegate_cache_entries",
+            "Values in this node's cache",
+            stats.entries,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        let gauge: Gauge<f64, AtomicU64> = Gauge::default();
+        gauge.set(value as f64);
+        registry.register(name, help, gauge);
+    }
+    let operations: Family<Labels, Counter> = Family::default();
+    for (operation, count) in [
+        ("hit", stats.hits.saturating_sub(stats.shared_hits)),
+        ("shared_hit", stats.shared_hits),
+        ("miss", stats.misses),
+        ("set", stats.sets),
+        ("eviction", stats.evictions),
+        ("invalidation", stats.invalidations),
+        ("error", stats.errors),
+    ] {
+        operations
+            .get_or_create(&vec![("operation", operation.to_owned())])
+            .inc_by(count);
+    }
+    registry.register(
+        "tidegate_cache_operations",
+        "What the cache was asked for, and what came of it",
+        operations,
+    );
+}
+
+/// All words, so that an alert on one of them always has something to look at.
+const REACHES: [&str; 3] = ["live", "recovering", "unreachable"];
+
+fn store(registry: &mut Registry, state: &StoreState) {
     let mode = Gauges::default();
-    mode.get_or_create(&vec![("mode", "memory".to_owned())])
-        .set(1.0);
+    for reach in REACHES {
+        let labels = vec![("home", state.home.to_owned())];
+        let is = if reach == state.reach.as_str() {
+            1.0
+        } else {
+            0.0
+        };
+        mode.get_or_create(&with(labels, "reach", reach)).set(is);
+    }
     registry.register(
         "tidegate_store_mode",
-        "1 for the home of shared state",
+        "1 for the home of shared state and whether it can be reached",
         mode,
+    );
+    let nodes: Gauge<f64, AtomicU64> = Gauge::default();
+    nodes.set(f64::from(state.nodes));
+    registry.register(
+        "tidegate_store_nodes",
+        "Gateways that were last seen at the store, this one included",
+        nodes,
     );
 }
 
@@ -418,17 +478,19 @@ fn headroom_ratios(entry: &EntryHealth) -> impl Iterator<Item = (&'static str, f
 #[cfg(test)]
 mod tests {
     use tidegate_engine::{
-        BreakerHealth, CacheStats, Cached, Counts, Direction, Level, Outcome, Quota,
+        BreakerHealth, Cached, Counts, Direction, Level, OnUnreachable, Outcome, Quota, Reach,
     };
 
     use super::*;
 
     /// Renaming one breaks somebody's dashboard.
-    const NAMES: [&str; 22] = [
+    const NAMES: [&str; 25] = [
         "gen_ai_client_operation_duration_seconds",
         "tidegate_active_requests",
         "tidegate_breaker_state",
         "tidegate_cache_bytes",
+        "tidegate_cache_entries",
+        "tidegate_cache_operations",
         "tidegate_cache_requests",
         "tidegate_config_reloads",
         "tidegate_config_revision",
@@ -441,6 +503,7 @@ mod tests {
         "tidegate_limiter_overshot_tokens",
         "tidegate_overhead_seconds",
         "tidegate_store_mode",
+        "tidegate_store_nodes",
         "tidegate_trace_spans",
         "tidegate_upstream_active_requests",
         "tidegate_upstream_attempts",
@@ -482,6 +545,39 @@ mod tests {
         }
     }
 
+    fn state(reach: Reach) -> StoreState {
+        StoreState {
+            home: "redis+cluster",
+            reach,
+            nodes: 3,
+            on_unreachable: OnUnreachable::LocalShare,
+        }
+    }
+
+    #[test]
+    fn a_store_is_in_exactly_one_of_all_its_states() {
+        let second = Duration::from_secs(1);
+        let away = Reach::Unreachable {
+            since: second,
+            reason: "no answer".to_owned(),
+        };
+        for reach in [Reach::Live, Reach::Recovering { left: second }, away] {
+            let word = reach.as_str();
+            let mut registry = Registry::default();
+            store(&mut registry, &state(reach));
+            let mut text = String::new();
+            encode_registry(&mut text, &registry).unwrap();
+            for other in REACHES {
+                let is = if other == word { "1.0" } else { "0.0" };
+                let line = format!(
+                    "tidegate_store_mode{{home=\"redis+cluster\",reach=\"{other}\"}} {is}\n"
+                );
+                assert!(text.contains(&line), "{word}: {text}");
+            }
+            assert!(text.contains("tidegate_store_nodes 3.0\n"), "{text}");
+        }
+    }
+
     #[test]
     fn the_names_of_metrics_are_a_contract() {
         let health = EngineHealth {
@@ -492,6 +588,7 @@ mod tests {
                 verdicts: vec![(Direction::Prompt, Outcome::Block, 1)],
                 detections: vec![("a.b".into(), Direction::Prompt, 1)],
             },
+            store: state(Reach::Live),
         };
         let mut metrics = Metrics::default();
         let spans = SpanCounts::default();

@@ -11,7 +11,8 @@ use tidegate_engine::BedrockConfig;
 use tidegate_engine::{
     Adaptivity, AnthropicConfig, AttemptConfig, Backoff, BreakerConfig, CacheAnswers, CacheConfig,
     ChainConfig, EngineConfig, EntryConfig, GuardConfig, MaxTokensField, OpenAiConfig,
-    ProviderConfig, ProviderKind, Quota, RateTrip, ResilienceConfig, Scanning, mock,
+    ProviderConfig, ProviderKind, Quota, RateTrip, ResilienceConfig, Scanning, SessionsConfig,
+    StoreConfig, mock,
 };
 
 use crate::config::{self, Config, Loaded};
@@ -31,8 +32,18 @@ pub(crate) fn draft(loaded: &Loaded) -> Draft {
 }
 
 /// Settings that the process has used up when it serves: the listener, the
-/// threads and the log are there by then.
-const AFTER_RESTART: [&str; 4] = ["server.bind", "server.workers", "log.level", "log.format"];
+/// threads, the log and the store are there by then.
+const AFTER_RESTART: [&str; 9] = [
+    "server.bind",
+    "server.workers",
+    "log.level",
+    "log.format",
+    "store.url",
+    "store.timeout_ms",
+    "store.on_unreachable",
+    "store.cache_db",
+    "store.sessions_db",
+];
 
 fn fact(setting: &config::Setting) -> Fact {
     Fact {
@@ -80,9 +91,27 @@ pub(crate) fn engine_config(config: &Config) -> EngineConfig {
             },
             ttl: config.cache.ttl,
             max_bytes: config.cache.max_bytes,
-            ..CacheConfig::default()
+            refresh_ahead: config.cache.refresh_ahead,
         },
-        ..EngineConfig::default()
+        sessions: SessionsConfig {
+            ttl: config.sessions.ttl,
+            max_bytes: config.sessions.max_bytes,
+        },
+        // Whoever serves opens one; nobody else leaves anything behind.
+        store: None,
+    }
+}
+
+/// What the store is opened from.
+pub(crate) fn store_config(config: &Config) -> StoreConfig {
+    let given = &config.store;
+    StoreConfig {
+        url: given.url.clone(),
+        cache_db: given.cache_db,
+        sessions_db: given.sessions_db,
+        timeout: given.timeout,
+        on_unreachable: given.on_unreachable,
+        cache_bytes: config.cache.max_bytes,
     }
 }
 

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod gateway;
+#[path = "../../tidegate-store/tests/servers/mod.rs"]
+mod servers;
+#[path = "command_line/stores.rs"]
+mod stores;
 
 use std::process::Output;
 

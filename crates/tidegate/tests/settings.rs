@@ -12,6 +12,10 @@ mod observe;
 mod resilience_rows;
 #[path = "settings/rows.rs"]
 mod rows;
+#[path = "../../tidegate-store/tests/servers/mod.rs"]
+mod servers;
+#[path = "settings/store_rows.rs"]
+mod store_rows;
 #[path = "settings/trial.rs"]
 mod trial;
 #[path = "settings/upstream_rows.rs"]
@@ -27,6 +31,7 @@ use tidegate::config::{CLIENT_KEYS, KEYS, MODEL_KEYS, PROVIDER_KEYS};
 use key_rows::key_rows;
 use resilience_rows::resilience_rows;
 use rows::rows;
+use store_rows::{store_rows, variable_rows};
 use trial::{Row, Trial};
 use upstream_rows::upstream_rows;
 
@@ -36,6 +41,7 @@ fn all() -> impl Iterator<Item = Row> {
         .chain(resilience_rows())
         .chain(key_rows())
         .chain(upstream_rows())
+        .chain(store_rows())
 }
 
 #[test]
@@ -49,7 +55,7 @@ fn every_setting_has_a_row_and_every_row_a_setting() {
 
 #[test]
 fn every_row_expects_two_things_of_two_values() {
-    for row in all() {
+    for row in all().chain(variable_rows()) {
         let [(value, seen), (other_value, other_seen)] = row.cases;
         assert!(value != other_value && seen != other_seen, "{}", row.key);
     }
@@ -60,8 +66,17 @@ const AT_ONCE: usize = 4;
 
 #[tokio::test]
 async fn changing_a_setting_changes_what_the_program_does() {
+    check(all()).await;
+}
+
+#[tokio::test]
+async fn changing_a_known_variable_changes_what_the_program_does() {
+    check(variable_rows().into_iter()).await;
+}
+
+async fn check(rows: impl Iterator<Item = Row>) {
     let wrong = Mutex::new(Vec::new());
-    let trials = all().flat_map(|row| [0, 1].map(|case| (row.clone(), case)));
+    let trials = rows.flat_map(|row| [0, 1].map(|case| (row.clone(), case)));
     stream::iter(trials)
         .for_each_concurrent(AT_ONCE, |(row, case)| {
             let wrong = &wrong;

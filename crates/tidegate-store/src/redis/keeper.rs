@@ -45,6 +45,9 @@ async fn watch(link: &Link) {
         let error = match beat(link).await {
             Ok(()) => {
                 missed = 0;
+                if lost && link.is_cluster() {
+                    renew(link).await;
+                }
                 continue;
             }
             Err(error) => error,
@@ -59,6 +62,15 @@ async fn watch(link: &Link) {
                 Err(error) => link.unreachable(reason_of(&error)),
             }
         }
+    }
+}
+
+/// The node that the beat went to is there and another one is not: whoever has
+/// taken its place is found by looking anew.
+async fn renew(link: &Link) {
+    sleep(LOOK_AGAIN).await;
+    if let Err(error) = connect(link).await {
+        link.unreachable(reason_of(&error));
     }
 }
 

@@ -427,9 +427,9 @@ impl Limits for RedisLimits {
         match self.keep((owner, &id, key), tickets, lease).await {
             Ok(()) => Ok(id),
             Err((tickets, too_many)) => {
-                let parts = tickets.into_iter().map(|ticket| {
-                    Reservation::new(ticket.wish.tokens, Box::new(ticket))
-                });
+                let parts = tickets
+                    .into_iter()
+                    .map(|ticket| Reservation::new(ticket.wish.tokens, Box::new(ticket)));
                 let Some(reservation) = parts.reduce(Reservation::and) else {
                     return Ok(id);
                 };

@@ -194,7 +194,18 @@ impl Said {
         let corrupt = StoreError::Corrupt {
             what: "the answer of a limit's account",
         };
-        let &[verdict, wait, number, requests, tokens, count, guard, born, left, cause] = answer
+        let &[
+            verdict,
+            wait,
+            number,
+            requests,
+            tokens,
+            count,
+            guard,
+            born,
+            left,
+            cause,
+        ] = answer
         else {
             return Err(corrupt);
         };

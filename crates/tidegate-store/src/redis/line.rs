@@ -99,6 +99,18 @@ impl Address {
         }
     }
 
+    /// A connection to one server alone: the primary, or a node of the cluster.
+    pub(super) async fn connect_to_one(&self) -> RedisResult<MultiplexedConnection> {
+        let client = match &self.url.topology {
+            Topology::Cluster(hosts) => Client::open(self.at(&hosts[0])?)?,
+            Topology::Single(_) | Topology::Sentinel { .. } => self.primary().await?,
+        };
+        let config = connection_config();
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+    }
+
     async fn primary(&self) -> RedisResult<Client> {
         match &self.url.topology {
             Topology::Single(host) => Client::open(self.at(host)?),

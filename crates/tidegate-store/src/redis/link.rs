@@ -19,7 +19,7 @@ use super::line::{Address, Line};
 use super::presence::{Nodes, Presence};
 use crate::error::{OpenError, StoreError};
 use crate::state::Reach;
-use crate::url::RedisUrl;
+use crate::url::{RedisUrl, Topology};
 
 /// What a link is made from.
 #[derive(Debug, Clone)]
@@ -200,6 +200,9 @@ impl Link {
                 ErrorKind::UnexpectedReturnType | ErrorKind::Parse => StoreError::Corrupt {
                     what: "an answer of the expected type",
                 },
+                _ if error.code() == Some("WRONGTYPE") => StoreError::Corrupt {
+                    what: "a key of the expected type",
+                },
                 _ => StoreError::Refused { reason },
             };
         }
@@ -305,6 +308,16 @@ impl Link {
     /// How long one question may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.shared.timeout
+    }
+
+    /// The number of the database.
+    pub(crate) fn db(&self) -> u16 {
+        self.shared.address.db
+    }
+
+    /// Whether keys lie on several servers.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.url().topology, Topology::Cluster(_))
     }
 
     /// What stands at the address.

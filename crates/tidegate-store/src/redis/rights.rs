@@ -44,6 +44,7 @@ fn is_forbidden(error: &RedisError) -> bool {
     let text = error.detail().unwrap_or_default();
     error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
         || text.contains("ACL failure in script")
+        || text.contains("executing the script can't run")
         || text.contains("unknown command")
 }
 

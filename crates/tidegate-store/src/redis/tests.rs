@@ -26,7 +26,7 @@ async fn try_link(url: &str) -> Result<Link, OpenError> {
     .await
 }
 
-async fn link(url: &str) -> Link {
+pub(super) async fn link(url: &str) -> Link {
     try_link(url).await.expect("the server lets us in")
 }
 

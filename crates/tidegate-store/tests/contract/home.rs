@@ -8,8 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tidegate_store::{
-    Cache, Dimension, Level, Limits, MemoryCache, MemoryLimits, Quota, RedisLimits, Refused,
-    Reservation, StoreConfig,
+    Dimension, Level, Limits, MemoryLimits, Quota, RedisLimits, Refused, Reservation, StoreConfig,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -53,15 +52,6 @@ pub(crate) fn limits_in_virtual_time() -> Vec<Home<dyn Limits>> {
     homes.retain(|home| home.slack.is_zero());
     homes
 }
-
-/// Every home of cached values, bounded to [`CACHE_BYTES`].
-pub(crate) fn caches() -> Vec<Home<dyn Cache>> {
-    vec![in_memory("memory", || {
-        Arc::new(MemoryCache::new(CACHE_BYTES))
-    })]
-}
-
-pub(crate) const CACHE_BYTES: u64 = 100_000;
 
 fn in_memory<T: ?Sized>(name: &'static str, make: fn() -> Arc<T>) -> Home<T> {
     Home {
@@ -188,14 +178,6 @@ pub(crate) fn each_limits(test: impl AsyncFn(&Home<dyn Limits>, Arc<dyn Limits>)
 /// The same against those whose time can be moved.
 pub(crate) fn each_limits_in_virtual_time(test: impl AsyncFn(&Home<dyn Limits>, Arc<dyn Limits>)) {
     for home in limits_in_virtual_time() {
-        println!("home: {}", home.name);
-        home.run(async { test(&home, (home.make)()).await });
-    }
-}
-
-/// Runs a test against every cache.
-pub(crate) fn each_cache(test: impl AsyncFn(&Home<dyn Cache>, Arc<dyn Cache>)) {
-    for home in caches() {
         println!("home: {}", home.name);
         home.run(async { test(&home, (home.make)()).await });
     }

@@ -17,6 +17,7 @@ impl Cluster {
             ["--cluster-config-file", "nodes.conf"],
             ["--cluster-node-timeout", "1000"],
             ["--cluster-require-full-coverage", "no"],
+            ["--repl-diskless-sync-delay", "0"],
             ["--save", ""],
         ];
         let args = args.concat();
@@ -33,6 +34,12 @@ impl Cluster {
         for server in &servers {
             server.wait_for(&["CLUSTER", "INFO"], |info| {
                 info.contains("cluster_state:ok")
+            });
+        }
+        // A replica that has copied nothing yet does not take over.
+        for replica in &servers[3..] {
+            replica.wait_for(&["INFO", "replication"], |info| {
+                info.contains("link_status:up")
             });
         }
         Self { servers }

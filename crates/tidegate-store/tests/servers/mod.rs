@@ -1,6 +1,6 @@
 //! Redis servers of a test's own, on free ports, gone when it ends.
 
-#![allow(dead_code, reason = "every test uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test uses a part of it")]
 
 mod cluster;
 mod sentinel;
@@ -36,6 +36,52 @@ impl RedisServer {
     /// A server with these arguments.
     pub(crate) fn with(args: &[&str]) -> Self {
         Self::run("redis-server", args, |_| None)
+    }
+
+    /// A server that speaks TLS at another port, with a certificate for
+    /// `localhost`; that port and the file of whoever signed it.
+    pub(crate) fn with_tls() -> (Self, u16, PathBuf) {
+        let folder = folder();
+        let file = |name: &str| folder.join(name).display().to_string();
+        let (key, cert) = (file("key.pem"), file("cert.pem"));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]);
+        openssl.args([
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-subj",
+            "/CN=localhost",
+        ]);
+        openssl.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+        // A certificate that signs others is not taken for a server's.
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        openssl.args(["-keyout", &key, "-out", &cert]);
+        let made = openssl.output().expect("openssl is installed");
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        let port = free_port();
+        let number = port.to_string();
+        let tls = [
+            "--tls-port",
+            &number,
+            "--tls-cert-file",
+            &cert,
+            "--tls-key-file",
+            &key,
+        ];
+        let rest = [
+            "--tls-ca-cert-file",
+            &cert,
+            "--tls-auth-clients",
+            "no",
+            "--save",
+            "",
+        ];
+        let server = Self::with(&[&tls[..], &rest].concat());
+        (server, port, PathBuf::from(cert))
     }
 
     /// A program whose configuration file, if it has one, is made for its port.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use tidegate_engine::Engine;
 
-use super::{ConfigSource, Exit, runtime};
+use super::{ConfigSource, Exit, runtime, store};
 use crate::config::{ClientKey, Config, Role};
 use crate::wiring;
 
@@ -25,10 +25,11 @@ pub(super) struct DoctorArgs {
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: &DoctorArgs) -> Exit {
-    let config = match args.source.load() {
-        Ok(loaded) => loaded.config,
+    let loaded = match args.source.load() {
+        Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    let config = &loaded.config;
     if args.live {
         return alive(config.server.bind);
     }
@@ -40,19 +41,31 @@ pub(super) fn run(args: &DoctorArgs) -> Exit {
         });
     row("ok", &format!("tidegate {}", env!("CARGO_PKG_VERSION")));
     row("ok", &format!("configuration file: {file}"));
-    row(
-        "ok",
-        "state: memory of this process, lost when it ends; limits hold for this process alone",
-    );
     describe_server(config.server.bind);
     describe_keys(&config.keys, SystemTime::now());
-    for name in &config.unsupported_env {
-        row(
-            "warn",
-            &format!("{name} is set, and this version makes no use of it"),
-        );
+    for unused in &config.unused_env {
+        row("warn", &unused.to_string());
     }
-    providers(&config)
+    let engine = match Engine::assemble(wiring::engine_config(config)) {
+        Ok(engine) => engine,
+        Err(error) => {
+            row("fail", &error.to_string());
+            return Exit::Usage;
+        }
+    };
+    describe_guard(config, &engine);
+    match runtime(Some(1)) {
+        Ok(runtime) => runtime.block_on(async {
+            let store = store::examine(&loaded).await;
+            match (store, providers(&engine).await) {
+                (Exit::Clean, exit) | (exit, _) => exit,
+            }
+        }),
+        Err(error) => {
+            row("fail", &format!("the runtime does not start: {error}"));
+            Exit::Usage
+        }
+    }
 }
 
 fn describe_server(bind: SocketAddr) {
@@ -103,24 +116,9 @@ fn describe_guard(config: &Config, engine: &Engine) {
     }
 }
 
-fn providers(config: &Config) -> Exit {
-    let engine = match Engine::assemble(wiring::engine_config(config)) {
-        Ok(engine) => engine,
-        Err(error) => {
-            row("fail", &error.to_string());
-            return Exit::Usage;
-        }
-    };
-    describe_guard(config, &engine);
-    let reached = match runtime(Some(1)) {
-        Ok(runtime) => runtime.block_on(engine.reach()),
-        Err(error) => {
-            row("fail", &format!("the runtime does not start: {error}"));
-            return Exit::Usage;
-        }
-    };
+async fn providers(engine: &Engine) -> Exit {
     let mut exit = Exit::Clean;
-    for (name, outcome) in reached {
+    for (name, outcome) in engine.reach().await {
         match outcome {
             Ok(()) => row("ok", &format!("provider {name} can be reached")),
             Err(error) => {
@@ -135,7 +133,7 @@ fn providers(config: &Config) -> Exit {
     exit
 }
 
-fn row(word: &str, text: &str) {
+pub(super) fn row(word: &str, text: &str) {
     let _ = writeln!(std::io::stdout(), "{word:<5}{text}");
 }
 

@@ -9,6 +9,7 @@ mod scan;
 mod serve;
 mod signals;
 mod source;
+mod store;
 
 use std::process::ExitCode;
 

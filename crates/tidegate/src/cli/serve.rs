@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use tidegate_engine::{Deadline, Store};
 
 use super::signals::{HangUps, Signals};
-use super::{ConfigSource, Exit, runtime};
-use crate::config::Config;
+use super::{ConfigSource, Exit, runtime, store};
+use crate::config::{Config, Loaded};
 use crate::http::Gate;
 use crate::server::{Server, Shutdown};
 use crate::traces::Traces;
@@ -48,16 +49,9 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let gate = match Gate::assemble(wiring::draft(&loaded), Box::new(source)) {
-        Ok(gate) => gate,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return Exit::Usage;
-        }
-    };
     match runtime(config.server.workers) {
         Ok(runtime) => {
-            let exit = runtime.block_on(serve(config, gate));
+            let exit = runtime.block_on(with_store(&loaded, source));
             // A file that never ends reading must not keep the process.
             runtime.shutdown_background();
             exit
@@ -68,6 +62,36 @@ pub(super) fn run(args: &ServeArgs) -> Exit {
         }
     }
 }
+
+/// Opens the store, serves, and closes the store when nobody needs it any more.
+async fn with_store(loaded: &Loaded, source: ConfigSource) -> Exit {
+    let store = match Store::open(&wiring::store_config(&loaded.config)).await {
+        Ok(store) => store,
+        Err(error) => return store::refused(&error),
+    };
+    store::log(loaded, &store.state());
+    let mut draft = wiring::draft(loaded);
+    draft.engine.store = Some(store.clone());
+    let exit = match Gate::assemble(draft, Box::new(source)) {
+        Ok(gate) => serve(&loaded.config, gate).await,
+        Err(error) => {
+            eprintln!("error: {error}");
+            Exit::Usage
+        }
+    };
+    if exit == Exit::Interrupted {
+        // Whoever cannot wait for requests does not wait for the store.
+        return exit;
+    }
+    let closed = Deadline::after(LONGEST_CLOSE).run(store.close()).await;
+    if closed.is_err() {
+        tracing::warn!("the store did not close in time");
+    }
+    exit
+}
+
+/// What a store still has to write fits into a fraction of this.
+const LONGEST_CLOSE: Duration = Duration::from_secs(5);
 
 async fn serve(config: &Config, gate: Gate) -> Exit {
     let gate = Arc::new(gate.traced(Traces::from_env()));
@@ -153,8 +177,8 @@ const SHORTEST_FLUSH: Duration = Duration::from_secs(1);
 /// What a person wants to see first; machines read the log.
 fn greet(config: &Config, addr: SocketAddr) {
     tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "listening on http://{addr}");
-    for name in &config.unsupported_env {
-        tracing::warn!(variable = %name, "{name} is set, and this version makes no use of it");
+    for unused in &config.unused_env {
+        tracing::warn!(variable = %unused.name, "{unused}");
     }
     let model = config
         .models

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::layers::{Layers, Scalars};
 use super::problems::{Fault, Report};
-use super::typed::{Backoff, Breaker, Cache, Guard, Level, Log, LogFormat, Resilience, Server};
+use super::store;
+use super::typed::{
+    Backoff, Breaker, Cache, Guard, Level, Log, LogFormat, Resilience, Server, Sessions,
+};
 
 /// Checks settings that limit each other.
 pub(super) fn check_together(layers: &Layers, report: &mut Report) {
@@ -21,6 +24,7 @@ pub(super) fn check_together(layers: &Layers, report: &mut Report) {
         report,
     );
     check_public(layers, report);
+    store::check_databases(scalars, report);
 }
 
 /// Blames the setting of the stronger layer, which was written last.
@@ -96,6 +100,15 @@ pub(super) fn cache(scalars: &Scalars) -> Cache {
         answers: scalars.flag("cache.answers"),
         ttl: Duration::from_secs(scalars.integer("cache.ttl_s")),
         max_bytes: scalars.integer("cache.max_bytes"),
+        refresh_ahead: scalars.share("cache.refresh_ahead"),
+    }
+}
+
+/// `[sessions]`.
+pub(super) fn sessions(scalars: &Scalars) -> Sessions {
+    Sessions {
+        ttl: Duration::from_secs(scalars.integer("sessions.ttl_s")),
+        max_bytes: scalars.integer("sessions.max_bytes"),
     }
 }
 

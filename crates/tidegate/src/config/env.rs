@@ -4,25 +4,14 @@ use super::Sources;
 use super::layers::Scalars;
 use super::node::Origin;
 use super::problems::{Fault, Report};
+use super::typed::UnusedVariable;
 use super::unknown;
 
 const PREFIX: &str = "TIDEGATE__";
 
 /// Variables of the systems that tidegate unites which mean nothing to this
 /// version. AWS variables are not among them: they are often set for others.
-const UNSUPPORTED: &[&str] = &[
-    "PERPLEXITY_API_KEY",
-    "REDIS_CACHE_DB",
-    "REDIS_CACHE_MAX_SIZE_MB",
-    "REDIS_CACHE_TTL_SECONDS",
-    "REDIS_HOST",
-    "REDIS_PASSWORD",
-    "REDIS_PORT",
-    "REDIS_SESSION_DB",
-    "REDIS_URL",
-    "SESSION_TTL_SECONDS",
-    "USE_CELERY",
-];
+const UNSUPPORTED: &[&str] = &["PERPLEXITY_API_KEY", "USE_CELERY"];
 
 /// The environment variable for the key at `path`: `server.bind` is
 /// `TIDEGATE__SERVER__BIND`.
@@ -60,11 +49,16 @@ fn read_one(
     scalars.set_text(path, &text, &Origin::Env(name.to_owned()), env_name)
 }
 
-/// The variables that are set without any effect, sorted.
-pub(super) fn unsupported(names: &[String]) -> Vec<String> {
+/// The variables that are set and mean nothing to this version, sorted.
+pub(super) fn unsupported(names: &[String]) -> Vec<UnusedVariable> {
     let is_unsupported =
         |name: &&String| UNSUPPORTED.contains(&name.as_str()) || name.starts_with("NOVA_");
-    sorted(names.iter().filter(is_unsupported))
+    let unused = |name| UnusedVariable {
+        name,
+        why: "this version makes no use of it",
+    };
+    let names = sorted(names.iter().filter(is_unsupported));
+    names.into_iter().map(unused).collect()
 }
 
 fn sorted<'n>(names: impl Iterator<Item = &'n String>) -> Vec<String> {

@@ -63,6 +63,10 @@ pub enum Kind {
     Names,
     /// A time in UTC, to the second.
     Time,
+    /// The address of a store, or a secret that holds one.
+    Store,
+    /// The number of a database, or the one of the address.
+    Database,
 }
 
 /// What holds when a key is not set.
@@ -97,79 +101,6 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
     let all = [KEYS, PROVIDER_KEYS, MODEL_KEYS, CLIENT_KEYS];
     all.into_iter().flatten().find(|key| key.path == path)
 }
-
-/// Tables in the order of the reference, with what they are about.
-pub(super) const SECTIONS: &[(&str, &str)] = &[
-    (
-        "server",
-        "Where tidegate listens and how long it works on one request.",
-    ),
-    ("log", "What is written to standard error."),
-    ("cache", "Answers that are kept and served again."),
-    (
-        "guard",
-        "What is scanned on its way in and out, and what is not let through.",
-    ),
-    (
-        "resilience",
-        "How failures of upstream models are met; holds for every chain entry.",
-    ),
-    (
-        "resilience.backoff_ms",
-        "Waiting before the same entry is tried again.",
-    ),
-    (
-        "providers",
-        "Where models run. Without any, OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY\n\
-         and BEDROCK_MODEL_ID set them up; without those, the built-in extractive model answers.",
-    ),
-    (
-        "models",
-        "What clients ask for, and which entries serve it, first choice first.\n\
-         May be left out when there is exactly one provider.",
-    ),
-    (
-        "keys",
-        "Who may come in, and how much each tenant may use. Without any, everybody who\n\
-         reaches the address may do everything. One tenant may have several keys, which\n\
-         share its limits: that is how a key is replaced without a gap.",
-    ),
-];
-
-/// The array tables among [`SECTIONS`].
-pub(super) const ARRAY_TABLES: &[(&str, &[Key])] = &[
-    ("providers", PROVIDER_KEYS),
-    ("models", MODEL_KEYS),
-    ("keys", CLIENT_KEYS),
-];
-
-/// Sections that later versions know.
-pub(super) const LATER_SECTIONS: &[&str] = &[
-    "store",
-    "sessions",
-    "pipeline",
-    "embedder",
-    "retrieval",
-    "documents",
-    "tasks",
-    "fulfill",
-    "roots",
-    "schedules",
-];
-
-/// Keys of present sections that later versions know.
-pub(super) const LATER_KEYS: &[&str] = &[
-    "cache.refresh_ahead",
-    "guard.l1_timeout_ms",
-    "guard.l2_timeout_ms",
-    "guard.cancel_confidence",
-    "guard.l2_below_confidence",
-    "guard.l2_sample",
-    "guard.model",
-    "guard.mode",
-    "guard.rollout",
-    "guard.validate_answers",
-];
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -234,6 +165,10 @@ pub(super) const fn word(allowed: &'static [&'static str]) -> Kind {
 
 /// Words of the guard; a test of the wiring holds them equal.
 pub(crate) const GUARD_POLICIES: &[&str] = &["monitor", "default", "strict"];
+/// Words of the store; a test holds them equal.
+pub(super) const ON_UNREACHABLE: &[&str] = &["local_share", "fail_open", "fail_closed"];
+/// The word for the database that stands in the address.
+pub(super) const DATABASE_OF_URL: &str = "url";
 const SHARE: Kind = Kind::Share { min: 0.0 };
 
 /// All settings outside array tables.
@@ -305,6 +240,36 @@ pub const KEYS: &[Key] = &[
         "Writes one line per request.",
     ),
     key(
+        "store.url",
+        Kind::Store,
+        "sqlite:tidegate-data",
+        "The home: memory:, sqlite:FOLDER, redis://[user:password@]host[:port][/database], redis+sentinel://host,…/primary, redis+cluster://host,…; rediss with TLS. With a password, better env:NAME or file:PATH.",
+    ),
+    key(
+        "store.timeout_ms",
+        integer(1, 5_000),
+        "50",
+        "Longest time for one question to the store; a request goes on without the answer then.",
+    ),
+    key(
+        "store.on_unreachable",
+        word(ON_UNREACHABLE),
+        "local_share",
+        "While limits cannot be asked for: local_share grants one part of each for every gateway that was last seen, fail_open everything, fail_closed nothing.",
+    ),
+    key(
+        "store.cache_db",
+        Kind::Database,
+        DATABASE_OF_URL,
+        "Database of the cache and the limits, where Redis is no cluster; url is the one of store.url.",
+    ),
+    key(
+        "store.sessions_db",
+        Kind::Database,
+        DATABASE_OF_URL,
+        "Database of sessions, tasks and what else must not be lost; url is the one of store.url.",
+    ),
+    key(
         "cache.answers",
         Kind::Flag,
         "false",
@@ -321,6 +286,24 @@ pub const KEYS: &[Key] = &[
         integer(0, 1024 * GIB),
         "268435456",
         "Memory for kept answers; the least useful ones make room.",
+    ),
+    key(
+        "cache.refresh_ahead",
+        SHARE,
+        "0.1",
+        "Last part of that time, as a share, in which one caller makes an answer anew while the others still get the kept one; 0 is off.",
+    ),
+    key(
+        "sessions.ttl_s",
+        integer(1, YEAR_S),
+        "3600",
+        "Seconds that a session is kept after it was last used.",
+    ),
+    key(
+        "sessions.max_bytes",
+        integer(1024, GIB),
+        "1048576",
+        "Largest session, before compression.",
     ),
     key(
         "guard.enabled",

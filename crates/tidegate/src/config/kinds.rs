@@ -2,10 +2,11 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use super::keys::{Fallback, Key, Kind, MAX_LIMIT};
+use super::keys::{DATABASE_OF_URL, Fallback, Key, Kind, MAX_LIMIT};
 use super::node::{Node, Origin, Raw};
 use super::problems::{Fault, closest};
 use super::secret::Reference;
+use super::store;
 use super::time::parse_utc;
 use super::value::{Found, Item, Value};
 
@@ -71,6 +72,11 @@ impl Kind {
             Self::Chain => "a list of \"provider/model\"".to_owned(),
             Self::Limit => "an integer of at least 1, or \"unlimited\"".to_owned(),
             Self::Names => "a list of host names".to_owned(),
+            Self::Store => "the address of a store, env:NAME or file:PATH".to_owned(),
+            Self::Database => format!(
+                "an integer from 0 to {}, or \"{DATABASE_OF_URL}\"",
+                u16::MAX
+            ),
             Self::Time => "a time in UTC such as \"2027-01-31T00:00:00Z\"".to_owned(),
         }
     }
@@ -79,12 +85,12 @@ impl Kind {
     fn raw(&self, text: &str) -> Raw {
         let typed = match self {
             Self::Flag => text.parse().ok().map(Raw::Flag),
-            Self::Integer { .. } | Self::Limit => {
+            Self::Integer { .. } | Self::Limit | Self::Database => {
                 text.replace('_', "").parse().ok().map(Raw::Integer)
             }
             Self::Share { .. } => text.parse().ok().map(Raw::Float),
             Self::Names => Some(listed(text)),
-            Self::Address | Self::Word { .. } | Self::Name | Self::Text => None,
+            Self::Address | Self::Word { .. } | Self::Name | Self::Text | Self::Store => None,
             Self::Url | Self::Secret | Self::Headers | Self::Chain | Self::Time => None,
         };
         typed.unwrap_or_else(|| Raw::Text(text.to_owned()))
@@ -104,6 +110,8 @@ impl Kind {
             Self::Limit => self.limit(raw),
             Self::Time => self.time(raw),
             Self::Secret => reference(raw),
+            Self::Store => store::check(raw),
+            Self::Database => self.database(raw),
             Self::Headers => headers(raw),
             Self::Chain => self.chain(raw),
             Self::Names => self.names(raw),
@@ -143,6 +151,17 @@ impl Kind {
         match raw {
             Raw::Integer(given) => in_range(*given, 1, MAX_LIMIT).map(Some).map(Value::Limit),
             Raw::Text(text) if text == UNLIMITED => Ok(Value::Limit(None)),
+            other => Err(self.mistyped(other)),
+        }
+    }
+
+    fn database(&self, raw: &Raw) -> Result<Value, Fault> {
+        match raw {
+            Raw::Integer(given) => match u16::try_from(*given) {
+                Ok(number) => Ok(Value::Database(Some(number))),
+                Err(_) => Err(Fault::new(format!("{given} is outside 0 to {}", u16::MAX))),
+            },
+            Raw::Text(text) if text == DATABASE_OF_URL => Ok(Value::Database(None)),
             other => Err(self.mistyped(other)),
         }
     }
@@ -263,7 +282,7 @@ fn listed(text: &str) -> Raw {
     Raw::List(items.map(node).collect())
 }
 
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let bracketed = text.starts_with('[') && text.ends_with(']');
     (bracketed || !text.contains(':')) && is_authority(text)
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::keys::{ARRAY_TABLES, KEYS, Key, SECTIONS};
+use super::keys::{KEYS, Key};
 use super::node::{Entry, Origin, Raw};
 use super::problems::{Fault, Report};
 use super::rows::{self, Row};
+use super::sections::{ARRAY_TABLES, SECTIONS};
 use super::unknown::{self, join};
 use super::value::{Found, Value};
 use super::{Setting, Sources, env, file};
@@ -133,6 +134,13 @@ impl Scalars {
         Ok(())
     }
 
+    /// Sets `path` again, from the same origin.
+    pub(super) fn replace(&mut self, path: &str, value: Value) {
+        if let Some(found) = self.0.get_mut(path) {
+            found.value = value;
+        }
+    }
+
     /// The value of `path` and its origin.
     pub(super) fn found(&self, path: &str) -> &Found {
         self.0
@@ -178,6 +186,13 @@ impl Scalars {
         match &self.found(path).value {
             Value::Names(names) => names.clone(),
             other => mismatch(path, other),
+        }
+    }
+
+    pub(super) fn database(&self, path: &str) -> Option<u16> {
+        match self.found(path).value {
+            Value::Database(number) => number,
+            ref other => mismatch(path, other),
         }
     }
 

@@ -13,6 +13,7 @@ mod client_keys;
 mod env;
 mod file;
 mod fingerprint;
+mod inherited;
 mod keys;
 mod kinds;
 mod layers;
@@ -24,6 +25,8 @@ mod render;
 mod rows;
 mod schema;
 mod secret;
+mod sections;
+mod store;
 mod time;
 mod typed;
 mod unknown;
@@ -47,7 +50,7 @@ pub use secret::Secret;
 pub use typed::{
     Anthropic, Backoff, Bedrock, Breaker, Cache, ChainEntry, ClientKey, Config, Guard, Header,
     Level, Limits, Log, LogFormat, MaxTokensField, Model, OpenAi, Provider, ProviderKind,
-    Resilience, Role, Server,
+    Resilience, Role, Server, Sessions, Store, UnusedVariable,
 };
 
 use layers::Layers;
@@ -97,6 +100,8 @@ pub struct Setting {
 pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
     let mut report = Report::default();
     let mut layers = Layers::read(sources, &mut report);
+    inherited::read(sources, &mut layers.scalars, &mut report);
+    store::find(&mut layers.scalars, sources, &mut report);
     automatic::complete(&mut layers, sources, &mut report);
     build::check_together(&layers, &mut report);
     let providers = providers::build(&layers.providers, sources, &mut report);
@@ -106,13 +111,19 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
     let config = Config {
         server: build::server(&layers.scalars),
         log: build::log(&layers.scalars),
+        store: store::build(&layers.scalars),
         cache: build::cache(&layers.scalars),
+        sessions: build::sessions(&layers.scalars),
         guard: build::guard(&layers.scalars),
         resilience: build::resilience(&layers.scalars),
         providers,
         models,
         keys,
-        unsupported_env: env::unsupported(&sources.env_names),
+        unused_env: [
+            env::unsupported(&sources.env_names),
+            inherited::unused(sources),
+        ]
+        .concat(),
     };
     Ok(Loaded {
         config,

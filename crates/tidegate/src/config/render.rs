@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::env::env_name;
-use super::keys::{ARRAY_TABLES, Fallback, KEYS, Key, SECTIONS};
+use super::keys::{Fallback, KEYS, Key};
 use super::providers::takes;
+use super::sections::{ARRAY_TABLES, SECTIONS};
 
 /// A complete, commented file that changes nothing: every value in it is the
 /// default, and array tables are shown as comments.
@@ -77,6 +78,12 @@ variables are errors.
 
 Secrets are never written into the file: `env:NAME` names an environment variable and \
 `file:PATH` a file that holds the secret.
+
+Variables of the systems that tidegate unites set what nothing else does: `REDIS_URL`, or \
+`REDIS_HOST` with `REDIS_PORT` and `REDIS_PASSWORD`, `store.url`; `REDIS_CACHE_DB` and \
+`REDIS_SESSION_DB` the databases in it; `REDIS_CACHE_TTL_SECONDS` `cache.ttl_s`; \
+`REDIS_CACHE_MAX_SIZE_MB`, in MiB, `cache.max_bytes`; `SESSION_TTL_SECONDS` `sessions.ttl_s`. \
+The file, variables with `TIDEGATE__` and flags are stronger.
 
 Without any `[[providers]]`, the environment sets them up: `OPENAI_API_KEY` or \
 `OPENAI_BASE_URL` a provider named `openai`, `ANTHROPIC_API_KEY` one named `anthropic` for the \

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{ARRAY_TABLES, Fallback, KEYS, Key, Kind, MAX_LIMIT, SECTIONS};
+use super::keys::{DATABASE_OF_URL, Fallback, KEYS, Key, Kind, MAX_LIMIT};
 use super::kinds::UNLIMITED;
+use super::sections::{ARRAY_TABLES, SECTIONS};
 
 /// The schema of `tidegate.toml`, JSON Schema draft 2020-12.
 pub fn schema_json() -> Value {
@@ -96,6 +97,16 @@ fn kind_schema(kind: &Kind) -> Value {
         Kind::Names => json!({
             "type": "array",
             "items": { "type": "string", "pattern": "^([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])$" },
+        }),
+        Kind::Store => json!({
+            "type": "string",
+            "pattern": "^(memory:$|sqlite:.|rediss?(\\+(sentinel|cluster))?://.|env:[A-Za-z_]|file:.)",
+        }),
+        Kind::Database => json!({
+            "anyOf": [
+                { "type": "integer", "minimum": 0, "maximum": u16::MAX },
+                { "const": DATABASE_OF_URL },
+            ],
         }),
         Kind::Time => json!({
             "type": "string",

@@ -87,6 +87,8 @@ fn another_value(key: &Key) -> String {
         Kind::Share { .. } => "0.75".to_owned(),
         Kind::Address => "127.0.0.1:9999".to_owned(),
         Kind::Names => "gate.example".to_owned(),
+        Kind::Store => "memory:".to_owned(),
+        Kind::Database => "3".to_owned(),
         Kind::Word { allowed, .. } => allowed
             .iter()
             .find(|word| **word != default)
@@ -98,7 +100,7 @@ fn another_value(key: &Key) -> String {
 
 fn toml_literal(key: &Key, text: &str) -> String {
     match key.kind {
-        Kind::Address | Kind::Word { .. } => format!("\"{text}\""),
+        Kind::Address | Kind::Word { .. } | Kind::Store => format!("\"{text}\""),
         Kind::Names => format!("[\"{text}\"]"),
         _ => text.to_owned(),
     }
@@ -313,10 +315,10 @@ fn schema_and_reference_name_every_key() {
 #[test]
 fn a_section_of_a_later_version_is_not_called_unknown() {
     check(
-        "[sessions]\nttl_s = 3\n",
-        "tidegate.toml:1:2: sessions: section [sessions] is not supported by this version of tidegate",
+        "[tasks]\nlease_ms = 3\n",
+        "tidegate.toml:1:2: tasks: section [tasks] is not supported by this version of tidegate",
     );
-    for section in super::keys::LATER_SECTIONS {
+    for section in super::sections::LATER_SECTIONS {
         let expected = format!("section [{section}] is not supported by this version of tidegate");
         let file = World::file(&format!("[[{section}]]\nname = 1\n"));
         let env = World::default().env(&env_name(&format!("{section}.mode")), "1");
@@ -324,8 +326,8 @@ fn a_section_of_a_later_version_is_not_called_unknown() {
         assert!(env.problems().ends_with(&expected), "{}", env.problems());
     }
     check(
-        "[cache]\nrefresh_ahead = 0.1\n",
-        "tidegate.toml:2:1: cache.refresh_ahead: this key is not supported by this version of tidegate",
+        "[guard]\nmode = \"fast\"\n",
+        "tidegate.toml:2:1: guard.mode: this key is not supported by this version of tidegate",
     );
 }
 
@@ -458,15 +460,21 @@ fn an_open_address_needs_consent() {
 #[test]
 fn variables_without_effect_are_listed() {
     let world = World::default()
-        .env("REDIS_URL", "x")
+        .env("USE_CELERY", "x")
         .env("NOVA_QUERY_TIMEOUT", "1")
         .env("HOME", "/");
+    let unused = world.config().unused_env;
+    let unused: Vec<_> = unused.iter().map(ToString::to_string).collect();
     assert_eq!(
-        world.config().unsupported_env,
-        ["NOVA_QUERY_TIMEOUT", "REDIS_URL"]
+        unused,
+        [
+            "NOVA_QUERY_TIMEOUT is set, and this version makes no use of it",
+            "USE_CELERY is set, and this version makes no use of it",
+        ]
     );
 }
 
 mod arbitrary;
 mod client_keys;
+mod store;
 mod tables;

@@ -1,7 +1,10 @@
 //! The typed configuration that the rest of the program reads.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
+
+use tidegate_engine::{OnUnreachable, StoreUrl};
 
 use super::secret::Secret;
 
@@ -12,8 +15,12 @@ pub struct Config {
     pub server: Server,
     /// Log output.
     pub log: Log,
+    /// Where things are kept.
+    pub store: Store,
     /// Kept answers.
     pub cache: Cache,
+    /// Kept conversations.
+    pub sessions: Sessions,
     /// What is scanned.
     pub guard: Guard,
     /// Meeting upstream failures.
@@ -25,8 +32,8 @@ pub struct Config {
     /// Empty: everybody who reaches the address may do everything. Else no
     /// secret is in here twice, and all keys of a tenant have the same limits.
     pub keys: Vec<ClientKey>,
-    /// Environment variables that are set but mean nothing to this version.
-    pub unsupported_env: Vec<String>,
+    /// Environment variables that are set without any effect.
+    pub unused_env: Vec<UnusedVariable>,
 }
 
 /// `[server]`.
@@ -61,8 +68,23 @@ pub struct Log {
     pub access: bool,
 }
 
-/// `[cache]`.
+/// `[store]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// The home.
+    pub url: StoreUrl,
+    /// Database of the cache and the limits; `None` is the one of `url`.
+    pub cache_db: Option<u16>,
+    /// Database of the records; `None` is the one of `url`.
+    pub sessions_db: Option<u16>,
+    /// Longest time for one question.
+    pub timeout: Duration,
+    /// What is granted while it cannot be asked.
+    pub on_unreachable: OnUnreachable,
+}
+
+/// `[cache]`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cache {
     /// Whether answers are kept.
     pub answers: bool,
@@ -70,6 +92,32 @@ pub struct Cache {
     pub ttl: Duration,
     /// Memory for kept answers.
     pub max_bytes: u64,
+    /// Last share of `ttl` in which an answer is made anew ahead of time.
+    pub refresh_ahead: f64,
+}
+
+/// `[sessions]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sessions {
+    /// How long one is kept after it was last used.
+    pub ttl: Duration,
+    /// Bytes of one, before compression.
+    pub max_bytes: u64,
+}
+
+/// An environment variable that is set without any effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnusedVariable {
+    /// Its name.
+    pub name: String,
+    /// Why, as the end of the sentence "… is set, and …".
+    pub why: &'static str,
+}
+
+impl fmt::Display for UnusedVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is set, and {}", self.name, self.why)
+    }
 }
 
 /// `[guard]`.

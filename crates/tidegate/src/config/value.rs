@@ -5,8 +5,10 @@ use std::time::SystemTime;
 
 use super::Sources;
 use super::fingerprint::Fingerprint;
+use super::keys::DATABASE_OF_URL;
 use super::node::{Origin, quoted};
 use super::secret::HIDDEN;
+use super::store::Place;
 
 /// A value that has passed the check of its key's kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +31,9 @@ pub(super) enum Value {
         text: String,
         at: SystemTime,
     },
+    Store(Place),
+    /// `None` is the one of the address.
+    Database(Option<u16>),
 }
 
 /// One text of a list or table, with its own place.
@@ -57,6 +62,7 @@ impl Value {
     pub(super) fn fingerprint(&self, sources: &Sources<'_>) -> Fingerprint {
         match self {
             Self::Secret(text) => Fingerprint::of_secret(text, sources),
+            Self::Store(place) => Fingerprint::of_secret(place.written.expose(), sources),
             Self::Flag(_)
             | Self::Integer(_)
             | Self::Share(_)
@@ -66,6 +72,7 @@ impl Value {
             | Self::Chain(_)
             | Self::Limit(_)
             | Self::Names(_)
+            | Self::Database(_)
             | Self::Time { .. } => Fingerprint::of(&self.shown()),
         }
     }
@@ -83,6 +90,12 @@ impl Value {
                 let entries: Vec<_> = chain.iter().map(|entry| quoted(&entry.text)).collect();
                 format!("[{}]", entries.join(", "))
             }
+            Self::Store(place) => match &place.url {
+                Some(url) => quoted(&url.to_string()),
+                None => HIDDEN.to_owned(),
+            },
+            Self::Database(Some(number)) => number.to_string(),
+            Self::Database(None) => quoted(DATABASE_OF_URL),
             Self::Limit(Some(limit)) => limit.to_string(),
             Self::Limit(None) => quoted("unlimited"),
             Self::Names(names) => {

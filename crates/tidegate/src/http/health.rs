@@ -21,6 +21,9 @@ pub(super) async fn live() -> Json<serde_json::Value> {
 pub(super) async fn ready(State(gate): State<Arc<Gate>>) -> Response {
     let live = gate.current.load();
     let reloads = gate.reloads.tally();
+    // Without its store a gateway does what `store.on_unreachable` says, which
+    // is better than a fleet in which nobody is ready.
+    let store = live.engine.store_state();
     let draining = gate.draining.load(Ordering::Acquire);
     let body = json!({
         "status": if draining { "draining" } else { "ready" },
@@ -33,7 +36,8 @@ pub(super) async fn ready(State(gate): State<Arc<Gate>>) -> Response {
             "last_error": reloads.last_error,
         },
         "models": live.engine.models().len(),
-        "store": "memory",
+        "store": store.home,
+        "store_reach": store.reach.as_str(),
     });
     let status = if draining {
         StatusCode::SERVICE_UNAVAILABLE

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_engine::{EntryHealth, Health};
+use tidegate_engine::{EntryHealth, Health, Reach, StoreState};
 
 use super::Gate;
 use super::error::ApiError;
@@ -103,9 +103,35 @@ pub(super) async fn stats(State(gate): State<Arc<Gate>>) -> Json<Value> {
             "misses": health.cache.misses,
             "sets": health.cache.sets,
             "bytes": health.cache.bytes,
+            "shared_hits": health.cache.shared_hits,
+            "evictions": health.cache.evictions,
+            "invalidations": health.cache.invalidations,
+            "errors": health.cache.errors,
+            "entries": health.cache.entries,
+            "hit_rate": health.cache.hit_rate(),
         },
+        "store": store(&health.store),
         "uptime_ms": millis(gate.started.elapsed()),
     }))
+}
+
+/// The home of what is shared; `since_ms` and `reason` are null unless it is
+/// away, and `left_ms` unless it is back and counts from an empty start.
+fn store(state: &StoreState) -> Value {
+    let (since, left, reason) = match &state.reach {
+        Reach::Live => (None, None, None),
+        Reach::Recovering { left } => (None, Some(*left), None),
+        Reach::Unreachable { since, reason } => (Some(*since), None, Some(reason)),
+    };
+    json!({
+        "home": state.home,
+        "reach": state.reach.as_str(),
+        "nodes": state.nodes,
+        "on_unreachable": state.on_unreachable.as_str(),
+        "since_ms": since.map(millis),
+        "left_ms": left.map(millis),
+        "reason": reason,
+    })
 }
 
 /// The same in AI-Prism's shape.

@@ -89,6 +89,7 @@ impl House {
             chains: plan.chains,
             resilience: plan.resilience,
             cache: plan.cache,
+            ..EngineConfig::default()
         };
         let engine = Engine::assemble(config).expect("the plan fits together");
         let gate = Arc::new(Gate::with_keys(engine, plan.settings, plan.keys));

@@ -11,12 +11,13 @@ use tidegate_engine::mock::Script;
 use tokio::task::JoinSet;
 
 use crate::gateway::{Folder, Program, Reply, Scene, Stage, ask, chat, complete, get, start_mock};
+use crate::servers::RedisServer;
 
 /// One setting, what else is set, and what is seen for two of its values.
 #[derive(Clone)]
 pub(crate) struct Row {
     pub(crate) key: &'static str,
-    /// Values in TOML with what is seen.
+    /// Values in TOML with what is seen; of a variable, as they are.
     pub(crate) cases: [(&'static str, &'static str); 2],
     /// Other settings, as keys with values in TOML; [`UNSET`] takes one out.
     pub(crate) given: &'static [(&'static str, &'static str)],
@@ -39,8 +40,9 @@ pub(crate) enum Upstream {
 pub(crate) const UNSET: &str = "";
 
 /// What holds unless a row says otherwise. `UPSTREAM` is the provider's address.
-const DEFAULTS: [(&str, &str); 11] = [
+const DEFAULTS: [(&str, &str); 12] = [
     ("server.bind", "\"127.0.0.1:0\""),
+    ("store.url", "\"memory:\""),
     ("log.format", "\"json\""),
     ("resilience.backoff_ms.retries", "0"),
     ("providers.name", "\"up\""),
@@ -94,6 +96,7 @@ pub(crate) struct Trial {
     started: Result<Program, (ExitStatus, String)>,
     pub(crate) upstream: SocketAddr,
     stage: Option<Stage>,
+    store: Option<RedisServer>,
     _tasks: JoinSet<()>,
     _home: Folder,
 }
@@ -109,15 +112,21 @@ impl Trial {
                 (stage.addr, Some(stage))
             }
         };
-        let config = config(row, value).replace("UPSTREAM", &upstream.to_string());
+        let (config, variables) = settings(row, value);
+        let store = store_for(&config, &variables);
+        let config = config.replace("UPSTREAM", &upstream.to_string());
+        let config = placed(&config, store.as_ref());
         let home = aws_home();
-        let environment = aws_environment(&home, upstream);
+        let mut environment = aws_environment(&home, upstream).to_vec();
+        let variables = variables.into_iter();
+        environment.extend(variables.map(|(name, text)| (name, placed(text, store.as_ref()))));
         let mut all = ENVIRONMENT.to_vec();
         all.extend(environment.iter().map(|(name, value)| (*name, &**value)));
         Self {
             started: Program::serve(&config, &all).await,
             upstream,
             stage,
+            store,
             _tasks: tasks,
             _home: home,
         }
@@ -151,6 +160,10 @@ impl Trial {
         self.stage.as_ref().expect("the row has scenes")
     }
 
+    pub(crate) fn store(&self) -> &RedisServer {
+        self.store.as_ref().expect("the row names it")
+    }
+
     pub(crate) fn addr(&self) -> SocketAddr {
         self.program().addr
     }
@@ -173,12 +186,46 @@ fn paced() -> Script {
     }
 }
 
+/// The password of a trial's own Redis, where a row is about passwords.
+const STORE_PASSWORD: &str = "p@ss:word";
+
+/// A Redis where something names it.
+fn store_for(config: &str, variables: &[(&str, &str)]) -> Option<RedisServer> {
+    let is = |wanted: &str| variables.iter().any(|(name, _)| *name == wanted);
+    let mut texts = variables.iter().map(|(_, text)| *text).chain([config]);
+    if is("REDIS_PASSWORD") {
+        let guarded = ["--save", "", "--requirepass", STORE_PASSWORD];
+        return Some(RedisServer::with(&guarded));
+    }
+    texts
+        .any(|text| text.contains("STORE"))
+        .then(RedisServer::start)
+}
+
+fn placed(text: &str, store: Option<&RedisServer>) -> String {
+    match store.map(|store| store.port) {
+        Some(port) => text
+            .replace("STORE-PORT", &port.to_string())
+            .replace("STORE", &format!("127.0.0.1:{port}")),
+        None => text.to_owned(),
+    }
+}
+
+/// The configuration file of one trial, and its variables.
+fn settings<'r>(row: &Row, value: &'r str) -> (String, Vec<(&'static str, &'r str)>) {
+    let is_variable = |key: &str| !key.contains('.');
+    let given = row.given.iter().copied();
+    let variables = given.chain([(row.key, value)]);
+    let variables = variables.filter(|(name, _)| is_variable(name));
+    (config(row, value), variables.collect())
+}
+
 /// The configuration file of one trial.
 fn config(row: &Row, value: &str) -> String {
     let mut settings: BTreeMap<&str, &str> = DEFAULTS.into_iter().collect();
     settings.extend(row.given.iter().copied());
     settings.insert(row.key, value);
-    settings.retain(|_, value| *value != UNSET);
+    settings.retain(|key, value| key.contains('.') && *value != UNSET);
     let of = |table: &str| {
         let lines = settings.iter().filter_map(|(key, value)| {
             let name = key.strip_prefix(table)?.strip_prefix('.')?;

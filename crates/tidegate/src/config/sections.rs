@@ -1,0 +1,82 @@
+//! The tables of the configuration, and what later versions put into them.
+
+use super::client_keys::CLIENT_KEYS;
+use super::keys::Key;
+use super::models::MODEL_KEYS;
+use super::providers::PROVIDER_KEYS;
+
+/// Tables in the order of the reference, with what they are about.
+pub(super) const SECTIONS: &[(&str, &str)] = &[
+    (
+        "server",
+        "Where tidegate listens and how long it works on one request.",
+    ),
+    ("log", "What is written to standard error."),
+    (
+        "store",
+        "Where everything is kept that outlives a request: in the memory of this process, in a\n\
+         folder, or in a Redis that several gateways share. docs/operations.md helps to choose.",
+    ),
+    ("cache", "Answers that are kept and served again."),
+    ("sessions", "Conversations that are kept."),
+    (
+        "guard",
+        "What is scanned on its way in and out, and what is not let through.",
+    ),
+    (
+        "resilience",
+        "How failures of upstream models are met; holds for every chain entry.",
+    ),
+    (
+        "resilience.backoff_ms",
+        "Waiting before the same entry is tried again.",
+    ),
+    (
+        "providers",
+        "Where models run. Without any, OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY\n\
+         and BEDROCK_MODEL_ID set them up; without those, the built-in extractive model answers.",
+    ),
+    (
+        "models",
+        "What clients ask for, and which entries serve it, first choice first.\n\
+         May be left out when there is exactly one provider.",
+    ),
+    (
+        "keys",
+        "Who may come in, and how much each tenant may use. Without any, everybody who\n\
+         reaches the address may do everything. One tenant may have several keys, which\n\
+         share its limits: that is how a key is replaced without a gap.",
+    ),
+];
+
+/// The array tables among [`SECTIONS`].
+pub(super) const ARRAY_TABLES: &[(&str, &[Key])] = &[
+    ("providers", PROVIDER_KEYS),
+    ("models", MODEL_KEYS),
+    ("keys", CLIENT_KEYS),
+];
+
+/// Sections that later versions know.
+pub(super) const LATER_SECTIONS: &[&str] = &[
+    "pipeline",
+    "embedder",
+    "retrieval",
+    "documents",
+    "tasks",
+    "fulfill",
+    "roots",
+    "schedules",
+];
+
+/// Keys of present sections that later versions know.
+pub(super) const LATER_KEYS: &[&str] = &[
+    "guard.l1_timeout_ms",
+    "guard.l2_timeout_ms",
+    "guard.cancel_confidence",
+    "guard.l2_below_confidence",
+    "guard.l2_sample",
+    "guard.model",
+    "guard.mode",
+    "guard.rollout",
+    "guard.validate_answers",
+];
