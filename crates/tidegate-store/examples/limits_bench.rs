@@ -2,7 +2,7 @@
 //! through the same client on the same connection settings.
 //!
 //! ```text
-//! redis-server --port 7777 --save '' & 
+//! redis-server --port 7777 --save '' &
 //! cargo run --release -p tidegate-store --example limits_bench -- redis://127.0.0.1:7777
 //! ```
 
@@ -33,7 +33,9 @@ async fn incr(connection: &mut redis::aio::MultiplexedConnection) {
 
 async fn decide(limits: &RedisLimits, key: &str) {
     let reservation = limits.reserve(key, &quota(), 100).await;
-    reservation.expect("the limit is far").settle(Used::Tokens(60));
+    reservation
+        .expect("the limit is far")
+        .settle(Used::Tokens(60));
 }
 
 fn row(name: &str, mut times: Vec<Duration>) -> Duration {
@@ -63,7 +65,10 @@ async fn round_trips(limits: &RedisLimits, connection: &mut redis::aio::Multiple
     }
     let one = row("INCR", incrs);
     let other = row("decision", decisions);
-    println!("ratio of p50s          {:.2}", other.as_secs_f64() / one.as_secs_f64());
+    println!(
+        "ratio of p50s          {:.2}",
+        other.as_secs_f64() / one.as_secs_f64()
+    );
 }
 
 /// Many at once.

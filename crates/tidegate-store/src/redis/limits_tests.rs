@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -21,7 +20,10 @@ const CLOCK: &str = "tidegate:limit:{test}:clock";
 const WINDOW: Duration = Duration::from_micros(2_560_000);
 const LEASE_US: u64 = 2_000_000;
 
-static SERVER: LazyLock<RedisServer> = LazyLock::new(RedisServer::start);
+thread_local! {
+    /// One for each test, gone when its thread ends.
+    static SERVER: RedisServer = RedisServer::start();
+}
 
 /// One account at one server, whose time is moved by hand.
 struct Bench {
@@ -57,7 +59,8 @@ struct Question {
 impl Bench {
     fn start() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let client = redis::Client::open(SERVER.url()).expect("the address is one");
+        let client =
+            redis::Client::open(SERVER.with(RedisServer::url)).expect("the address is one");
         let real = "call('TIME')";
         assert_eq!(SCRIPT.matches(real).count(), 1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -88,7 +91,11 @@ impl Bench {
         self.now = now;
         let [account, _] = self.keys();
         let mut cmd = redis::cmd("HSET");
-        let set: redis::RedisResult<()> = cmd.arg(CLOCK).arg(account).arg(now).query(&mut self.connection);
+        let set: redis::RedisResult<()> = cmd
+            .arg(CLOCK)
+            .arg(account)
+            .arg(now)
+            .query(&mut self.connection);
         set.expect("the clock is set");
     }
 
@@ -98,9 +105,15 @@ impl Bench {
         let limit = |limit: Option<u64>| limit.map_or("-1".to_owned(), |most| most.to_string());
         let mut script = self.script.prepare_invoke();
         script.key(account).key(leases);
-        script.arg(u8::from(wanted.is_some())).arg(length).arg(length / 256);
+        script
+            .arg(u8::from(wanted.is_some()))
+            .arg(length)
+            .arg(length / 256);
         script.arg(question.known).arg(question.guard);
-        script.arg(question.notes.len()).arg(question.renewals.len()).arg(LEASE_US);
+        script
+            .arg(question.notes.len())
+            .arg(question.renewals.len())
+            .arg(LEASE_US);
         match wanted {
             Some((quota, tokens, _)) => script
                 .arg(limit(quota.requests))
@@ -115,7 +128,9 @@ impl Bench {
         if let Some((_, _, lease)) = wanted {
             script.arg(lease);
         }
-        let said: Vec<i64> = script.invoke(&mut self.connection).expect("the script runs");
+        let said: Vec<i64> = script
+            .invoke(&mut self.connection)
+            .expect("the script runs");
         let amount = |at: usize| u64::try_from(said[at]).expect("no amount is negative");
         Answer {
             verdict: said[0],
@@ -150,7 +165,14 @@ fn micros(duration: Duration) -> u64 {
 }
 
 fn settled(lease: &str, number: u64, cost: u64, used: i64) -> [String; 5] {
-    ["s", lease, &number.to_string(), &cost.to_string(), &used.to_string()].map(str::to_owned)
+    [
+        "s",
+        lease,
+        &number.to_string(),
+        &cost.to_string(),
+        &used.to_string(),
+    ]
+    .map(str::to_owned)
 }
 
 #[derive(Debug, Clone)]
@@ -239,16 +261,28 @@ impl Pair {
                 prop_assert_eq!(said.verdict, 1, "{:?}", said);
                 self.open.push((lease, said.number, tokens, stamps));
             }
-            Err(Refused::Throttled { dimension: Dimension::Concurrency, .. }) => {
+            Err(Refused::Throttled {
+                dimension: Dimension::Concurrency,
+                ..
+            }) => {
                 prop_assert_eq!(said.verdict, 4, "{:?}", said);
             }
-            Err(Refused::Throttled { dimension, retry_after }) => {
-                let verdict = if dimension == Dimension::Requests { 2 } else { 3 };
+            Err(Refused::Throttled {
+                dimension,
+                retry_after,
+            }) => {
+                let verdict = if dimension == Dimension::Requests {
+                    2
+                } else {
+                    3
+                };
                 prop_assert_eq!((said.verdict, Some(wait)), (verdict, retry_after));
             }
             Err(other) => prop_assert!(false, "{other:?}"),
         }
-        let InUse { requests, tokens, .. } = self.ledger.in_use(now);
+        let InUse {
+            requests, tokens, ..
+        } = self.ledger.in_use(now);
         prop_assert_eq!((said.requests, said.tokens), (requests, tokens));
         Ok(())
     }
@@ -260,13 +294,19 @@ impl Pair {
             Step::Settle(which, used) => {
                 if let Some(note) = self.end(which, used) {
                     let notes = vec![note];
-                    let question = Question { notes, ..Question::default() };
+                    let question = Question {
+                        notes,
+                        ..Question::default()
+                    };
                     self.bench.ask(None, &question);
                 }
             }
             Step::SettleAnd(which, used, tokens) => {
                 let notes = self.end(which, used).into_iter().collect();
-                let question = Question { notes, ..Question::default() };
+                let question = Question {
+                    notes,
+                    ..Question::default()
+                };
                 self.reserve(tokens, &question)?;
             }
         }
@@ -439,7 +479,10 @@ fn an_account_that_forgot_what_a_node_was_granted_says_that_shares_count() {
     // Whether this server is young is not asked here: it stands in the account.
     let born = bench.reserve(&requests(5), 1, "a").born;
     bench.pass(3 * length);
-    let known = Question { known: born, ..Question::default() };
+    let known = Question {
+        known: born,
+        ..Question::default()
+    };
     assert_eq!(bench.ask(None, &known).guard, 0, "it is the same account");
     let _: u64 = bench.redis(&["DEL", &account]);
     bench.pass(1);
@@ -455,7 +498,7 @@ fn an_account_that_forgot_what_a_node_was_granted_says_that_shares_count() {
 
 #[test]
 fn an_account_that_cannot_be_read_is_made_anew_and_says_that_shares_count() {
-    let mut random = crate::redis::limits_tests::Xorshift(77);
+    let mut random = Xorshift(77);
     for _ in 0..300 {
         let mut bench = Bench::start();
         let [account, _] = bench.keys();
@@ -488,7 +531,10 @@ fn an_account_that_cannot_be_read_is_made_anew_and_says_that_shares_count() {
             said.requests = next.requests;
         }
         let fresh = said.guard > 0;
-        assert!(fresh || said.requests == 0, "{said:?} after {name} was changed");
+        assert!(
+            fresh || said.requests == 0,
+            "{said:?} after {name} was changed"
+        );
     }
 }
 

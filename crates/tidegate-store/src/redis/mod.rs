@@ -33,6 +33,8 @@ pub(crate) use rights::GRANT;
 pub(crate) use topic::{Subscription, TopicEvent};
 
 #[cfg(test)]
+mod limits_outage_tests;
+#[cfg(test)]
 mod limits_tests;
 #[cfg(test)]
 mod tests;
