@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_resilience::{Outcome, Permit, Sample, Slot, TripCause};
-use tidegate_store::{Cooling, Dimension, Limits, Refused, Reservation, Used};
+use tidegate_store::{Cooling, Dimension, Grantor, Limits, Refused, Reservation, Used};
 use tokio::time::Instant;
 
 use crate::entry::Entry;
@@ -19,6 +19,9 @@ use crate::standing::Counters;
 pub(crate) struct Admission {
     entry: Arc<Entry>,
     held: Option<Box<Hold>>,
+    limits: Arc<dyn Limits>,
+    /// When the limits were asked: what they granted is not younger.
+    asked_at: Instant,
     sent_at: Option<Instant>,
 }
 
@@ -46,6 +49,8 @@ pub(crate) enum NoRoomCause {
     Unhealthy,
     /// The entry throttled us, or a limit of ours is reached.
     Limited,
+    /// Whoever counts cannot be asked.
+    Unreachable,
     /// The request is larger than the whole limit; waiting cannot help.
     TooLarge {
         /// The limit, in tokens.
@@ -57,9 +62,10 @@ impl Entry {
     /// Breaker, slot, reservation: all of them, or none.
     pub(crate) async fn admit(
         self: &Arc<Self>,
-        limits: &dyn Limits,
+        limits: &Arc<dyn Limits>,
         tokens: u64,
     ) -> Result<Admission, NoRoom> {
+        self.hear_of_recovery(&**limits).await;
         let permit = self
             .standing
             .breaker
@@ -82,6 +88,7 @@ impl Entry {
             cause: NoRoomCause::Limited,
         })?;
         let limit = &self.standing.limit;
+        let asked_at = Instant::now();
         let reservation = limits.reserve(&limit.key, &limit.quota(), tokens).await;
         let reservation = reservation.map_err(|refused| self.no_room(&refused))?;
         let held = Some(Box::new(Hold {
@@ -92,6 +99,8 @@ impl Entry {
         Ok(Admission {
             entry: self.clone(),
             held,
+            limits: limits.clone(),
+            asked_at,
             sent_at: None,
         })
     }
@@ -106,18 +115,21 @@ impl Entry {
             Refused::Cooling {
                 retry_after,
                 cooling,
-            } => NoRoom {
-                retry_after: Some(*retry_after),
-                may_ring: false,
-                cause: match cooling {
-                    Cooling::Failures => NoRoomCause::Unhealthy,
-                    Cooling::Throttled => NoRoomCause::Limited,
-                },
-            },
+            } => {
+                self.leave_alone(*retry_after, *cooling);
+                NoRoom {
+                    retry_after: Some(*retry_after),
+                    may_ring: false,
+                    cause: match cooling {
+                        Cooling::Failures => NoRoomCause::Unhealthy,
+                        Cooling::Throttled => NoRoomCause::Limited,
+                    },
+                }
+            }
             Refused::Unreachable { retry_after } => NoRoom {
                 retry_after: Some(*retry_after),
                 may_ring: false,
-                cause: NoRoomCause::Unhealthy,
+                cause: NoRoomCause::Unreachable,
             },
             Refused::Throttled {
                 dimension,
@@ -140,6 +152,20 @@ impl Entry {
 impl Admission {
     pub(crate) fn entry(&self) -> &Arc<Entry> {
         &self.entry
+    }
+
+    /// Whether so much of the guard around a window has passed since it was
+    /// granted that the upstream could count it in the next one.
+    pub(crate) fn is_stale(&self) -> bool {
+        let quota = self.entry.standing.limit.quota();
+        let counts = quota.requests.is_some() || quota.tokens.is_some();
+        counts && self.asked_at.elapsed() > quota.window / 200
+    }
+
+    /// Whether this node has granted it alone.
+    pub(crate) fn is_granted_here(&self) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| held.reservation.granted_by() == Grantor::ThisNode)
     }
 
     /// From here on the upstream may have begun to work.
@@ -200,8 +226,7 @@ impl Admission {
             _slot: slot,
             reservation,
         } = *held;
-        permit.record(outcome, Instant::now().into_std());
-        self.entry.log_change(outcome);
+        self.entry.record(permit, outcome, &*self.limits);
         reservation.settle(used);
         drop(slot);
         self.entry.standing.ring();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_provider::Usage;
-use tidegate_store::{Dimension, Quota, Refused, Reservation, Used};
+use tidegate_store::{Dimension, Grantor, Quota, Refused, Reservation, Used};
 
 use crate::assemble::Rooms;
 use crate::error::EngineError;
@@ -96,6 +96,9 @@ pub(crate) struct Allowance {
 /// when one of them will end.
 const CONCURRENCY_HINT: Duration = Duration::from_secs(1);
 
+/// Who may ask again so soon waits for it here.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
 impl Rooms {
     /// Takes one request and `tokens` from the tenant's own limits.
     pub(crate) async fn allow(
@@ -107,10 +110,16 @@ impl Rooms {
             return Ok(Allowance::default());
         }
         let limits = &self.generator.limits;
-        match limits
-            .reserve(&caller.limit_key, &caller.quota, tokens)
-            .await
-        {
+        let ask = || limits.reserve(&caller.limit_key, &caller.quota, tokens);
+        let answer = match ask().await {
+            // One question was lost, and the next may well be answered.
+            Err(Refused::Unreachable { retry_after }) if retry_after <= AT_ONCE => {
+                tokio::time::sleep(retry_after).await;
+                ask().await
+            }
+            answer => answer,
+        };
+        match answer {
             Ok(reservation) => Ok(Allowance {
                 reservation: Some(reservation),
                 spent: false,
@@ -131,11 +140,12 @@ fn refused_to(caller: &Caller, refused: &Refused) -> EngineError {
             limit: Dimension::as_str(*dimension),
             retry_after: retry_after.unwrap_or(CONCURRENCY_HINT),
         },
-        Refused::Cooling { retry_after, .. } | Refused::Unreachable { retry_after } => {
-            EngineError::Busy {
-                retry_after: *retry_after,
-            }
-        }
+        Refused::Cooling { retry_after, .. } => EngineError::Busy {
+            retry_after: *retry_after,
+        },
+        Refused::Unreachable { retry_after } => EngineError::LimitsUnreachable {
+            retry_after: *retry_after,
+        },
         Refused::TooLarge { tokens, limit } => EngineError::TenantTooLarge {
             tenant,
             tokens: *tokens,
@@ -157,11 +167,18 @@ impl Allowance {
         calls: impl Future<Output = Result<Generated, EngineError>>,
     ) -> Result<Generated, EngineError> {
         self.spend();
-        let generated = calls.await;
-        if generated.is_err() {
-            self.end(Used::Tokens(0));
+        let mut generated = calls.await;
+        match &mut generated {
+            Ok(generated) if self.is_granted_here() => generated.note_local_store(),
+            Ok(_) => {}
+            Err(_) => self.end(Used::Tokens(0)),
         }
         generated
+    }
+
+    fn is_granted_here(&self) -> bool {
+        let reservation = self.reservation.as_ref();
+        reservation.is_some_and(|reservation| reservation.granted_by() == Grantor::ThisNode)
     }
 
     /// Ends it with what the upstream reported, or lets the estimate stand.

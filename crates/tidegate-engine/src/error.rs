@@ -92,6 +92,16 @@ pub enum EngineError {
         /// The largest limit.
         limit: u64,
     },
+    /// Nobody knows what is left of the limits, and nothing is granted without
+    /// knowing.
+    #[error(
+        "the store of the limits cannot be reached, and nothing is granted without it; retry in {} ms",
+        retry_after.as_millis()
+    )]
+    LimitsUnreachable {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
     /// Every attempt failed upstream.
     #[error("no model of {model:?} answered, the last one: {reason}")]
     Upstream {
@@ -126,6 +136,7 @@ impl EngineError {
         match self {
             Self::Throttled { retry_after, .. }
             | Self::Busy { retry_after }
+            | Self::LimitsUnreachable { retry_after }
             | Self::TenantLimited { retry_after, .. }
             | Self::NoHealthyModel { retry_after, .. }
             | Self::Overloaded { retry_after, .. } => Some(*retry_after),

@@ -60,6 +60,18 @@ pub(crate) struct Generated {
     pub(crate) waited: Duration,
 }
 
+/// What an answer is marked with whose limits only this node has counted.
+const STORE_LOCAL: &str = "store:local";
+
+impl Generated {
+    /// The limits were granted by this node alone.
+    pub(crate) fn note_local_store(&mut self) {
+        if !self.degraded.iter().any(|known| known == STORE_LOCAL) {
+            self.degraded.push(STORE_LOCAL.to_owned());
+        }
+    }
+}
+
 /// Walks chains on behalf of requests.
 #[derive(Debug)]
 pub(crate) struct Generator {
@@ -80,6 +92,7 @@ struct Wish {
     at: Option<Instant>,
     may_ring: bool,
     limited: bool,
+    unreachable: bool,
 }
 
 impl Wish {
@@ -93,6 +106,7 @@ impl Wish {
         }
         self.may_ring |= no_room.may_ring;
         self.limited |= no_room.cause == NoRoomCause::Limited;
+        self.unreachable |= no_room.cause == NoRoomCause::Unreachable;
     }
 
     fn is_empty(&self) -> bool {
@@ -105,12 +119,12 @@ impl Wish {
         deadline.is_past() || (out_of_reach && !self.may_ring)
     }
 
-    fn look_again_at(&self, deadline: Deadline) -> Instant {
+    fn look_again_at(&self, deadline: Deadline, nap: Duration) -> Instant {
         let until = self
             .at
             .map_or(deadline.instant(), |at| at.min(deadline.instant()));
         if self.may_ring {
-            until.min(Instant::now() + LONGEST_NAP)
+            until.min(Instant::now() + nap)
         } else {
             until
         }
@@ -129,6 +143,11 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 /// Who waits looks again at least this often: a lease that expires elsewhere
 /// rings no bell.
 const LONGEST_NAP: Duration = Duration::from_secs(1);
+/// The same where what ends on other nodes rings no bell here.
+const SHARED_NAP: Duration = Duration::from_millis(25);
+/// Admissions that may grow stale before they are used; one more is used
+/// however old it is.
+const MOST_STALE: u32 = 4;
 /// A time-out after less than this share of an attempt's time was the caller's.
 const HURRY: f64 = 0.9;
 
@@ -145,12 +164,13 @@ impl Generator {
         let mut tries = Tries::new(chain.entries.len());
         loop {
             let asked_at = Instant::now();
-            let room = self.find_room(chain, &job, &mut tries).await;
+            let room = self.find_fresh_room(chain, &job, &mut tries).await;
             job.spent.add_wait(asked_at.elapsed());
             let (index, admission) = room?;
             let sent_at = Instant::now();
             tries.count_attempt();
             let entry = admission.entry().clone();
+            let degraded = degraded(&entry, index, &admission);
             let until = self.attempt_deadline(&job, &tries, index);
             let noted = job.trail.begin(&entry.name, sent_at);
             let outcome = self.attempt(admission, job.call, until).await;
@@ -158,7 +178,6 @@ impl Generator {
             Underway::end(noted, &outcome);
             match outcome {
                 Ok(reply) => {
-                    let degraded = degraded(&entry, index);
                     let attempts = tries.attempts();
                     return Ok(Generated {
                         reply,
@@ -211,6 +230,32 @@ impl Generator {
         }
     }
 
+    /// How long who waits may sleep without looking.
+    fn nap(&self) -> Duration {
+        if self.limits.is_shared() {
+            SHARED_NAP
+        } else {
+            LONGEST_NAP
+        }
+    }
+
+    /// An admission that has just been granted: the limits count it from then
+    /// on, and the upstream from when it is sent.
+    async fn find_fresh_room(
+        &self,
+        chain: &Chain,
+        job: &Job<'_>,
+        tries: &mut Tries,
+    ) -> Result<(usize, Admission), EngineError> {
+        for _ in 0..MOST_STALE {
+            let (index, admission) = self.find_room(chain, job, tries).await?;
+            if !admission.is_stale() {
+                return Ok((index, admission));
+            }
+        }
+        self.find_room(chain, job, tries).await
+    }
+
     /// An admission at the first entry that has room.
     async fn find_room(
         &self,
@@ -249,7 +294,7 @@ impl Generator {
             chain.line.expect(wish.at);
             tokio::select! {
                 () = chain.line.bell() => {}
-                () = tokio::time::sleep_until(wish.look_again_at(latest)) => {}
+                () = tokio::time::sleep_until(wish.look_again_at(latest, self.nap())) => {}
             }
         }
     }
@@ -270,7 +315,8 @@ impl Generator {
             if wish.is_vain(job.deadline) {
                 return Err(no_room(chain, tries, wish));
             }
-            chain.line.beside(wish.look_again_at(job.deadline)).await;
+            let until = wish.look_again_at(job.deadline, self.nap());
+            chain.line.beside(until).await;
         }
     }
 
@@ -291,7 +337,7 @@ impl Generator {
                 Next::First | Next::Repeat => {}
             }
             let tokens = entry.tokens_for(job.prompt_tokens, job.most_output);
-            match entry.admit(&*self.limits, tokens).await {
+            match entry.admit(&self.limits, tokens).await {
                 Ok(_) if next == Next::Repeat && !entry.standing.may_repeat() => tries.spend(index),
                 Ok(admission) => {
                     entry.standing.count_turn(index, next);
@@ -380,12 +426,15 @@ impl Generator {
     }
 }
 
-fn degraded(entry: &Entry, index: usize) -> Vec<String> {
-    if index == 0 {
-        Vec::new()
-    } else {
-        vec![format!("fallback:{}", entry.name)]
+fn degraded(entry: &Entry, index: usize, admission: &Admission) -> Vec<String> {
+    let mut degraded = Vec::new();
+    if index > 0 {
+        degraded.push(format!("fallback:{}", entry.name));
     }
+    if admission.is_granted_here() {
+        degraded.push(STORE_LOCAL.to_owned());
+    }
+    degraded
 }
 
 fn no_turn(chain: &Chain, reason: NoTurn) -> EngineError {
@@ -410,6 +459,9 @@ fn no_room(chain: &Chain, tries: &Tries, wish: Wish) -> EngineError {
     let (model, retry_after) = (chain.name.clone(), wish.retry_after());
     if wish.limited {
         return EngineError::Throttled { model, retry_after };
+    }
+    if wish.unreachable {
+        return EngineError::LimitsUnreachable { retry_after };
     }
     match tries.last().map(Verdict::of) {
         Some(Verdict::Throttled(_)) => EngineError::Throttled { model, retry_after },

@@ -121,6 +121,8 @@ impl Engine {
         reset
             .map(|entry| {
                 entry.standing.breaker.reset(Instant::now().into_std());
+                let limits = &self.rooms.generator.limits;
+                limits.warm(&entry.standing.limit.key);
                 entry.standing.ring();
                 entry.name.to_string()
             })
@@ -134,6 +136,11 @@ impl Entry {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let standing = &self.standing;
         let counters = &standing.counters;
+        if let Some((left, cooling)) = level.cooling
+            && standing.breaker.health(now) == Health::Healthy
+        {
+            self.leave_alone(left, cooling);
+        }
         let successful = read(&counters.successful);
         EntryHealth {
             name: self.name.to_string(),

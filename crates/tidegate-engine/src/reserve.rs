@@ -95,7 +95,8 @@ impl Engine {
             if caller.is_trusted()
                 && let Ok(permit) = entry.standing.breaker.permit(now)
             {
-                permit.record(success.outcome(), now);
+                let limits = &*self.rooms.generator.limits;
+                entry.record(permit, success.outcome(), limits);
             }
             entry.standing.ring();
         }

@@ -29,6 +29,8 @@ pub(crate) struct Standing {
     pub(crate) counters: Counters,
     /// Set while the log says that this entry is left alone.
     pub(crate) left_alone: AtomicBool,
+    /// What other nodes say while it is.
+    pub(crate) told: Told,
     /// The line of those who ask for this entry by its own name.
     pub(crate) own_line: Arc<Line>,
     provider: Arc<dyn Provider>,
@@ -153,6 +155,7 @@ impl Standing {
             slots: Slots::new(slots(&config.quota)),
             counters: Counters::default(),
             left_alone: AtomicBool::new(false),
+            told: Told::default(),
             own_line: Arc::new(Line::new(resilience.max_waiting)),
             provider,
             adaptive: Mutex::default(),
@@ -252,6 +255,43 @@ fn bounds(slots: u32, breaker: &BreakerConfig) -> AdaptiveConfig {
         max: slots.min(MOST_ADAPTIVE_SLOTS),
         backoff_ratio: 0.9,
         slow_call: slow_call.unwrap_or(Duration::MAX),
+    }
+}
+
+/// Whether other nodes leave an entry alone as well, and when they were asked.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Set once the store says so: only then can it say that it is over.
+    by_others: AtomicBool,
+    asked: Mutex<Option<Instant>>,
+}
+
+/// How often others are asked whether an entry serves again.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+impl Told {
+    /// This node has seen it fail, and others have yet to hear of it.
+    pub(crate) fn own_word(&self) {
+        self.by_others.store(false, Ordering::Relaxed);
+    }
+
+    /// The store says that it is left alone.
+    pub(crate) fn others_word(&self) {
+        self.by_others.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_others_word(&self) -> bool {
+        self.by_others.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is time to ask again; who is told so asks.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        let mut asked = lock(&self.asked);
+        let due = asked.is_none_or(|at| now.duration_since(at) >= ASK_EVERY);
+        if due {
+            *asked = Some(now);
+        }
+        due
     }
 }
 

@@ -292,6 +292,15 @@ impl Breaker {
         self.throttles_in_a_row = 0;
     }
 
+    /// Opens it on somebody else's word, who saw the upstream fail or throttle;
+    /// one that is open for longer stays so. Counts as no trip of this breaker.
+    pub fn open_for(&mut self, cause: TripCause, cooldown: Duration, now: Instant) {
+        let cooldown = cooldown.min(self.config.max_cooldown);
+        if cooldown > self.cooldown_remaining(now) {
+            self.open(cooldown, cause, now);
+        }
+    }
+
     /// Goes on under another configuration: the state stays, a cooldown that
     /// has begun keeps its length, and runs of failures go on being counted.
     /// Where the rates changed, their window starts empty.

@@ -163,6 +163,11 @@ impl Ledger {
     }
 
     pub(crate) fn settle(&mut self, stamps: Stamps, reserved: u64, used: Used) {
+        self.settle_at(stamps, reserved, used, Instant::now());
+    }
+
+    /// Ends a reservation at this time.
+    pub(crate) fn settle_at(&mut self, stamps: Stamps, reserved: u64, used: Used, now: Instant) {
         self.concurrent = self.concurrent.saturating_sub(1);
         if let Used::Tokens(used) = used {
             self.overshoot(used.saturating_sub(reserved));
@@ -171,7 +176,7 @@ impl Ledger {
         if stamps.generation != self.generation {
             return;
         }
-        let now = Instant::now().into_std();
+        let now = now.into_std();
         match used {
             Used::Unknown => {}
             Used::Nothing => {

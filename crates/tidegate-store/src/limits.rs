@@ -289,6 +289,12 @@ pub trait Limits: Send + Sync + fmt::Debug {
     /// The key may be tried again, whatever was said before. Does not wait.
     fn warm(&self, key: &str);
 
+    /// Whether other processes grant from the same quotas: what they give back
+    /// is told to nobody here.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// How much of a key's quota is in use.
     async fn level(&self, key: &str) -> Level;
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Breaker, BreakerConfig, Health, Outcome, Pass, Refusal};
+use super::{Breaker, BreakerConfig, Health, Outcome, Pass, Refusal, TripCause};
 
 /// A [`Breaker`] behind a lock that is held for a few instructions; clones share it.
 #[derive(Debug, Clone)]
@@ -72,6 +72,11 @@ impl SharedBreaker {
     /// See [`Breaker::adopt`].
     pub fn adopt(&self, config: BreakerConfig) {
         self.lock().adopt(config);
+    }
+
+    /// See [`Breaker::open_for`].
+    pub fn open_for(&self, cause: TripCause, cooldown: Duration, now: Instant) {
+        self.lock().open_for(cause, cooldown, now);
     }
 
     /// See [`Breaker::reset`].

@@ -46,6 +46,22 @@ fn check_refused(breaker: &mut Breaker, cause: TripCause, retry_after: Duration,
 }
 
 #[test]
+fn another_ones_word_opens_it_and_never_shortens_what_was_known() {
+    let (mut breaker, now) = breaker();
+    breaker.open_for(TripCause::Throttled, MINUTE, now);
+    check_refused(&mut breaker, TripCause::Throttled, MINUTE, now);
+    breaker.open_for(TripCause::Failures, MINUTE / 2, now);
+    check_refused(&mut breaker, TripCause::Throttled, MINUTE, now);
+    breaker.open_for(TripCause::Failures, MINUTE * 100, now);
+    check_refused(&mut breaker, TripCause::Failures, MINUTE * 10, now);
+    assert_eq!((breaker.trips(), breaker.throttles()), (0, 0));
+    let later = now + MINUTE * 10;
+    assert_eq!(breaker.health(later), Health::HalfOpen);
+    calls(&mut breaker, SUCCESS, 2, later);
+    assert_eq!(breaker.health(later), Health::Healthy);
+}
+
+#[test]
 fn five_failures_in_a_row_open_it_for_a_minute() {
     let (mut breaker, now) = breaker();
     calls(&mut breaker, FAILURE, 4, now);

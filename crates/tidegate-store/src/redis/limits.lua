@@ -203,7 +203,9 @@ for _ = 1, notes do
   at = at + 5
 end
 for _ = 1, renewals do
-  lend(ARGV[at], lease_time)
+  -- One that was lent for longer meanwhile stays so; one that is gone comes back.
+  local ends = call('ZSCORE', leases, ARGV[at])
+  if not ends or tonumber(ends) < now + lease_time then lend(ARGV[at], lease_time) end
   at = at + 1
 end
 if broken then

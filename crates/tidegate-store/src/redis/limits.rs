@@ -31,7 +31,7 @@ use super::{Link, LinkConfig};
 use crate::config::{OnUnreachable, StoreConfig, StoreUrl};
 use crate::error::{OpenError, STORE_HINT};
 use crate::held::{Held, MOST_HELD};
-use crate::ledger::{InUse, Stamps, guarded};
+use crate::ledger::{Stamps, guarded};
 use crate::limits::{
     Cooling, Level, Limits, Quota, Refused, Reservation, Settle, TooManyHeld, UnknownReservation,
     Used,
@@ -76,6 +76,17 @@ impl RedisLimits {
     /// Tells what is still to be told, and ends what runs beside requests.
     pub async fn close(&self) {
         self.home.link.close().await;
+    }
+}
+
+#[cfg(test)]
+impl RedisLimits {
+    pub(super) fn is_live(&self) -> bool {
+        self.home.link.is_live()
+    }
+
+    pub(super) fn seen_nodes(&self) -> u32 {
+        self.home.link.nodes().count
     }
 }
 
@@ -475,6 +486,10 @@ impl Limits for RedisLimits {
         self.home.note(&cell, Note::Warmed);
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn level(&self, key: &str) -> Level {
         let known = self.home.known_cell(key);
         let is_known = known.is_some();
@@ -488,27 +503,20 @@ impl Limits for RedisLimits {
         } else {
             None
         };
+        let now = Instant::now();
         let mut account = cell.lock();
-        let guess = account.guess(Instant::now());
-        let InUse {
-            requests,
-            tokens,
-            concurrent,
-        } = guess;
-        let overshot_tokens = account.overshot_tokens();
-        let told = said.map(|said| Level {
-            requests: said.requests,
-            tokens: said.tokens,
-            concurrent: said.concurrent.unwrap_or(concurrent),
-            overshot_tokens,
-            cooling: said.cooling,
-        });
-        told.unwrap_or(Level {
-            requests,
-            tokens,
-            concurrent,
-            overshot_tokens,
-            cooling: None,
-        })
+        let mut known = account.guess(now);
+        if let Some(said) = said {
+            known.requests = said.requests;
+            known.tokens = said.tokens;
+            known.concurrent = said.concurrent.unwrap_or(known.concurrent);
+        }
+        Level {
+            requests: known.requests,
+            tokens: known.tokens,
+            concurrent: known.concurrent,
+            overshot_tokens: account.overshot_tokens(),
+            cooling: account.cooling(now),
+        }
     }
 }

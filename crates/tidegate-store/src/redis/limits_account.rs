@@ -11,7 +11,7 @@ use super::limits_share::{Stood, first_share, share};
 use super::limits_wire::{AccountKeys, Ask, Note, Reserve, Said, Verdict};
 use crate::error::STORE_HINT;
 use crate::ledger::{Caps, InUse, Ledger, Stamps, guarded};
-use crate::limits::{Dimension, Quota, Refused, Used};
+use crate::limits::{Cooling, Dimension, Quota, Refused, Used};
 use crate::memory_limits::lock;
 
 /// How long a reservation is counted whose node says nothing any more.
@@ -63,6 +63,8 @@ pub(super) struct Account {
     told: Option<Told>,
     /// Until when shares count as well, as far as is known.
     guarded_until: Option<Instant>,
+    /// Until when the key is left alone, as was last told.
+    cooling: Option<(Instant, Cooling)>,
     alone: Option<Alone>,
     full: Option<Full>,
     used_at: Instant,
@@ -132,6 +134,7 @@ impl Account {
             handed: HashMap::new(),
             told: None,
             guarded_until: None,
+            cooling: None,
             alone: None,
             full: None,
             used_at: Instant::now(),
@@ -333,7 +336,8 @@ impl Account {
 
     /// Those that are not renewed any more though they were just now.
     pub(super) fn ended(&self, leases: &[u64]) -> Vec<u64> {
-        let ended = leases.iter().filter(|lease| !self.leases.contains(lease));
+        let goes_on = |lease: &u64| self.leases.contains(lease) || self.handed.contains_key(lease);
+        let ended = leases.iter().filter(|lease| !goes_on(lease));
         ended.copied().collect()
     }
 
@@ -372,6 +376,7 @@ impl Account {
             },
             born: said.born,
         });
+        self.cooling = said.cooling.map(|(left, cooling)| (now + left, cooling));
         if !said.guard.is_zero() {
             self.guarded_until = self.guarded_until.max(Some(now + said.guard));
         }
@@ -397,6 +402,13 @@ impl Account {
     /// Redis's word counts alone again.
     pub(super) fn rejoin(&mut self) {
         self.alone = None;
+    }
+
+    /// How much longer the key is left alone, as was last told.
+    pub(super) fn cooling(&self, now: Instant) -> Option<(Duration, Cooling)> {
+        let (until, cooling) = self.cooling?;
+        let left = until.saturating_duration_since(now);
+        (!left.is_zero()).then_some((left, cooling))
     }
 
     /// How much is in use by everybody, as far as this node knows.

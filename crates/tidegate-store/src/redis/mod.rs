@@ -34,4 +34,8 @@ pub(crate) use rights::GRANT;
 pub(crate) use topic::TopicEvent;
 
 #[cfg(test)]
+mod limits_outage_tests;
+#[cfg(test)]
+mod limits_tests;
+#[cfg(test)]
 mod tests;

@@ -77,6 +77,7 @@ fn who_waits_exactly_retry_after_is_admitted() {
         let quota = Quota {
             requests: Some(12),
             tokens: Some(100),
+            window: home.short,
             ..home.unlimited()
         };
         let mut random = Random(7);
@@ -107,7 +108,7 @@ fn who_waits_exactly_retry_after_is_admitted() {
                     Err(again) => panic!("{again:?} after {first:?} and its wait"),
                 }
             }
-            let step = random.below(u64::try_from(home.window.as_millis()).unwrap() / 20);
+            let step = random.below(u64::try_from(home.short.as_millis()).unwrap() / 20);
             home.pass(Duration::from_millis(step)).await;
         }
         assert!(waits > 50, "only {waits} of 500 calls had to wait");
@@ -149,7 +150,7 @@ async fn replies(home: &Home<dyn Limits>) -> Vec<Duration> {
 /// of the window later, each with another delay.
 #[test]
 fn calls_that_reach_the_upstream_a_little_late_do_not_exceed_its_own_count() {
-    each_limits(async |home, limits| {
+    each_limits_in_virtual_time(async |home, limits| {
         let quota = Quota {
             requests: Some(20),
             tokens: Some(200),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_store::{Limits, Refused, TooManyHeld, UnknownReservation, Used};
+use tidegate_store::{Limits, Quota, Refused, TooManyHeld, UnknownReservation, Used};
 use tokio::task::JoinSet;
 
 use crate::granting::Random;
@@ -175,7 +175,12 @@ async fn hold_one(
     owner: &str,
     lease: Duration,
 ) -> Result<String, TooManyHeld> {
-    let reservation = granted(limits.reserve(KEY, &home.unlimited(), 1).await);
+    // Nothing leaves the window while thousands are held one after the other.
+    let quota = Quota {
+        window: home.window * 100,
+        ..Quota::unlimited()
+    };
+    let reservation = granted(limits.reserve(KEY, &quota, 1).await);
     limits.hold(owner, KEY, reservation, lease).await
 }
 

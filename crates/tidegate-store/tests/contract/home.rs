@@ -1,14 +1,16 @@
 //! The homes under test, each with the time that it lives in.
 
+use std::fmt;
 use std::ops::AsyncFn;
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tidegate_store::{
-    Dimension, Level, Limits, MemoryLimits, Quota, RedisLimits, Refused, Reservation, StoreConfig,
+    Cooling, Dimension, Level, Limits, MemoryLimits, Quota, RedisLimits, Refused, Reservation,
+    StoreConfig, TooManyHeld, UnknownReservation, Used,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -30,6 +32,8 @@ pub(crate) struct Home<T: ?Sized> {
     pub(crate) pass: fn(Duration) -> BoxFuture<'static, ()>,
     /// The window of the quotas: long where time costs nothing.
     pub(crate) window: Duration,
+    /// The same where a test lets many of them pass.
+    pub(crate) short: Duration,
     /// How far two durations may differ that ought to be the same.
     pub(crate) slack: Duration,
     /// How many random cases a property gets.
@@ -58,32 +62,73 @@ fn in_memory<T: ?Sized>(name: &'static str, make: fn() -> Arc<T>) -> Home<T> {
         runtime: paused,
         pass: |time| tokio::time::advance(time).boxed(),
         window: Duration::from_secs(60),
+        short: Duration::from_secs(60),
         slack: Duration::ZERO,
         cases: 256,
     }
 }
 
-/// One server for all tests, with a database for each home. It has run for
-/// longer than a window: before that, nodes keep to shares as well.
-static SERVER: LazyLock<RedisServer> = LazyLock::new(|| {
-    let server = RedisServer::with(&["--save", "", "--databases", "10000"]);
-    server.wait_for(&["INFO", "server"], |info| {
-        let uptime = info
-            .lines()
-            .find_map(|line| line.strip_prefix("uptime_in_seconds:"));
-        uptime.is_some_and(|seconds| seconds.trim().parse::<u32>().is_ok_and(|up| up >= 2))
-    });
-    server
-});
+/// A Redis home and the server that it is alone on.
+struct Served {
+    limits: RedisLimits,
+    _server: RedisServer,
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.limits.fmt(f)
+    }
+}
+
+#[async_trait]
+impl Limits for Served {
+    async fn reserve(&self, key: &str, quota: &Quota, tokens: u64) -> Result<Reservation, Refused> {
+        self.limits.reserve(key, quota, tokens).await
+    }
+
+    async fn hold(
+        &self,
+        owner: &str,
+        key: &str,
+        reservation: Reservation,
+        lease: Duration,
+    ) -> Result<String, TooManyHeld> {
+        self.limits.hold(owner, key, reservation, lease).await
+    }
+
+    async fn settle(
+        &self,
+        owner: &str,
+        id: &str,
+        used: Used,
+    ) -> Result<String, UnknownReservation> {
+        self.limits.settle(owner, id, used).await
+    }
+
+    fn cool(&self, key: &str, cooldown: Duration, cooling: Cooling) {
+        self.limits.cool(key, cooldown, cooling);
+    }
+
+    fn warm(&self, key: &str) {
+        self.limits.warm(key);
+    }
+
+    fn is_shared(&self) -> bool {
+        self.limits.is_shared()
+    }
+
+    async fn level(&self, key: &str) -> Level {
+        self.limits.level(key).await
+    }
+}
 
 fn in_redis() -> Home<dyn Limits> {
     Home {
         name: "redis",
         make: || {
-            static NEXT: AtomicU16 = AtomicU16::new(0);
+            let server = RedisServer::start();
             let config = StoreConfig {
-                url: SERVER.url().parse().expect("the address is one"),
-                cache_db: Some(NEXT.fetch_add(1, Ordering::Relaxed)),
+                url: server.url().parse().expect("the address is one"),
                 // Many tests share two processors, and none is about this.
                 timeout: Duration::from_secs(5),
                 ..StoreConfig::default()
@@ -91,7 +136,10 @@ fn in_redis() -> Home<dyn Limits> {
             let opened = tokio::task::block_in_place(|| {
                 Handle::current().block_on(RedisLimits::open(&config))
             });
-            Arc::new(opened.expect("the server lets us in"))
+            Arc::new(Served {
+                limits: opened.expect("the server lets us in"),
+                _server: server,
+            })
         },
         runtime: || {
             let mut builder = Builder::new_multi_thread();
@@ -99,7 +147,8 @@ fn in_redis() -> Home<dyn Limits> {
             builder.build().expect("a runtime starts")
         },
         pass: |time| tokio::time::sleep(time).boxed(),
-        window: Duration::from_millis(500),
+        window: Duration::from_secs(4),
+        short: Duration::from_millis(400),
         slack: Duration::from_millis(100),
         cases: 8,
     }

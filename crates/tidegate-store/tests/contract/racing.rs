@@ -38,7 +38,8 @@ where
 #[test]
 fn racing_tasks_never_get_more_than_the_quota_in_any_window() {
     for home in home::limits() {
-        let limits = (home.make)();
+        let threads = threads();
+        let limits = threads.block_on(async { (home.make)() });
         let quota = Quota {
             requests: Some(300),
             tokens: Some(3_000),
@@ -46,7 +47,7 @@ fn racing_tasks_never_get_more_than_the_quota_in_any_window() {
             window: Duration::from_millis(100),
         };
         let start = Instant::now();
-        let lines = threads().block_on(race(|number| {
+        let lines = threads.block_on(race(|number| {
             let limits = limits.clone();
             async move { grab(&*limits, &quota, start, number).await }
         }));
@@ -94,10 +95,11 @@ async fn grab(limits: &dyn Limits, quota: &Quota, start: Instant, number: u64) -
 #[test]
 fn racing_tasks_never_hold_more_than_the_concurrency() {
     for home in home::limits() {
-        let limits = (home.make)();
+        let threads = threads();
+        let limits = threads.block_on(async { (home.make)() });
         let quota = home.concurrent(5);
         let (holders, most) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let grants: Vec<u64> = threads().block_on(race(|number| {
+        let grants: Vec<u64> = threads.block_on(race(|number| {
             let (limits, holders, most) = (limits.clone(), holders.clone(), most.clone());
             async move {
                 let (mut random, mut grants) = (Random(number), 0);
@@ -123,7 +125,7 @@ fn racing_tasks_never_hold_more_than_the_concurrency() {
         }));
         let most = most.load(Ordering::SeqCst);
         assert_eq!(most, 5, "of {} grants", grants.iter().sum::<u64>());
-        let level = threads().block_on(limits.level(KEY));
+        let level = threads.block_on(limits.level(KEY));
         assert_eq!(level.concurrent, 0);
     }
 }
@@ -131,9 +133,10 @@ fn racing_tasks_never_hold_more_than_the_concurrency() {
 #[test]
 fn a_held_reservation_that_many_settle_is_settled_by_one() {
     for home in home::limits() {
-        let limits = (home.make)();
+        let threads = threads();
+        let limits = threads.block_on(async { (home.make)() });
         let quota = home.tokens(1_000);
-        threads().block_on(async {
+        threads.block_on(async {
             let reservation = limits.reserve(KEY, &quota, 500).await;
             let reservation = reservation.expect("the window is empty");
             let id = limits
@@ -155,9 +158,10 @@ fn a_held_reservation_that_many_settle_is_settled_by_one() {
 #[test]
 fn a_thousand_callers_of_a_fresh_key_share_one_quota() {
     for home in home::limits() {
-        let limits = (home.make)();
+        let threads = threads();
+        let limits = threads.block_on(async { (home.make)() });
         let quota = home.requests(10);
-        let granted = threads().block_on(race(|_| {
+        let granted = threads.block_on(race(|_| {
             let limits = limits.clone();
             async move {
                 let mut granted = 0;

@@ -314,6 +314,9 @@ impl From<EngineError> for ApiError {
             EngineError::Blocked { .. } => {
                 Self::new(StatusCode::FORBIDDEN, BLOCKED, "permission_error", message)
             }
+            EngineError::LimitsUnreachable { retry_after } => {
+                unavailable("store_unreachable", message).after(*retry_after)
+            }
             EngineError::Busy { retry_after } => {
                 unavailable("overloaded", message).after(*retry_after)
             }
