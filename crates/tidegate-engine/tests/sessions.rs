@@ -366,7 +366,7 @@ async fn storm(leases: Arc<dyn Leases>, writers: usize, rounds: usize, pause_ms:
         async move {
             for round in 0..rounds {
                 let text = format!("{writer}.{round}");
-                if writer % 2 == 0 {
+                if writer.is_multiple_of(2) {
                     let answer = scene.say_within(id, &text, 600 * SECOND).await.unwrap();
                     assert!(answer.head.degraded.is_empty());
                 } else {
