@@ -47,7 +47,7 @@ check: ## Formatting, lints, Rust's tests, documentation, dependencies, and test
 bench: ## Run the published measurements again
 	bench/run.sh
 
-soak: ## Run the gateway under scripted faults and restarts; SCALE=0.01 is a hundredth
+soak: ## Run the gateway under scripted faults, restarts and a failing store; SCALE=0.01 is a hundredth
 	soak/run.sh
 
 ci: ## Run what CI runs

@@ -54,8 +54,8 @@ class Answer:
         self.reusable = False
 
 
-async def ask(connection, path, body, headers=None, leave=None, answer=None):
-    """Sends a POST and reads its answer; returns the answer and how it ended.
+async def ask(connection, path, body, headers=None, leave=None, answer=None, method="POST"):
+    """Sends a request and reads its answer; returns the answer and how it ended.
 
     A caller that hands in `answer` can watch it grow.
     The end is `whole`, `cut` (the connection ended inside the answer),
@@ -64,7 +64,7 @@ async def ask(connection, path, body, headers=None, leave=None, answer=None):
     answer = answer or Answer()
     end = "cut"
     try:
-        work = _exchange(connection, answer, _wire(path, body, headers), leave)
+        work = _exchange(connection, answer, _wire(method, path, body, headers), leave)
         limit_ms = leave.after_ms if leave and leave.moment == "wait" else PATIENCE_MS
         await asyncio.wait_for(work, limit_ms / 1e3)
         end = "whole"
@@ -83,8 +83,8 @@ async def ask(connection, path, body, headers=None, leave=None, answer=None):
     return answer, end
 
 
-def _wire(path, body, headers):
-    lines = [f"POST {path} HTTP/1.1", "host: localhost", "content-type: application/json"]
+def _wire(method, path, body, headers):
+    lines = [f"{method} {path} HTTP/1.1", "host: localhost", "content-type: application/json"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     lines += [f"content-length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode(), body
@@ -209,13 +209,22 @@ async def get(port, path):
 
 async def get_text(port, path):
     """The text at a path."""
+    return bytes((await _get(port, path)).body).decode()
+
+
+async def get_headers(port, path):
+    """The headers at a path."""
+    return (await _get(port, path)).headers
+
+
+async def _get(port, path):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(
             f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
         answer = Answer()
         await asyncio.wait_for(_read_answer(reader, answer, None), PATIENCE_MS / 1e3)
-        return bytes(answer.body).decode()
+        return answer
     finally:
         writer.close()
 

@@ -16,11 +16,12 @@ class Process:
     A restart listens on the same port again.
     """
 
-    def __init__(self, binary, name, folder, arguments):
+    def __init__(self, binary, name, folder, arguments, env=None):
         self.binary = binary
         self.name = name
         self.log = folder / f"{name}.log"
         self.arguments = arguments
+        self.env = env
         self.port = 0
         self.child = None
 
@@ -31,6 +32,7 @@ class Process:
             self.child = await asyncio.create_subprocess_exec(
                 self.binary, *self.arguments, "--bind", f"127.0.0.1:{self.port}",
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, **self.env} if self.env else None,
             )
         until = time.monotonic() + START_MS / 1e3
         while time.monotonic() < until:

@@ -1,22 +1,41 @@
 #!/bin/sh
 # The soaks of the release binary, or those that are named:
 #
-#   soak/run.sh [faults] [drain] [reload]     (default: all three)
+#   soak/run.sh [NAME]...     (default: all of them)
 #
-# faults: 10,000 scripted upstream faults. drain: 200 restarts under 100 open
-# streams each. reload: 1,000 reloads of the configuration under full load.
+# faults        10,000 scripted upstream faults
+# drain         200 restarts under 100 open streams each
+# reload        1,000 reloads of the configuration under full load
+# limits        4 gateways on one Redis, 64 clients, 120 s each: as it is, with a
+#               gateway killed every 5 s, with clocks 5 minutes apart; shorter
+#               than 22 s is 22 s of kills and clocks at once
+# store_faults  200 events of a Redis, and of one with sentinels, under load
+# coherence     100,000 reads and invalidations on 3 gateways for 3 tenants
+# sessions      10,000 updates of 100 sessions on 3 gateways, holders that are
+#               killed, and 200 kills over SQLite
 #
 #   SCALE         1 is all of that, 0.01 is a hundredth (default 1)
 #   SEED          which requests are asked, in which order (default: of the clock)
 #   TIDEGATE_BIN  the binary                 (default: target/release/tidegate)
 #   SOAK_FOLDER   where journals are kept    (default: a new folder, removed on success)
+#
+# The last four need redis-server, redis-sentinel and libfaketime:
+#   tools/packages.sh redis-server redis-sentinel faketime
+# The journals of a failed run stay, and are judged again without another run:
+#   python3 soak/limits_checker.py FOLDER
 set -eu
 
+case "${1:-}" in
+-h | --help)
+    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
+esac
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 scale=${SCALE:-1}
 seed=${SEED:-$(date +%s)}
 binary=${TIDEGATE_BIN:-$here/../target/release/tidegate}
-[ $# -gt 0 ] || set -- faults drain reload
+[ $# -gt 0 ] || set -- faults drain reload limits store_faults coherence sessions
 
 folder=${SOAK_FOLDER:-}
 if [ -z "$folder" ]; then
@@ -50,8 +69,12 @@ for name in "$@"; do
         faults) soak faults checker faults "$(scaled 10000)" ;;
         drain) soak drain drain_checker restarts "$(scaled 200)" ;;
         reload) soak reload reload_checker reloads "$(scaled 1000)" ;;
+        limits) soak limits limits_checker seconds "$(scaled 120)" ;;
+        store_faults) soak store_faults store_faults_checker events "$(scaled 200)" ;;
+        coherence) soak coherence coherence_checker operations "$(scaled 100000)" ;;
+        sessions) soak sessions sessions_checker updates "$(scaled 10000)" ;;
         *)
-            echo "there is no soak named $name: faults, drain, reload" >&2
+            echo "there is no soak named $name; see soak/run.sh --help" >&2
             exit 2
             ;;
     esac

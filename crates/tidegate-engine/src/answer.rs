@@ -61,7 +61,7 @@ pub struct AnswerHead {
 pub enum Cached {
     /// It did.
     Hit,
-    /// It did not, and is there now.
+    /// It did not, and is there now if it is one that is kept.
     Miss,
     /// The cache was not asked.
     Bypass,

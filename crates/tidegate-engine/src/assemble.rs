@@ -17,10 +17,13 @@ use tidegate_work::{Deadline, Pool};
 use crate::answer::WholeAnswer;
 use crate::chain::{ANY, Chain, Chains};
 use crate::config::{CacheConfig, EngineConfig, EntryConfig, ProviderConfig, ProviderKind};
+use crate::entry::Entry;
 use crate::error::EngineError;
 use crate::extractive::Extractive;
 use crate::generate::Generator;
 use crate::guard::Guard;
+use crate::sessions::Sessions;
+use crate::stream_cache::Ended;
 
 /// The request paths over assembled rooms. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,9 +38,13 @@ pub(crate) struct Rooms {
     pub(crate) generator: Generator,
     pub(crate) store: Store,
     pub(crate) cache_config: CacheConfig,
+    pub(crate) sessions: Sessions,
     pub(crate) guard: Arc<Guard>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) flights: SingleFlight<Result<WholeAnswer, EngineError>>,
+    pub(crate) stream_flights: SingleFlight<Ended>,
+    /// Where each provider is, by name.
+    origins: HashMap<String, Arc<str>>,
     providers: NamedProviders,
     provider_configs: Vec<ProviderConfig>,
 }
@@ -128,11 +135,14 @@ impl Engine {
                 limits: store.limits.clone(),
                 resilience: config.resilience,
             },
+            sessions: Sessions::new(&store, config.sessions),
             store,
             cache_config: config.cache,
             guard: Arc::new(Guard::new(config.guard, before.map(|rooms| &*rooms.guard))),
             pool,
             flights: SingleFlight::default(),
+            stream_flights: SingleFlight::default(),
+            origins: origins(&config.providers),
             providers,
             provider_configs: config.providers,
         };
@@ -165,6 +175,19 @@ impl Rooms {
         known
             .find(|(known, _)| *known == config)
             .map(|(_, (_, provider))| provider.clone())
+    }
+
+    /// The entries of a chain, each with where its provider is.
+    pub(crate) fn origins(&self, chain: &Chain) -> Vec<(Arc<str>, Arc<str>)> {
+        let origin = |entry: &Arc<Entry>| {
+            let provider = entry
+                .name
+                .split_once('/')
+                .map_or("", |(provider, _)| provider);
+            let origin = self.origins.get(provider).cloned().unwrap_or_default();
+            (entry.name.clone(), origin)
+        };
+        chain.entries.iter().map(origin).collect()
     }
 
     pub(crate) fn chain(&self, model: &str) -> Result<Arc<Chain>, EngineError> {
@@ -247,6 +270,11 @@ fn provider(kind: &ProviderKind, pool: &Arc<Pool>) -> Result<Arc<dyn Provider>, 
         ProviderKind::Mock(script) => chat(Arc::new(Mock::new(script.clone()))),
         ProviderKind::Custom(provider) => provider.clone(),
     })
+}
+
+fn origins(configs: &[ProviderConfig]) -> HashMap<String, Arc<str>> {
+    let origin = |config: &ProviderConfig| (config.name.clone(), config.kind.origin().into());
+    configs.iter().map(origin).collect()
 }
 
 fn chains(

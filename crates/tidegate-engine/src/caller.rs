@@ -56,14 +56,19 @@ impl Caller {
         self
     }
 
-    /// Whether its word on the health of upstreams counts for everybody.
-    pub(crate) fn is_trusted(&self) -> bool {
+    /// Whether its word counts for everybody: an operator's.
+    pub fn is_trusted(&self) -> bool {
         self.word == Word::Everybody
     }
 
     /// The tenant's name.
     pub fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    /// Tokens that it may use in a window, where that is limited.
+    pub(crate) fn token_limit(&self) -> Option<u64> {
+        self.quota.tokens
     }
 
     fn is_unlimited(&self) -> bool {

@@ -1,22 +1,17 @@
 //! One chat request, stage by stage.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use tidegate_provider::ChatRequest;
-use tidegate_store::{Keep, Name, Used};
 use tidegate_text::estimate_tokens_of_bytes;
 
-use crate::answer::{Answer, AnswerBody, AnswerHead, CacheUse, Cached, WholeAnswer};
-use crate::answers_cache::CachedAnswer;
+use crate::answer::{Answer, AnswerBody, AnswerHead, Cached};
 use crate::assemble::{Engine, Rooms};
 use crate::caller::Allowance;
 use crate::chain::Chain;
-use crate::config::CacheAnswers;
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::generate::{Call, Generated, Job, Reply};
 use crate::guard::Guarded;
+use crate::sessions::room_for_history;
 use crate::stream::{AnswerStream, UsageWanted, Watch};
 
 impl Engine {
@@ -33,155 +28,36 @@ impl Engine {
         context: &Context,
     ) -> Result<Answer, EngineError> {
         let guarded = self.rooms.guard_prompt(&request).await?;
-        open_session(&request);
         let chain = self.rooms.chain(request.model())?;
+        let mut session = self.rooms.open_session(&request, context).await?;
         let request = gather_context(request);
-        let request = compose_prompt(request);
+        let own = Estimate::of(&request, &chain).tokens();
+        let room = room_for_history(&chain, context, own);
+        let request = self.rooms.with_history(request, session.as_mut(), room)?;
         let tokens = Estimate::of(&request, &chain).tokens();
         let allowance = self.rooms.allow(&context.caller, tokens).await?;
-        let answer = match self.rooms.cache_plan(&request, context.cache) {
-            CachePlan::Bypass => {
-                self.rooms
-                    .answer(&chain, &request, context, allowance)
-                    .await?
-            }
-            plan => {
-                self.rooms
-                    .answer_cached(&chain, request, (plan, context), allowance)
-                    .await?
-            }
-        };
-        close_session(&answer);
+        let answer = self
+            .rooms
+            .answer_or_recall(chain, request, context, allowance)
+            .await?;
+        let answer = self.rooms.close_session(session, answer).await;
         Ok(answer.after(guarded))
     }
 }
 
-// The stages below have their place in the order and nothing to do yet:
-// sessions, sources and templates are rooms still to be furnished.
-
-fn open_session(_request: &ChatRequest) {}
+// This stage has its place in the order and nothing to do yet: sources are a
+// room still to be furnished.
 
 fn gather_context(request: ChatRequest) -> ChatRequest {
     request
-}
-
-fn compose_prompt(request: ChatRequest) -> ChatRequest {
-    request
-}
-
-fn close_session(_answer: &Answer) {}
-
-/// What one request does with the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CachePlan {
-    Bypass,
-    LookFirst,
-    Replace,
 }
 
 /// Prompt bytes that a chat template adds around the JSON it is made from.
 const TEMPLATE_TOKENS: u64 = 100;
 
 impl Rooms {
-    fn cache_plan(&self, request: &ChatRequest, wish: CacheUse) -> CachePlan {
-        match (wish, self.cache_config.answers) {
-            // A whole answer cannot be told from its stream until it ended.
-            _ if request.stream() => CachePlan::Bypass,
-            (CacheUse::Use, _) | (CacheUse::Default, CacheAnswers::Always) => CachePlan::LookFirst,
-            (CacheUse::Refresh, _) => CachePlan::Replace,
-            (CacheUse::Skip, _) | (CacheUse::Default, CacheAnswers::OnRequest) => CachePlan::Bypass,
-        }
-    }
-
-    /// Steps 3 and 8: an answer from the cache, or one that goes into it.
-    async fn answer_cached(
-        self: &Arc<Self>,
-        chain: &Arc<Chain>,
-        request: ChatRequest,
-        (plan, context): (CachePlan, &Context),
-        mut allowance: Allowance,
-    ) -> Result<Answer, EngineError> {
-        let deadline = context.deadline;
-        let key = CachedAnswer::key(context.caller.tenant(), &self.guard.version(), &request);
-        if plan == CachePlan::LookFirst
-            && let Some(cached) = self
-                .store
-                .cache
-                .get(&key)
-                .await
-                .and_then(|hit| CachedAnswer::decode(&hit.value))
-        {
-            allowance.settle(Used::Tokens(0));
-            return Ok(cached.into_answer());
-        }
-        // From here on a call is made on this caller's behalf, be it by another.
-        allowance.spend();
-        let budget = deadline.remaining();
-        let flight = format!("{}/{}", key.owner, key.key);
-        let request = Arc::new(request);
-        let load = || {
-            self.clone().load(
-                chain.clone(),
-                request.clone(),
-                (key.clone(), context.clone()),
-            )
-        };
-        loop {
-            let loaded = deadline.run(self.flights.run(&flight, &load)).await;
-            let loaded = loaded.map_err(|_| EngineError::DeadlineExceeded { budget })?;
-            match loaded.map_err(|_| EngineError::Internal)? {
-                Ok(WholeAnswer { head, body }) => {
-                    allowance.settle_with(head.usage);
-                    return Ok(Answer {
-                        head,
-                        body: AnswerBody::Whole(body),
-                    });
-                }
-                // The deadline of whoever began the call; ours is a later one.
-                Err(EngineError::DeadlineExceeded { .. }) if !deadline.is_past() => {}
-                // What was blocked was answered before: its tokens stand.
-                Err(error @ EngineError::Blocked { .. }) => return Err(error),
-                Err(error) => {
-                    allowance.settle(Used::Tokens(0));
-                    return Err(error);
-                }
-            }
-        }
-    }
-
-    /// One call whose answer is kept, on behalf of all who wait for it.
-    async fn load(
-        self: Arc<Self>,
-        chain: Arc<Chain>,
-        request: Arc<ChatRequest>,
-        (key, context): (Name, Context),
-    ) -> Result<WholeAnswer, EngineError> {
-        // The allowance is the caller's, and several may share this call.
-        let allowance = Allowance::default();
-        let answer = self.answer(&chain, &request, &context, allowance).await?;
-        let AnswerBody::Whole(body) = answer.body else {
-            return Err(EngineError::Internal);
-        };
-        self.remember(&key, &answer.head, &body).await;
-        let head = AnswerHead {
-            cached: Cached::Miss,
-            ..answer.head
-        };
-        Ok(WholeAnswer { head, body })
-    }
-
-    async fn remember(&self, key: &Name, head: &AnswerHead, body: &Bytes) {
-        let value = CachedAnswer::encode(head, body);
-        let keep = Keep {
-            ttl: self.cache_config.ttl,
-            ..Keep::default()
-        };
-        let load = self.store.cache.begin(key).await;
-        self.store.cache.put(load, value, &keep).await;
-    }
-
     /// Step 6, without the cache.
-    async fn answer(
+    pub(crate) async fn answer(
         &self,
         chain: &Chain,
         request: &ChatRequest,
@@ -227,11 +103,7 @@ impl Rooms {
             Reply::Stream(committed) => {
                 let watch = Watch {
                     guard: self.stream_guard(request.dialect()),
-                    usage: if request.include_usage() {
-                        UsageWanted::Yes
-                    } else {
-                        UsageWanted::No
-                    },
+                    usage: UsageWanted::of(request),
                     idle: self.generator.resilience.attempt.stream_idle,
                 };
                 let stream = AnswerStream::new(committed, allowance, prompt_tokens, watch);

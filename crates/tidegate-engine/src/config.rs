@@ -39,6 +39,8 @@ pub struct SessionsConfig {
     pub ttl: Duration,
     /// Bytes of one, before compression.
     pub max_bytes: u64,
+    /// Estimated tokens of what was said before that a request is given.
+    pub history_tokens: u64,
 }
 
 impl Default for SessionsConfig {
@@ -46,6 +48,7 @@ impl Default for SessionsConfig {
         Self {
             ttl: Duration::from_secs(3_600),
             max_bytes: 1 << 20,
+            history_tokens: 8_000,
         }
     }
 }
@@ -108,6 +111,30 @@ impl PartialEq for ProviderKind {
                 | Self::Custom(_),
                 _,
             ) => false,
+        }
+    }
+}
+
+impl ProviderKind {
+    /// Where it is and what of its configuration changes its answers, without
+    /// secrets: answers from two origins do not stand for each other.
+    pub(crate) fn origin(&self) -> String {
+        match self {
+            Self::OpenAi(config) => format!("openai {}", config.base_url),
+            Self::Anthropic(config) => {
+                format!(
+                    "anthropic {} {}",
+                    config.base_url, config.default_max_tokens
+                )
+            }
+            #[cfg(feature = "bedrock")]
+            Self::Bedrock(config) => format!(
+                "bedrock {:?} {:?} {:?}",
+                config.region, config.endpoint_url, config.default_max_tokens
+            ),
+            Self::Extractive => "extractive".to_owned(),
+            Self::Mock(_) => "mock".to_owned(),
+            Self::Custom(_) => "custom".to_owned(),
         }
     }
 }

@@ -21,6 +21,10 @@ pub struct Context {
     pub deadline: Deadline,
     /// What the request says about the cache.
     pub cache: CacheUse,
+    /// The domain that its answer belongs to, where it is kept.
+    pub domain: Option<Arc<str>>,
+    /// The id of the session that it is part of.
+    pub session: Option<String>,
     /// Where the calls that are made for it are noted.
     pub trail: Trail,
     /// What it has waited for so far.
@@ -34,6 +38,8 @@ impl Context {
             caller,
             deadline,
             cache: CacheUse::Default,
+            domain: None,
+            session: None,
             trail: Trail::default(),
             spent: Spent::default(),
         }

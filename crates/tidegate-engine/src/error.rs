@@ -6,6 +6,8 @@ use std::time::Duration;
 use tidegate_guard::Direction;
 use tidegate_provider::{ErrorBody, Unavailability};
 
+use crate::sessions::SessionError;
+
 /// Why a request got no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
@@ -120,6 +122,9 @@ pub enum EngineError {
         /// How long the request had.
         budget: Duration,
     },
+    /// Its session cannot be used.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// A fault of ours.
     #[error("internal error")]
     Internal,
@@ -135,6 +140,7 @@ impl EngineError {
             | Self::TenantLimited { retry_after, .. }
             | Self::NoHealthyModel { retry_after, .. }
             | Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::Session(error) => error.retry_after(),
             Self::UnknownModel { .. }
             | Self::TooLarge { .. }
             | Self::Blocked { .. }

@@ -11,6 +11,7 @@ use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_ans
 use tidegate_work::Pool;
 use tracing::info;
 
+use crate::answer::Cached;
 use crate::assemble::{Engine, Rooms};
 use crate::error::EngineError;
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
@@ -60,6 +61,8 @@ pub struct Scanned {
     pub text_sha256: String,
     /// How long the rules took.
     pub rules_took: Duration,
+    /// Whether it was said before.
+    pub cached: Cached,
 }
 
 /// The rules of this build, compiled once for the process.
@@ -73,9 +76,9 @@ const MOST_INLINE_BYTES: usize = 8 << 10;
 /// What is scanned, and by which rules.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    rules: Arc<Rules>,
+    pub(crate) rules: Arc<Rules>,
     config: GuardConfig,
-    verdicts: Arc<Verdicts>,
+    pub(crate) verdicts: Arc<Verdicts>,
 }
 
 impl Guard {
@@ -247,7 +250,7 @@ impl Rooms {
 
 /// Runs CPU work beside the async runtime. A pool that is full refuses: what
 /// is not scanned is not passed on.
-async fn on_pool<T: Send + 'static>(
+pub(crate) async fn on_pool<T: Send + 'static>(
     pool: &Pool,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, EngineError> {
@@ -294,12 +297,12 @@ impl StreamGuard {
     }
 
     /// Looks at what is left when the answer has ended.
-    pub(crate) fn end(&mut self) -> Result<(), EngineError> {
+    pub(crate) fn end(&mut self) -> Result<Guarded, EngineError> {
         let mut judged = Judged::default();
         for ((_, direction), follow) in &mut self.follows {
             judged.take(*direction, &follow.end());
         }
-        self.guard.decide(judged).map(drop)
+        self.guard.decide(judged)
     }
 }
 
@@ -318,6 +321,7 @@ impl Engine {
                 verdict,
                 rules_took: started.elapsed(),
                 text_sha256: text_sha256(&text),
+                cached: Cached::Bypass,
             }
         };
         let scanned = if length <= MOST_INLINE_BYTES {

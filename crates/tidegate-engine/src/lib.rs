@@ -4,6 +4,8 @@ mod admission;
 mod answer;
 mod answers_cache;
 mod assemble;
+mod cache_desk;
+mod cached_chat;
 mod caller;
 mod chain;
 mod chat;
@@ -19,15 +21,19 @@ mod guard;
 mod health;
 mod line;
 mod reserve;
+mod scans_cache;
 mod send;
+mod sessions;
 mod standing;
 mod store_key;
 mod stream;
+mod stream_cache;
 mod tries;
 mod verdicts;
 
 pub use answer::{Answer, AnswerBody, AnswerHead, CacheUse, Cached};
 pub use assemble::{AssembleError, Engine, ProviderProblem};
+pub use cache_desk::{WarmError, Warmed};
 pub use caller::Caller;
 pub use config::{
     Adaptivity, AttemptConfig, CacheAnswers, CacheConfig, ChainConfig, EngineConfig, EntryConfig,
@@ -38,6 +44,10 @@ pub use error::EngineError;
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
 pub use reserve::{Held, Success};
+pub use scans_cache::ScanTerms;
+pub use sessions::{
+    Change, NewMessage, Session, SessionError, SessionMessage, SessionPage, SessionPatch,
+};
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
     Detection, Direction, Outcome, Policy, ScanRequest, Severity, Span, UnknownWord, Verdict,
@@ -46,13 +56,14 @@ pub use tidegate_guard::{
 pub use tidegate_provider::BedrockConfig;
 pub use tidegate_provider::{
     AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
-    MaxTokensField, OpenAiConfig, PostClient, Provider, ProviderError, RawObject, RequestError,
-    Unavailability, Usage, mock,
+    MaxTokensField, Message, OpenAiConfig, PostClient, Provider, ProviderError, RawObject,
+    RequestError, Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
 pub use tidegate_store::{
-    CacheStats, Level, OnUnreachable, OpenError, Quota, Reach, Remark, Store, StoreConfig,
-    StoreState, StoreUrl, Topology, UnknownReservation, Weight,
+    CacheHealth, CacheStats, Level, MOST_NAME_BYTES, OnUnreachable, OpenError, Quota, Reach,
+    Remark, Selector, Store, StoreConfig, StoreError, StoreState, StoreUrl, Topology,
+    UnknownReservation, Weight,
 };
 pub use tidegate_work::Deadline;
 pub use verdicts::GuardCounts;

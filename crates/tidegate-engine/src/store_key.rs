@@ -14,5 +14,12 @@ pub(crate) fn tenant_limit(tenant: &str) -> String {
     format!("{tenant}/limit")
 }
 
+/// The right to change a session.
+pub(crate) fn session_lease(tenant: &str, id: &str) -> String {
+    format!("{tenant}/session/{id}")
+}
+
 /// The cache's namespace of answers.
 pub(crate) const ANSWERS: &str = "answer";
+/// The cache's namespace of verdicts.
+pub(crate) const SCANS: &str = "scan";

@@ -5,11 +5,11 @@ use std::fmt;
 use std::mem::take;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{FutureExt, Stream, StreamExt};
-use tidegate_provider::{Chunk, ChunkStream, ProviderError, Unavailability, Usage};
+use tidegate_provider::{ChatRequest, Chunk, ChunkStream, ProviderError, Unavailability, Usage};
 use tidegate_resilience::Outcome;
 use tidegate_store::Used;
 use tokio::time::{Instant, Sleep};
@@ -17,7 +17,9 @@ use tokio::time::{Instant, Sleep};
 use crate::admission::Admission;
 use crate::caller::Allowance;
 use crate::error::EngineError;
-use crate::guard::StreamGuard;
+use crate::guard::{Guarded, StreamGuard};
+use crate::sessions::Keeping;
+use crate::stream_cache::Keeper;
 
 /// Chunks of one answer. The first content has arrived, so no other model
 /// will be tried: an upstream that dies from here on ends the stream in an
@@ -34,8 +36,11 @@ pub struct AnswerStream {
     usage: Option<Usage>,
     usage_wanted: UsageWanted,
     guard: Option<StreamGuard>,
+    /// The session that it is part of, until what was said is kept there.
+    keeping: Option<Keeping>,
     model: Arc<str>,
     patience: Patience,
+    keeper: Option<Box<Keeper>>,
 }
 
 /// How a stream is looked after on its way.
@@ -79,6 +84,16 @@ impl Tail {
 pub(crate) enum UsageWanted {
     Yes,
     No,
+}
+
+impl UsageWanted {
+    pub(crate) fn of(request: &ChatRequest) -> Self {
+        if request.include_usage() {
+            Self::Yes
+        } else {
+            Self::No
+        }
+    }
 }
 
 /// What a caller who leaves has used, as far as it can be told.
@@ -173,8 +188,39 @@ impl AnswerStream {
             usage: None,
             usage_wanted: watch.usage,
             guard: watch.guard,
+            keeping: None,
             patience: Patience::new(watch.idle),
+            keeper: None,
         }
+    }
+
+    /// A stream that was kept, again. It holds nothing and waits for nobody.
+    pub(crate) fn replay(chunks: VecDeque<Chunk>, model: Arc<str>, usage: UsageWanted) -> Self {
+        Self {
+            chunks: Box::pin(futures_util::stream::empty()),
+            ready: chunks,
+            tail: Tail::default(),
+            model,
+            admission: None,
+            allowance: Allowance::default(),
+            tally: Tally::default(),
+            usage: None,
+            usage_wanted: usage,
+            guard: None,
+            keeping: None,
+            patience: Patience::new(Duration::ZERO),
+            keeper: None,
+        }
+    }
+
+    /// Has the stream kept in the cache when it has ended well.
+    pub(crate) fn remember(&mut self, keeper: Keeper) {
+        self.keeper = Some(Box::new(keeper));
+    }
+
+    /// Keeps what is said in a session, before the stream may end.
+    pub(crate) fn keep(&mut self, keeping: Keeping) {
+        self.keeping = Some(keeping);
     }
 
     /// Tokens as the upstream reported them; complete once the stream ended.
@@ -197,12 +243,30 @@ impl AnswerStream {
             .map_or(Used::Unknown, |usage| Used::Tokens(usage.total()))
     }
 
-    fn complete(&mut self) {
+    fn complete(&mut self, guarded: Option<Guarded>) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.complete(guarded, self.usage);
+        }
         if let Some(admission) = self.admission.take() {
             let latency = admission.elapsed();
             admission.finish(Outcome::Success { latency }, self.used());
             take(&mut self.allowance).settle(self.used());
         }
+    }
+
+    /// The last step, after the upstream has ended: nothing that says so is sent
+    /// until the session holds what was said.
+    fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Option<EngineError>> {
+        let Some(keeping) = &mut self.keeping else {
+            return Poll::Ready(None);
+        };
+        let saved = ready!(keeping.poll_saved(cx));
+        self.keeping = None;
+        match saved {
+            Ok(()) => self.tail.release(),
+            Err(_) => self.tail = Tail::default(),
+        }
+        Poll::Ready(saved.err())
     }
 
     /// Lets a chunk pass, unless the guard has something against it.
@@ -222,13 +286,16 @@ impl AnswerStream {
             admission.finish(Outcome::Ignored, used);
             take(&mut self.allowance).settle(used);
         }
+        self.keeping = None;
         self.ready.clear();
         self.tail = Tail::default();
         self.chunks = Box::pin(futures_util::stream::empty());
+        self.not_kept(&error);
         error
     }
 
     fn broken(&mut self, error: &ProviderError) -> EngineError {
+        self.keeping = None;
         if let Some(admission) = self.admission.take() {
             let latency = admission.elapsed();
             let outcome = match error {
@@ -248,9 +315,17 @@ impl AnswerStream {
             | ProviderError::NotServed(_)
             | ProviderError::Rejected(_) => Unavailability::ErrorInAnswer,
         };
-        EngineError::Upstream {
+        let error = EngineError::Upstream {
             model: self.model.to_string(),
             reason,
+        };
+        self.not_kept(&error);
+        error
+    }
+
+    fn not_kept(&mut self, error: &EngineError) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.failed(error);
         }
     }
 }
@@ -266,7 +341,14 @@ impl Stream for AnswerStream {
             }
             let next = match this.ready.pop_front() {
                 Some(chunk) => Poll::Ready(Some(Ok(chunk))),
-                None if this.admission.is_none() => return Poll::Ready(None),
+                None if this.admission.is_none() => match ready!(this.poll_kept(cx)) {
+                    Some(error) => return Poll::Ready(Some(Err(error))),
+                    None if this.tail.released.is_empty() => {
+                        let kept = this.keeper.as_mut().map(|keeper| keeper.poll_kept(cx));
+                        return kept.unwrap_or(Poll::Ready(())).map(|()| None);
+                    }
+                    None => continue,
+                },
                 None => this.chunks.as_mut().poll_next(cx),
             };
             match next {
@@ -275,8 +357,15 @@ impl Stream for AnswerStream {
                     if let Err(error) = this.guarded(&chunk) {
                         return Poll::Ready(Some(Err(this.stopped(error))));
                     }
+                    if let Some(keeper) = &mut this.keeper {
+                        keeper.note(&chunk);
+                    }
+                    if let Some(keeping) = &mut this.keeping {
+                        keeping.hear(&chunk);
+                    }
+                    let holds = this.guard.is_some() || this.keeping.is_some();
                     match this.take_in(chunk) {
-                        Some(chunk) if this.guard.is_some() => this.tail.take(chunk),
+                        Some(chunk) if holds => this.tail.take(chunk),
                         Some(chunk) => return Poll::Ready(Some(Ok(chunk))),
                         None => {}
                     }
@@ -285,11 +374,13 @@ impl Stream for AnswerStream {
                     return Poll::Ready(Some(Err(this.broken(&error))));
                 }
                 Poll::Ready(None) => {
-                    if let Some(Err(error)) = this.guard.as_mut().map(StreamGuard::end) {
-                        return Poll::Ready(Some(Err(this.stopped(error))));
+                    match this.guard.as_mut().map(StreamGuard::end).transpose() {
+                        Ok(guarded) => this.complete(guarded),
+                        Err(error) => return Poll::Ready(Some(Err(this.stopped(error)))),
                     }
-                    this.complete();
-                    this.tail.release();
+                    if this.keeping.is_none() {
+                        this.tail.release();
+                    }
                 }
                 Poll::Pending => {
                     if this.patience.poll_lost(cx).is_pending() {

@@ -61,6 +61,14 @@ impl HttpClient {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
+        self.send(request).await
+    }
+
+    /// Sends any request and returns once the head of the answer is there.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, ProviderError> {
         self.client.request(request).await.map_err(|error| {
             let reason = if error.is_connect() {
                 Unavailability::Connect

@@ -1,6 +1,6 @@
 //! Bytes posted to one address, for what is no request to a model.
 
-use ::http::{HeaderMap, Response, Uri};
+use ::http::{HeaderMap, Method, Request, Response, Uri};
 use bytes::Bytes;
 
 use crate::error::ProviderError;
@@ -34,7 +34,28 @@ impl PostClient {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Bytes>, ProviderError> {
-        let answer = self.http.post(self.uri.clone(), headers, body).await?;
+        self.send(Method::POST, headers, body).await
+    }
+
+    /// The same for a question without a body.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub async fn get(&self, headers: HeaderMap) -> Result<Response<Bytes>, ProviderError> {
+        self.send(Method::GET, headers, Bytes::new()).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, ProviderError> {
+        let mut request = Request::new(body.into());
+        *request.method_mut() = method;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        let answer = self.http.send(request).await?;
         let (head, body) = answer.into_parts();
         let body = read_all(body, self.most_answer_bytes).await?;
         Ok(Response::from_parts(head, body))

@@ -200,7 +200,8 @@ impl MemoryCache {
     /// Drops all values; what was forgotten up to now is not known any more.
     pub(crate) fn clear(&self) {
         let max_bytes = read(&self.inner.entries).max_bytes;
-        self.inner.replace(max_bytes, true);
+        lock(&self.inner.state).forgotten.lose_track();
+        self.inner.replace(max_bytes);
     }
 
     /// Bytes and values that are held, and values that left for want of room.
@@ -316,11 +317,8 @@ impl Inner {
     }
 
     /// Begins anew with nothing in it.
-    fn replace(&self, max_bytes: u64, lose_track: bool) {
+    fn replace(&self, max_bytes: u64) {
         let mut state = lock(&self.state);
-        if lose_track {
-            state.forgotten.lose_track();
-        }
         let index = mem::take(&mut state.index);
         let entries = Entries::new(max_bytes, &self.departed);
         let mut held = self.entries.write().unwrap_or_else(PoisonError::into_inner);
@@ -354,8 +352,12 @@ impl Cache for MemoryCache {
     }
 
     async fn turn(&self, name: &Name) -> Turn {
-        // There is no other node.
-        Turn::Load(self.begin(name).await)
+        // There is no other node, but whoever loaded it here may have ended
+        // between the caller's look and now.
+        match self.find(name) {
+            Some(hit) => Turn::Found(hit),
+            None => Turn::Load(self.begin(name).await),
+        }
     }
 
     async fn turn_to_refresh(&self, name: &Name) -> Option<Load> {
@@ -402,7 +404,7 @@ impl Cache for MemoryCache {
     }
 
     fn resize(&self, max_bytes: u64) {
-        self.inner.replace(max_bytes, false);
+        self.inner.replace(max_bytes);
     }
 
     fn stats(&self) -> CacheStats {

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tidegate_engine::{
-    AnswerHead, CacheStats, EngineHealth, EntryHealth, GuardCounts, Health, StoreState,
+    AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, GuardCounts, Health, StoreState,
 };
 
 use crate::traces::SpanCounts;
@@ -55,13 +55,29 @@ struct ModelLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
 struct CacheLabels {
-    cache: &'static str,
+    namespace: &'static str,
     result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, prometheus_client::encoding::EncodeLabelSet)]
 struct DeniedLabels {
     reason: &'static str,
+}
+
+/// What is kept, in the words of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    Answer,
+    Scan,
+}
+
+impl Namespace {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Scan => "scan",
+        }
+    }
 }
 
 /// What is asked of a model, in OpenTelemetry's words.
@@ -152,7 +168,7 @@ impl Metrics {
         );
         registry.register(
             "tidegate_cache_requests",
-            "Answers by cache result",
+            "Answers and scans by what the cache did for them",
             self.cache.clone(),
         );
         registry.register(
@@ -207,13 +223,9 @@ impl Metrics {
     pub(crate) fn answered(&self, operation: Operation, head: &AnswerHead, overhead: Duration) {
         self.overhead_seconds.observe(overhead.as_secs_f64());
         self.wait_seconds.observe(head.waited.as_secs_f64());
-        let result = head.cached.as_str();
-        self.cache
-            .get_or_create(&CacheLabels {
-                cache: "answers",
-                result,
-            })
-            .inc();
+        if operation != Operation::Embeddings {
+            self.cached(Namespace::Answer, head.cached);
+        }
         if head.attempts > 0 {
             let (provider, model) = head.model.split_once('/').unwrap_or_default();
             let labels = ModelLabels {
@@ -225,6 +237,15 @@ impl Metrics {
                 .get_or_create(&labels)
                 .observe(head.upstream.as_secs_f64());
         }
+    }
+
+    /// Notes what the cache did for a request.
+    pub(crate) fn cached(&self, namespace: Namespace, cached: Cached) {
+        let labels = CacheLabels {
+            namespace: namespace.as_str(),
+            result: cached.as_str(),
+        };
+        self.cache.get_or_create(&labels).inc();
     }
 
     /// Everything as OpenMetrics text.
@@ -478,7 +499,7 @@ fn headroom_ratios(entry: &EntryHealth) -> impl Iterator<Item = (&'static str, f
 #[cfg(test)]
 mod tests {
     use tidegate_engine::{
-        BreakerHealth, Cached, Counts, Direction, Level, OnUnreachable, Outcome, Quota, Reach,
+        BreakerHealth, Counts, Direction, Level, OnUnreachable, Outcome, Quota, Reach,
     };
 
     use super::*;

@@ -33,11 +33,12 @@ pub(crate) fn draft(loaded: &Loaded) -> Draft {
 
 /// Settings that the process has used up when it serves: the listener, the
 /// threads, the log and the store are there by then.
-const AFTER_RESTART: [&str; 9] = [
+const AFTER_RESTART: [&str; 10] = [
     "server.bind",
     "server.workers",
     "log.level",
     "log.format",
+    "cache.warm",
     "store.url",
     "store.timeout_ms",
     "store.on_unreachable",
@@ -96,6 +97,7 @@ pub(crate) fn engine_config(config: &Config) -> EngineConfig {
         sessions: SessionsConfig {
             ttl: config.sessions.ttl,
             max_bytes: config.sessions.max_bytes,
+            history_tokens: config.sessions.history_tokens,
         },
         // Whoever serves opens one; nobody else leaves anything behind.
         store: None,
@@ -112,6 +114,7 @@ pub(crate) fn store_config(config: &Config) -> StoreConfig {
         timeout: given.timeout,
         on_unreachable: given.on_unreachable,
         cache_bytes: config.cache.max_bytes,
+        refresh_ahead: config.cache.refresh_ahead,
     }
 }
 

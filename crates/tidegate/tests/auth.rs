@@ -27,10 +27,12 @@ use tidegate_engine::Quota;
 const PUBLIC: [&str; 2] = ["/health/live", "/health/ready"];
 
 /// What only an operator may see or do.
-const ADMIN_ONLY: [&str; 5] = [
+const ADMIN_ONLY: [&str; 7] = [
     "/admin/reload",
     "/metrics",
     "/model_stats",
+    "/v1/cache/stats",
+    "/v1/cache/warm",
     "/v1/models/{name}/reset",
     "/v1/stats",
 ];
@@ -79,7 +81,7 @@ fn operations() -> Vec<Operation> {
 
 impl Operation {
     fn target(&self) -> String {
-        self.path.replace("{name}", "m")
+        self.path.replace("{name}", "m").replace("{id}", "m")
     }
 
     /// The request as its client would send it.

@@ -54,8 +54,10 @@ async fn the_help_lists_the_commands() {
       mock         Start a scripted upstream for tests and benchmarks
       scan         Scan texts, files and folders for attacks and leaks
       rules        List the rules of the guard
+      cache        Show, forget or warm what a gateway keeps
       config       Check, show or write configuration
       models       List the configured models
+      sessions     List, show, make, delete and export sessions
       doctor       Say what works, what does not, and why
       completions  Write completions for a shell to standard output
       help         Print this message or the help of the given subcommand(s)
@@ -97,7 +99,31 @@ async fn every_command_explains_itself() {
             ],
         ),
         (&["rules", "--help"], &["ls", "show"]),
+        (
+            &["sessions", "--help"],
+            &["list", "show", "create", "delete", "export"],
+        ),
+        (
+            &["sessions", "list", "--help"],
+            &["--user", "--tenant", "--json"],
+        ),
         (&["doctor", "--help"], &["--live"]),
+        (
+            &["cache", "invalidate", "--help"],
+            &[
+                "--key",
+                "--tag",
+                "--domain",
+                "--namespace",
+                "--prefix",
+                "--tenant",
+                "--server",
+            ],
+        ),
+        (
+            &["cache", "warm", "--help"],
+            &["--json", "--auth", "answer?", "Exit codes:"],
+        ),
         (&["completions", "--help"], &["bash", "zsh", "fish"]),
     ] {
         let text = help(args).await;

@@ -77,7 +77,6 @@ async fn check_one_limit(fleet: &Fleet) {
         let request = with(chat("tight"), "user", number.to_string());
         let addr = fleet.gate(number);
         let request = post("/v1/chat/completions", &request);
-        let request = request.header("x-tidegate-deadline-ms", "200");
         match status(&ask(addr, &request).await) {
             200 => answered += 1,
             429 => {}

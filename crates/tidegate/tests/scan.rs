@@ -239,7 +239,7 @@ async fn what_cannot_be_meant_is_refused_with_the_parameter_that_is_wrong() {
     for body in [
         with(text(), "mode", "slow"),
         with(text(), "suppress", "pii.*"),
-        with(text(), "cache", "use"),
+        with(text(), "cache", "always"),
         with(text(), "polciy", "strict"),
         json!({"text": 7}),
         json!({"texts": [CANARY, 7]}),

@@ -48,8 +48,8 @@ fn the_committed_description_is_the_one_that_is_served() {
 }
 
 /// A request that the operation answers with a success.
-fn sample_request(method: &str, path: &str) -> Vec<u8> {
-    let path = path.replace("{name}", "m");
+fn sample_request(method: &str, path: &str, session: &str) -> Vec<u8> {
+    let path = path.replace("{name}", "m").replace("{id}", session);
     let body = match path.as_str() {
         "/v1/chat/completions" => chat("m"),
         "/v1/completions" => json!({"model": "m", "prompt": "hello"}),
@@ -59,14 +59,19 @@ fn sample_request(method: &str, path: &str) -> Vec<u8> {
         }
         "/v1/scan" => json!({"text": "hello"}),
         "/v1/embeddings" => json!({"model": "m", "input": ["a", "b"]}),
+        "/v1/cache/invalidate" => json!({"tag": "model:m"}),
+        "/v1/cache/warm" => json!({"entries": [{"request": chat("m")}, {"request": {}}]}),
         "/v1/limits/m/reserve" => json!({"tokens": 1}),
         "/v1/limits/settle" => json!({"reservation": "none", "tokens": 1, "success": true}),
         _ => json!({}),
     };
     match method {
+        "get" if path == "/v1/sessions" => get("/v1/sessions?user_id=ada"),
         "get" => get(&path),
-        "post" => post(&path, &body),
-        other => panic!("{other} is not used here"),
+        other => {
+            let post = String::from_utf8(post(&path, &body)).unwrap();
+            post.replacen("POST", &other.to_uppercase(), 1).into_bytes()
+        }
     }
 }
 
@@ -77,7 +82,10 @@ async fn every_operation_of_the_description_answers_in_its_shape() {
     assert_eq!(document, tidegate::openapi_json());
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
-            let reply = house.ask(&sample_request(method, path)).await;
+            let session = json!({"user_id": "ada", "messages": [{"role": "user", "content": "x"}]});
+            let session = house.ask(&post("/v1/sessions", &session)).await.json();
+            let id = session["id"].as_str().unwrap();
+            let reply = house.ask(&sample_request(method, path, id)).await;
             let settles = path == "/v1/limits/settle";
             let expected = if settles {
                 (404, "default")

@@ -135,7 +135,7 @@ impl Seen {
     fn eviction(&self) -> Option<Remark> {
         let policy = self.field("maxmemory_policy");
         let bounded = self.field("maxmemory") != "0";
-        if !policy.starts_with("allkeys-") {
+        if policy == "noeviction" {
             return None;
         }
         let when = if bounded {
@@ -144,8 +144,7 @@ impl Seen {
             "once it has a maxmemory"
         };
         Some(warning(format!(
-            "its maxmemory-policy {policy} drops sessions and tasks {when}; set noeviction, or \
-             volatile-ttl"
+            "its maxmemory-policy {policy} drops sessions and tasks {when}; set noeviction"
         )))
     }
 }
@@ -200,7 +199,7 @@ mod tests {
         assert!(all.contains("snapshots only (save 60 1)"), "{all}");
         assert!(all.contains("allkeys-lru drops sessions"), "{all}");
         server.cli(&["CONFIG", "SET", "appendonly", "yes"]);
-        server.cli(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
+        server.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
         let all = said(&server).await;
         assert!(
             !all.contains("appendonly") && !all.contains("drops"),

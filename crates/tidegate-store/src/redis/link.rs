@@ -174,8 +174,12 @@ impl Link {
             return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
         };
         let mut script = script.prepare_invoke();
-        keys.iter().for_each(|key| drop(script.key(*key)));
-        args.iter().for_each(|arg| drop(script.arg(*arg)));
+        for key in keys {
+            script.key(*key);
+        }
+        for arg in args {
+            script.arg(*arg);
+        }
         timeout(
             PROBE_TIME.max(self.shared.timeout),
             script.invoke_async(&mut line),

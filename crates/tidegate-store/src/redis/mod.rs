@@ -29,8 +29,9 @@ pub use limits::RedisLimits;
 pub(crate) use link::{Link, LinkConfig};
 pub(crate) use presence::Nodes;
 pub(crate) use records::RedisRecords;
+#[cfg(test)]
 pub(crate) use rights::GRANT;
-pub(crate) use topic::{Subscription, TopicEvent};
+pub(crate) use topic::TopicEvent;
 
 #[cfg(test)]
 mod limits_outage_tests;

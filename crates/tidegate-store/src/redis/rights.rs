@@ -56,3 +56,12 @@ fn forbidden(link: &Link, what: &str) -> OpenError {
         grant: format!("grant it with {GRANT}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_for_operators_names_the_same_rights() {
+        let page = include_str!("../../../../docs/operations.md");
+        assert!(page.contains(super::GRANT), "{}", super::GRANT);
+    }
+}

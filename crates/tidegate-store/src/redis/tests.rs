@@ -223,9 +223,10 @@ async fn whoever_listens_learns_what_it_may_have_missed() {
         let link = link(&url).await;
         let mut heard = link.subscribe("tidegate:test");
         assert_eq!(heard.recv().await, Some(TopicEvent::Resumed));
-        link.publish("tidegate:test", b"one")
-            .await
-            .expect("it is there");
+        let said: Result<u32, _> = link
+            .run(cmd("PUBLISH").arg("tidegate:test").arg("one"))
+            .await;
+        said.expect("it is there");
         assert_eq!(heard.recv().await, Some(TopicEvent::Message("one".into())));
         let servers = cluster
             .as_ref()

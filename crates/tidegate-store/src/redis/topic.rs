@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use redis::RedisResult;
 use redis::aio::PubSub;
-use redis::{RedisResult, cmd};
 use tokio::sync::mpsc;
 use tokio::time::{interval, sleep, timeout};
 
 use super::line::CONNECT_TIME;
 use super::link::Link;
-use crate::error::StoreError;
 
 /// Something about a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,16 +44,6 @@ impl Link {
             }
         });
         receiver
-    }
-
-    /// Tells every node that listens.
-    ///
-    /// # Errors
-    /// Those of [`Self::run`].
-    pub(crate) async fn publish(&self, topic: &str, message: &[u8]) -> Result<(), StoreError> {
-        let heard: u32 = self.run(cmd("PUBLISH").arg(topic).arg(message)).await?;
-        let _ = heard;
-        Ok(())
     }
 }
 

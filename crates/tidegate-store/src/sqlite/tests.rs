@@ -100,7 +100,7 @@ async fn expired_rows_are_removed_without_being_asked_for() {
     let folder = Folder::new();
     let records = open(&folder).await;
     let puts = (0..1_000).map(async |n: u32| {
-        let ttl = (n % 2 == 0).then_some(Duration::from_millis(1));
+        let ttl = n.is_multiple_of(2).then_some(Duration::from_millis(1));
         let (value, group) = (&b"v"[..], "user");
         let row = Row { value, group, ttl };
         let id = &n.to_string();

@@ -5,7 +5,8 @@
 //! and never for a while.
 
 mod leasing;
-pub(crate) mod recording;
+mod recording;
+pub(crate) mod replaying;
 
 use std::any::Any;
 use std::ops::AsyncFn;

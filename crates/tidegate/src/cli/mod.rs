@@ -1,5 +1,6 @@
 //! The command line.
 
+mod cache;
 mod config;
 mod doctor;
 mod mock;
@@ -7,6 +8,7 @@ mod models;
 mod rules;
 mod scan;
 mod serve;
+mod sessions;
 mod signals;
 mod source;
 mod store;
@@ -37,10 +39,14 @@ enum Verb {
     Scan(scan::ScanArgs),
     /// List the rules of the guard
     Rules(rules::RulesArgs),
+    /// Show, forget or warm what a gateway keeps
+    Cache(cache::CacheArgs),
     /// Check, show or write configuration
     Config(config::ConfigArgs),
     /// List the configured models
     Models(models::ModelsArgs),
+    /// List, show, make, delete and export sessions
+    Sessions(sessions::SessionsArgs),
     /// Say what works, what does not, and why
     Doctor(doctor::DoctorArgs),
     /// Write completions for a shell to standard output
@@ -92,8 +98,10 @@ pub fn main() -> ExitCode {
         Verb::Mock(args) => mock::run(&args),
         Verb::Scan(args) => scan::run(&args),
         Verb::Rules(args) => rules::run(&args),
+        Verb::Cache(args) => cache::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Models(args) => models::run(&args),
+        Verb::Sessions(args) => sessions::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(

@@ -117,7 +117,16 @@ async fn serve(config: &Config, gate: Gate) -> Exit {
     tokio::select! {
         exit = run_until_stopped(server, &mut signals, &gate) => exit,
         never = reload_when_asked(hang_ups, &gate) => match never {},
+        never = warm(config, &gate) => match never {},
     }
+}
+
+/// Fills the cache beside the first requests, where there is a file for it.
+async fn warm(config: &Config, gate: &Arc<Gate>) -> Infallible {
+    if let Some(file) = &config.cache.warm {
+        gate.warm_from(file).await;
+    }
+    std::future::pending().await
 }
 
 /// Reloads at every SIGHUP. What came of it is in the log.

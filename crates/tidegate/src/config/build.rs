@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::keys::NO_FILE;
 use super::layers::{Layers, Scalars};
 use super::problems::{Fault, Report};
 use super::store;
@@ -100,6 +101,9 @@ pub(super) fn cache(scalars: &Scalars) -> Cache {
         answers: scalars.flag("cache.answers"),
         ttl: Duration::from_secs(scalars.integer("cache.ttl_s")),
         max_bytes: scalars.integer("cache.max_bytes"),
+        warm: Some(scalars.word("cache.warm"))
+            .filter(|file| *file != NO_FILE)
+            .map(Into::into),
         refresh_ahead: scalars.share("cache.refresh_ahead"),
     }
 }
@@ -109,6 +113,7 @@ pub(super) fn sessions(scalars: &Scalars) -> Sessions {
     Sessions {
         ttl: Duration::from_secs(scalars.integer("sessions.ttl_s")),
         max_bytes: scalars.integer("sessions.max_bytes"),
+        history_tokens: scalars.integer("sessions.history_tokens"),
     }
 }
 

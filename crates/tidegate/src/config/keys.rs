@@ -165,6 +165,8 @@ pub(super) const fn word(allowed: &'static [&'static str]) -> Kind {
 
 /// Words of the guard; a test of the wiring holds them equal.
 pub(crate) const GUARD_POLICIES: &[&str] = &["monitor", "default", "strict"];
+/// Stands for no file where one could be named.
+pub(super) const NO_FILE: &str = "none";
 /// Words of the store; a test holds them equal.
 pub(super) const ON_UNREACHABLE: &[&str] = &["local_share", "fail_open", "fail_closed"];
 /// The word for the database that stands in the address.
@@ -288,6 +290,12 @@ pub const KEYS: &[Key] = &[
         "Memory for kept answers; the least useful ones make room.",
     ),
     key(
+        "cache.warm",
+        Kind::Text,
+        NO_FILE,
+        "File that the cache is filled from at start, as docs/cache.md describes it; none is no file.",
+    ),
+    key(
         "cache.refresh_ahead",
         SHARE,
         "0.1",
@@ -304,6 +312,12 @@ pub const KEYS: &[Key] = &[
         integer(1024, GIB),
         "1048576",
         "Largest session, before compression.",
+    ),
+    key(
+        "sessions.history_tokens",
+        integer(0, 1 << 24),
+        "8000",
+        "Most estimated tokens of what was said before that a request is given; the newest turns win.",
     ),
     key(
         "guard.enabled",

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use tidegate_engine::{OnUnreachable, StoreUrl};
@@ -92,6 +93,8 @@ pub struct Cache {
     pub ttl: Duration,
     /// Memory for kept answers.
     pub max_bytes: u64,
+    /// What the cache is filled from at start.
+    pub warm: Option<PathBuf>,
     /// Last share of `ttl` in which an answer is made anew ahead of time.
     pub refresh_ahead: f64,
 }
@@ -103,6 +106,8 @@ pub struct Sessions {
     pub ttl: Duration,
     /// Bytes of one, before compression.
     pub max_bytes: u64,
+    /// Estimated tokens of what was said before that a request is given.
+    pub history_tokens: u64,
 }
 
 /// An environment variable that is set without any effect.

@@ -10,14 +10,17 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request};
 use axum::response::Response;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use tidegate_engine::{Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Deadline, Dialect};
 
 use super::Gate;
 use super::body::json_body;
+use super::cache::is_name;
 use super::cost::{Answered, Cost};
 use super::error::ApiError;
 use super::maxima::check_chat;
+use super::sessions::Named;
 use super::sse::{Framing, SseBody};
 use super::visit::Visit;
 use crate::metrics::Operation;
@@ -58,20 +61,38 @@ async fn converse(
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
     let deadline = Deadline::after(visit.live.settings.deadline);
+    let headers = request.headers().clone();
     let body = json_body(&visit.live, request, deadline).await?;
     let mut request = ChatRequest::parse_as(dialect, body)?;
     check_chat(&request)?;
     let options = Options::take(&mut request)?;
+    let session = Named::of(options.session_id, &headers)?;
+    // A browser sends its cookie with everything, so with completions too.
+    let session = session.filter(|named| named.is_meant() || dialect != Dialect::Completion);
     let mut context = visit.context(deadline);
     context.cache = options.cache.into();
-    let answer = visit.live.engine.chat(request, &context).await;
-    let answer = answer.map_err(|error| ApiError::after_calls(error, &context.spent, started))?;
+    context.domain = options.domain;
+    context.session = session.as_ref().map(|named| named.id.clone());
+    let answer = match visit.live.engine.chat(request, &context).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let error = ApiError::after_calls(error, &context.spent, started);
+            return match session {
+                Some(named) => Ok(named.refused(error)),
+                None => Err(error),
+            };
+        }
+    };
     let operation = match dialect {
         Dialect::Chat => Operation::Chat,
         Dialect::Completion => Operation::Completion,
         Dialect::Messages => Operation::Messages,
     };
-    Ok(respond(gate, operation, answer, started))
+    let mut response = respond(gate, operation, answer, started);
+    if let Some(named) = session {
+        named.describe(&mut response, visit.live.engine.session_ttl());
+    }
+    Ok(response)
 }
 
 /// The answer as a response, with what is known of it in headers.
@@ -150,11 +171,23 @@ fn describe(response: &mut Response, head: &AnswerHead) {
 struct Options {
     #[serde(default)]
     cache: CacheWord,
+    #[serde(default, deserialize_with = "domain")]
+    domain: Option<Arc<str>>,
+    session_id: Option<String>,
+}
+
+/// A name, or nothing where it is null.
+fn domain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+    let given = Option::<String>::deserialize(deserializer)?;
+    match given {
+        Some(name) if !is_name(&name) => Err(D::Error::custom("not a name")),
+        given => Ok(given.map(Into::into)),
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum CacheWord {
+pub(super) enum CacheWord {
     #[default]
     Default,
     Use,
@@ -174,15 +207,7 @@ impl From<CacheWord> for CacheUse {
 }
 
 /// Options of the contract that this version has no room for yet.
-const LATER: [&str; 7] = [
-    "session_id",
-    "domain",
-    "retrieve",
-    "k",
-    "mode",
-    "policy",
-    "priority",
-];
+const LATER: [&str; 5] = ["retrieve", "k", "mode", "policy", "priority"];
 
 impl Options {
     fn take(request: &mut ChatRequest) -> Result<Self, ApiError> {
@@ -205,7 +230,8 @@ impl Options {
             return ApiError::invalid("unsupported_parameter", message)
                 .about(&format!("tidegate.{key}"));
         }
-        let message = "tidegate must be an object of {cache: \"use\" | \"skip\" | \"refresh\"}";
+        let message = "tidegate must be an object of {cache: \"use\" | \"skip\" | \"refresh\", \
+             domain: string of 1 to 256 bytes, session_id: string}";
         ApiError::invalid("invalid_parameter", message).about("tidegate")
     }
 }

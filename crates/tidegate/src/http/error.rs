@@ -12,7 +12,9 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
-use tidegate_engine::{EngineError, ErrorBody, RequestError, Spent, Unavailability};
+use tidegate_engine::{
+    EngineError, ErrorBody, RequestError, SessionError, Spent, StoreError, Unavailability,
+};
 
 /// An error in OpenAI's shape.
 #[derive(Debug, Clone)]
@@ -124,6 +126,23 @@ impl ApiError {
         )
     }
 
+    /// 403.
+    pub(super) fn forbidden(message: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "permission_error",
+            message,
+        )
+    }
+
+    /// 503: what was asked has happened here, and elsewhere it may not have.
+    pub(super) fn store(error: &StoreError) -> Self {
+        let message = format!("{error}; other nodes may not have heard of it");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, error.code(), "api_error", message)
+    }
+
     /// 500.
     pub(super) fn internal() -> Self {
         Self::from(EngineError::Internal)
@@ -153,6 +172,14 @@ impl ApiError {
     /// The stable word, for logs and traces.
     pub(super) fn code(&self) -> &str {
         &self.code
+    }
+
+    /// Whether there is no session of the name that was given.
+    pub(super) fn is_about_session_name(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            "session_not_found" | "invalid_session_id"
+        )
     }
 
     /// What the guard said, where it is the guard that refuses.
@@ -322,12 +349,39 @@ impl From<EngineError> for ApiError {
                 message,
             )
             .spent(),
+            EngineError::Session(error) => Self::from(error.clone()),
             EngineError::Internal => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal_error",
                 "api_error",
                 message,
             ),
+        }
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        let (code, message) = (error.code(), error.to_string());
+        let own = |status, kind| Self::new(status, code, kind, message.clone());
+        let api = match &error {
+            SessionError::BadId => own(StatusCode::BAD_REQUEST, INVALID),
+            SessionError::Invalid { param, .. } => {
+                own(StatusCode::BAD_REQUEST, INVALID).about(param)
+            }
+            SessionError::NotFound { .. } => own(StatusCode::NOT_FOUND, INVALID),
+            SessionError::Locked { .. } => own(StatusCode::CONFLICT, INVALID),
+            SessionError::TooLarge { .. } => own(StatusCode::PAYLOAD_TOO_LARGE, INVALID),
+            SessionError::Store(StoreError::Unreachable { .. } | StoreError::Refused { .. }) => {
+                own(StatusCode::SERVICE_UNAVAILABLE, "api_error")
+            }
+            SessionError::Newer { .. } | SessionError::Store(StoreError::Corrupt { .. }) => {
+                own(StatusCode::INTERNAL_SERVER_ERROR, "api_error")
+            }
+        };
+        match error.retry_after() {
+            Some(wait) => api.after(wait),
+            None => api,
         }
     }
 }

@@ -61,6 +61,12 @@ const TEXTS: Maximum = Maximum {
     unit: "texts",
 };
 
+const ENTRIES: Maximum = Maximum {
+    param: "entries",
+    most: 1_024,
+    unit: "entries",
+};
+
 const SETTLED: Maximum = Maximum {
     param: "tokens",
     most: 1 << 24,
@@ -116,6 +122,11 @@ pub(super) fn check_embed(request: &EmbedRequest) -> Result<(), ApiError> {
 /// Checks how many texts are to be scanned.
 pub(super) fn check_texts(texts: usize) -> Result<(), ApiError> {
     TEXTS.check(texts as u64)
+}
+
+/// Checks how many answers are to be known beforehand.
+pub(super) fn check_entries(entries: usize) -> Result<(), ApiError> {
+    ENTRIES.check(entries as u64)
 }
 
 /// Checks a count of tokens that a caller reserves or reports.

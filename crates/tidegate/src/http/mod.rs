@@ -2,6 +2,7 @@
 
 mod around;
 mod body;
+mod cache;
 mod chat;
 mod cost;
 mod embeddings;
@@ -19,9 +20,12 @@ mod openapi;
 mod reload;
 mod routes;
 mod scan;
+mod sessions;
 mod sse;
 mod stats;
+mod utc;
 mod visit;
+mod warm;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,6 +52,8 @@ pub(crate) use maxima::{MOST_HEADER_BYTES, MOST_HEADERS};
 pub use openapi::openapi_json;
 pub(crate) use reload::Tally;
 pub use reload::{Draft, Fact, Holds, Mistake, Source};
+pub(crate) use sessions::{session_json, summary_json};
+pub(crate) use warm::numbered;
 
 /// What every handler shares.
 #[derive(Debug)]

@@ -52,15 +52,37 @@ fn operation(route: &Route) -> Value {
             "default": {"description": "An error", "content": json_content("Error")},
         },
     });
-    if route.path.contains("{name}") {
-        operation["parameters"] = json!([{
-            "name": "name", "in": "path", "required": true, "schema": {"type": "string"},
-        }]);
+    let parameters = parameters(route);
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
     }
     if let Some(schema) = route.request {
         operation["requestBody"] = json!({"required": true, "content": json_content(schema)});
     }
     operation
+}
+
+/// What a path, and in lists a query, is made of.
+fn parameters(route: &Route) -> Vec<Value> {
+    let place = |name: &&'static str| route.path.contains(&format!("{{{name}}}"));
+    let of_path = ["name", "id"].into_iter().filter(place);
+    let mut parameters: Vec<Value> = of_path
+        .map(|name| {
+            json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
+        })
+        .collect();
+    if route.response == Reply::Json("SessionList") {
+        let limit = json!({"type": "integer", "minimum": 1, "maximum": 100, "default": 20});
+        let of_query = [
+            ("user_id", true, json!({"type": "string"})),
+            ("after", false, json!({"type": "string"})),
+            ("limit", false, limit),
+        ];
+        parameters.extend(of_query.map(|(name, required, schema)| {
+            json!({"name": name, "in": "query", "required": required, "schema": schema})
+        }));
+    }
+    parameters
 }
 
 /// Holds where `[[keys]]` are configured; without any, nothing is asked for.

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 
 use super::visit::Access;
-use super::{Gate, chat, embeddings, health, home, limits, models, openapi, reload, scan, stats};
+use super::{
+    Gate, cache, chat, embeddings, health, home, limits, models, openapi, reload, scan, sessions,
+    stats,
+};
 
 /// One method of one path.
 pub(super) struct Route {
@@ -52,6 +55,11 @@ impl Route {
         }
     }
 
+    /// The same with another method.
+    fn by(self, method: &'static str) -> Self {
+        Self { method, ..self }
+    }
+
     /// With a body of this component schema.
     fn takes(self, request: &'static str) -> Self {
         Self {
@@ -77,7 +85,9 @@ pub(super) fn routes() -> Vec<Route> {
     let mut all = Vec::new();
     all.extend(talking_routes());
     all.extend(model_routes());
+    all.extend(session_routes());
     all.extend(operator_routes());
+    all.extend(cache_routes());
     all.extend(house_routes());
     all
 }
@@ -169,6 +179,51 @@ fn model_routes() -> Vec<Route> {
     ]
 }
 
+fn session_routes() -> Vec<Route> {
+    const ONE: &str = "/v1/sessions/{id}";
+    vec![
+        Route::post(
+            "/v1/sessions",
+            Access::Tenant,
+            "Make a session: a conversation that is kept",
+            Reply::Json("Session"),
+            post(sessions::create),
+        )
+        .takes("SessionPatch"),
+        Route::get(
+            "/v1/sessions",
+            Access::Tenant,
+            "List the sessions of a user, in the order in which they were made",
+            Reply::Json("SessionList"),
+            get(sessions::list),
+        ),
+        Route::get(
+            ONE,
+            Access::Tenant,
+            "Show a session, which lives on for it",
+            Reply::Json("Session"),
+            get(sessions::show),
+        ),
+        Route::post(
+            ONE,
+            Access::Tenant,
+            "Change a session: merge preferences and data (RFC 7396), append messages",
+            Reply::Json("Session"),
+            patch(sessions::update),
+        )
+        .by("patch")
+        .takes("SessionPatch"),
+        Route::get(
+            ONE,
+            Access::Tenant,
+            "Delete a session",
+            Reply::Json("SessionDeleted"),
+            delete(sessions::remove),
+        )
+        .by("delete"),
+    ]
+}
+
 fn operator_routes() -> Vec<Route> {
     vec![
         Route::post(
@@ -192,6 +247,34 @@ fn operator_routes() -> Vec<Route> {
             Reply::Json("ModelStats"),
             get(stats::model_stats),
         ),
+    ]
+}
+
+fn cache_routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/v1/cache/stats",
+            Access::Admin,
+            "What the cache has done and whether it can be used",
+            Reply::Json("CacheStats"),
+            get(cache::stats),
+        ),
+        Route::post(
+            "/v1/cache/invalidate",
+            Access::Tenant,
+            "Forget what is kept, by key, tag, domain, namespace or prefix",
+            Reply::Json("Removed"),
+            post(cache::invalidate),
+        )
+        .takes("InvalidateRequest"),
+        Route::post(
+            "/v1/cache/warm",
+            Access::Admin,
+            "Put answers into the cache before anybody asks for them",
+            Reply::Json("Warmed"),
+            post(cache::warm),
+        )
+        .takes("WarmRequest"),
     ]
 }
 

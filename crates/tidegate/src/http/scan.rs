@@ -1,24 +1,33 @@
 //! `POST /v1/scan`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::Request;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, Request};
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidegate_engine::{Deadline, Direction, EngineError, ScanRequest, UnknownWord};
+use tidegate_engine::{
+    CacheUse, Cached, Deadline, Direction, EngineError, ScanRequest, ScanTerms, UnknownWord,
+};
 
+use super::Gate;
 use super::around::new_request_id;
 use super::body::read_object;
+use super::chat::CacheWord;
 use super::error::ApiError;
 use super::maxima::check_texts;
 use super::visit::Visit;
+use crate::metrics::Namespace;
 use crate::scan_report::{Mode, verdict};
 
 const SHAPE: &str = "{text: string} or {texts: [string]}, with mode?: fast | balanced | thorough, \
 direction?: prompt | answer | retrieved | tool_call | tool_result, \
-policy?: monitor | default | strict, suppress?: [rule id], cache?: \"skip\"";
+policy?: monitor | default | strict, suppress?: [rule id], \
+cache?: default | use | skip | refresh";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,43 +40,53 @@ struct Wish {
     policy: Option<String>,
     #[serde(default)]
     suppress: Vec<String>,
-    /// Verdicts are not cached yet, so nothing else can be said.
-    #[serde(default, rename = "cache")]
-    _cache: Option<CacheWord>,
+    #[serde(default)]
+    cache: CacheWord,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum CacheWord {
-    Skip,
+/// How all texts of a request are scanned.
+struct Terms {
+    scan: ScanRequest,
+    mode: Mode,
+    cache: CacheUse,
 }
+
+const CACHE: HeaderName = HeaderName::from_static("x-tidegate-cache");
 
 /// Scans one text, or several in order.
-pub(super) async fn scan(visit: Visit, request: Request<Body>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn scan(
+    State(gate): State<Arc<Gate>>,
+    visit: Visit,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
     let deadline = Deadline::after(visit.live.settings.deadline);
     let wish: Wish = read_object(&visit.live, request, deadline, SHAPE).await?;
-    let mode = wish.mode;
     let scan = ScanRequest {
         direction: word(wish.direction.as_deref(), "direction", Direction::Prompt)?,
         policy: word(wish.policy.as_deref(), "policy", visit.live.engine.policy())?,
         suppress: wish.suppress,
     };
-    match (wish.text, wish.texts) {
-        (Some(text), None) => {
-            let one = one(&visit, text, &scan, mode);
-            in_time(&visit, deadline, one).await
-        }
+    let terms = Terms {
+        scan,
+        mode: wish.mode,
+        cache: wish.cache.into(),
+    };
+    let (json, cached) = match (wish.text, wish.texts) {
+        (Some(text), None) => in_time(&visit, deadline, one(&visit, text, &terms)).await?,
         (None, Some(texts)) => {
             check_texts(texts.len())?;
-            let all = all(&visit, texts, &scan, mode);
-            in_time(&visit, deadline, all).await
+            in_time(&visit, deadline, all(&visit, texts, &terms)).await?
         }
-        (Some(_), Some(_)) | (None, None) => Err(ApiError::invalid(
-            "invalid_parameter",
-            "exactly one of text and texts must be given",
-        )
-        .about("text")),
-    }
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "exactly one of text and texts must be given";
+            return Err(ApiError::invalid("invalid_parameter", message).about("text"));
+        }
+    };
+    gate.metrics.cached(Namespace::Scan, cached);
+    let mut response = Json(json).into_response();
+    let cached = HeaderValue::from_static(cached.as_str());
+    response.headers_mut().insert(CACHE, cached);
+    Ok(response)
 }
 
 /// A word of the guard's, or what holds without it.
@@ -87,43 +106,52 @@ fn word<T: std::str::FromStr<Err = UnknownWord>>(
 }
 
 /// What the deadline cuts off is dropped, but for the text that a thread is at.
-async fn in_time(
+async fn in_time<T>(
     visit: &Visit,
     deadline: Deadline,
-    scan: impl Future<Output = Result<Value, ApiError>>,
-) -> Result<Json<Value>, ApiError> {
+    scan: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
     let budget = visit.live.settings.deadline;
     let late = |_| ApiError::from(EngineError::DeadlineExceeded { budget });
-    deadline.run(scan).await.map_err(late)?.map(Json)
+    deadline.run(scan).await.map_err(late)?
 }
 
 /// Short texts are scanned where they are: others get their turn between two.
+/// Together they are a hit when all of them are, and a miss when one is.
 async fn all(
     visit: &Visit,
     texts: Vec<String>,
-    scan: &ScanRequest,
-    mode: Mode,
-) -> Result<Value, ApiError> {
+    terms: &Terms,
+) -> Result<(Value, Cached), ApiError> {
     let mut results = Vec::with_capacity(texts.len());
+    let mut together = None;
     for text in texts {
-        results.push(one(visit, text, scan, mode).await?);
+        let (verdict, cached) = one(visit, text, terms).await?;
+        results.push(verdict);
+        together = Some(match (together, cached) {
+            (None, cached) => cached,
+            (Some(Cached::Miss), _) | (_, Cached::Miss) => Cached::Miss,
+            (Some(Cached::Hit), Cached::Hit) => Cached::Hit,
+            (Some(Cached::Hit | Cached::Bypass), Cached::Hit | Cached::Bypass) => Cached::Bypass,
+        });
         tokio::task::yield_now().await;
     }
-    Ok(json!({"results": results}))
+    Ok((
+        json!({"results": results}),
+        together.unwrap_or(Cached::Bypass),
+    ))
 }
 
-async fn one(
-    visit: &Visit,
-    text: String,
-    scan: &ScanRequest,
-    mode: Mode,
-) -> Result<Value, ApiError> {
+async fn one(visit: &Visit, text: String, terms: &Terms) -> Result<(Value, Cached), ApiError> {
     let started = Instant::now();
-    let scanned = visit.live.engine.scan(text, scan.clone()).await?;
-    Ok(verdict(
-        &new_request_id(),
-        &scanned,
-        mode,
-        started.elapsed(),
-    ))
+    let cache = ScanTerms {
+        caller: &visit.caller,
+        mode: terms.mode.as_str(),
+        cache: terms.cache,
+    };
+    let scan = terms.scan.clone();
+    let scanned = visit.live.engine.scan_or_recall(text, scan, cache).await?;
+    let id = new_request_id();
+    let verdict = verdict(&id, &scanned, terms.mode, started.elapsed());
+    Ok((verdict, scanned.cached))
 }

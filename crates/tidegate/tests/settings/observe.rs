@@ -235,6 +235,20 @@ pub(crate) fn room_in_cache(trial: Trial) -> Observed {
     .boxed()
 }
 
+/// Whether a file is read to fill the cache.
+pub(crate) fn warming(trial: Trial) -> Observed {
+    async move {
+        for _ in 0..100 {
+            trial.chat().await;
+            if trial.program().said().contains("cache.warm: ") {
+                return "read".to_owned();
+            }
+        }
+        "nothing".to_owned()
+    }
+    .boxed()
+}
+
 /// State of the first entry after two requests.
 pub(crate) fn state_after_two(trial: Trial) -> Observed {
     async move {

@@ -111,6 +111,11 @@ fn log_and_cache_rows() -> Vec<Row> {
         )
         .given(quiet),
         row("cache.max_bytes", max_bytes, see::room_in_cache).given(quiet),
+        row(
+            "cache.warm",
+            [("\"none\"", "nothing"), ("\"tidegate.toml\"", "read")],
+            see::warming,
+        ),
     ]
 }
 

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::gateway::{Reply, ask, cached, chat, get, post, until};
+use crate::gateway::{Reply, ask, cached, chat, get, post, until, with};
 use crate::observe::{self as see, Observed};
 use crate::rows::row;
 use crate::trial::{Row, Trial, UNSET};
@@ -37,6 +37,11 @@ pub(crate) fn store_rows() -> Vec<Row> {
         row("cache.refresh_ahead", ahead, calls_of_two),
         row("sessions.ttl_s", LIVES, life_of_session),
         row("sessions.max_bytes", size, large_session),
+        row(
+            "sessions.history_tokens",
+            [("0", "cut"), ("1000", "whole")],
+            told_history,
+        ),
     ]
 }
 
@@ -187,6 +192,23 @@ fn life_of_session(trial: Trial) -> Observed {
 fn second_of_day(time: &str) -> i64 {
     let parts = time[11..19].split(':').map(|part| part.parse::<i64>());
     parts.fold(0, |sum, part| sum * 60 + part.unwrap())
+}
+
+/// Whether the second request of a session is given the first turn.
+fn told_history(trial: Trial) -> Observed {
+    async move {
+        let session = new_session(&trial, json!({})).await.json();
+        let within = json!({"session_id": session["id"]});
+        let request = with(chat("m"), "tidegate", within);
+        trial.complete(&request).await;
+        let reply = trial.complete(&request).await;
+        match reply.header("x-tidegate-degraded") {
+            Some("session:history_cut") => "cut".to_owned(),
+            Some(other) => other.to_owned(),
+            None => "whole".to_owned(),
+        }
+    }
+    .boxed()
 }
 
 /// Whether a session with two kilobytes of data is taken.

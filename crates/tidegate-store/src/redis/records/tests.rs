@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use redis::cmd;
 
 use super::*;
-use crate::lasting::recording::compare_with_model;
+use crate::lasting::replaying::compare_with_model;
 use crate::lasting::{Made, in_real_time, link};
 use crate::redis::LinkConfig;
 use crate::servers::{Cluster, RedisServer};

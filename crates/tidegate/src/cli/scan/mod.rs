@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use tidegate_engine::Scanned;
+use tidegate_engine::{Cached, Scanned};
 use tidegate_guard::{Direction, Policy, Rules, ScanRequest, Severity, text_sha256};
 
 use super::{Exit, runtime};
@@ -234,6 +234,7 @@ impl Run<'_> {
             rules_took: started.elapsed(),
             text_sha256: text_sha256(text),
             verdict: found,
+            cached: Cached::Bypass,
         };
         let id = new_request_id();
         let json = verdict(&id, &scanned, self.args.mode, started.elapsed());

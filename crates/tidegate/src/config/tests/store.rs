@@ -5,8 +5,8 @@ use tidegate_engine::{OnUnreachable, StoreUrl};
 use super::super::keys::ON_UNREACHABLE;
 use super::*;
 
-const CANARY: &str = "canary-7f3a@:/é";
-const ENCODED: &str = "canary-7f3a%40%3A%2F%C3%A9";
+const CANARY: &str = "canary-7f3a%40@:/é";
+const ENCODED: &str = "canary-7f3a%2540%40%3A%2F%C3%A9";
 
 fn url(world: &World) -> String {
     world.config().store.url.to_string()
