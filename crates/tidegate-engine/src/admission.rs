@@ -58,6 +58,9 @@ pub(crate) enum NoRoomCause {
     },
 }
 
+/// What an answer is marked with whose limits only this node has counted.
+pub(crate) const STORE_LOCAL: &str = "store:local";
+
 impl Entry {
     /// Breaker, slot, reservation: all of them, or none.
     pub(crate) async fn admit(
@@ -162,10 +165,17 @@ impl Admission {
         counts && self.asked_at.elapsed() > quota.window / 200
     }
 
-    /// Whether this node has granted it alone.
-    pub(crate) fn is_granted_here(&self) -> bool {
+    /// What an answer is marked with that comes from this place of a chain.
+    pub(crate) fn degraded(&self, index: usize) -> Vec<String> {
+        let mut degraded = Vec::new();
+        if index > 0 {
+            degraded.push(format!("fallback:{}", self.entry.name));
+        }
         let held = self.held.as_ref();
-        held.is_some_and(|held| held.reservation.granted_by() == Grantor::ThisNode)
+        if held.is_some_and(|held| held.reservation.granted_by() == Grantor::ThisNode) {
+            degraded.push(STORE_LOCAL.to_owned());
+        }
+        degraded
     }
 
     /// From here on the upstream may have begun to work.

@@ -10,7 +10,7 @@ use tidegate_work::Deadline;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::admission::{Admission, NoRoom, NoRoomCause};
+use crate::admission::{Admission, NoRoom, NoRoomCause, STORE_LOCAL};
 use crate::chain::Chain;
 use crate::config::ResilienceConfig;
 use crate::context::{Spent, Trail, Underway};
@@ -59,9 +59,6 @@ pub(crate) struct Generated {
     pub(crate) upstream: Duration,
     pub(crate) waited: Duration,
 }
-
-/// What an answer is marked with whose limits only this node has counted.
-const STORE_LOCAL: &str = "store:local";
 
 impl Generated {
     /// The limits were granted by this node alone.
@@ -170,7 +167,7 @@ impl Generator {
             let sent_at = Instant::now();
             tries.count_attempt();
             let entry = admission.entry().clone();
-            let degraded = degraded(&entry, index, &admission);
+            let degraded = admission.degraded(index);
             let until = self.attempt_deadline(&job, &tries, index);
             let noted = job.trail.begin(&entry.name, sent_at);
             let outcome = self.attempt(admission, job.call, until).await;
@@ -424,17 +421,6 @@ impl Generator {
             }
         }
     }
-}
-
-fn degraded(entry: &Entry, index: usize, admission: &Admission) -> Vec<String> {
-    let mut degraded = Vec::new();
-    if index > 0 {
-        degraded.push(format!("fallback:{}", entry.name));
-    }
-    if admission.is_granted_here() {
-        degraded.push(STORE_LOCAL.to_owned());
-    }
-    degraded
 }
 
 fn no_turn(chain: &Chain, reason: NoTurn) -> EngineError {

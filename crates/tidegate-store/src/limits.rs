@@ -146,7 +146,6 @@ impl Reservation {
     }
 
     /// The same, granted by this node alone.
-    #[must_use]
     pub fn granted_here(mut self) -> Self {
         self.granted_by = Grantor::ThisNode;
         self

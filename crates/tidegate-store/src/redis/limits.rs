@@ -12,18 +12,15 @@
 
 use std::any::Any;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::limits_account::{Cell, refusal};
+use super::limits_asked::Asked;
 use super::limits_held::{self as records, HeldPart, HeldRecord, Kept};
 use super::limits_home::{Home, Lost};
 use super::limits_wire::{Ask, Note, Reserve, Said, Verdict};
@@ -280,41 +277,6 @@ impl Settle for Ticket {
     }
 }
 
-/// A question whose caller may leave: what it was granted is given back then.
-struct Asked {
-    home: Arc<Home>,
-    answer: Option<BoxFuture<'static, Result<Reservation, Refused>>>,
-}
-
-impl Future for Asked {
-    type Output = Result<Reservation, Refused>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(answer) = &mut self.answer else {
-            return Poll::Pending;
-        };
-        let answer = std::task::ready!(answer.poll_unpin(context));
-        self.answer = None;
-        Poll::Ready(answer)
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        let Some(answer) = self.answer.take() else {
-            return;
-        };
-        // Without a runtime nobody will hear the answer: the lease runs out.
-        if Handle::try_current().is_ok() {
-            self.home.link.spawn(async move {
-                if let Ok(reservation) = answer.await {
-                    reservation.settle(Used::Nothing);
-                }
-            });
-        }
-    }
-}
-
 impl RedisLimits {
     /// Puts what is held where every node finds it; hands it back where nobody
     /// can be asked.
@@ -413,7 +375,7 @@ impl Limits for RedisLimits {
     async fn reserve(&self, key: &str, quota: &Quota, tokens: u64) -> Result<Reservation, Refused> {
         let (wish, ask) = Wish::begin(&self.home, key, quota, tokens)?;
         let asked = Asked {
-            home: self.home.clone(),
+            link: self.home.link.clone(),
             answer: Some(wish.decide(ask).boxed()),
         };
         asked.await

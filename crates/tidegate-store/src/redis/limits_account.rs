@@ -152,11 +152,6 @@ impl Account {
         guarded(self.ledger.quota().window)
     }
 
-    /// What this node granted.
-    pub(super) fn own(&mut self, now: Instant) -> InUse {
-        self.ledger.in_use(now)
-    }
-
     pub(super) fn overshot_tokens(&self) -> u64 {
         self.ledger.overshot_tokens()
     }

@@ -155,7 +155,9 @@ impl Bench {
 
     fn redis<T: redis::FromRedisValue>(&mut self, words: &[&str]) -> T {
         let mut cmd = redis::cmd(words[0]);
-        words[1..].iter().for_each(|word| drop(cmd.arg(*word)));
+        for word in &words[1..] {
+            cmd.arg(*word);
+        }
         cmd.query(&mut self.connection).expect("the server obeys")
     }
 }

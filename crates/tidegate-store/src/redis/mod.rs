@@ -10,6 +10,7 @@ mod keeper;
 mod leases;
 mod limits;
 mod limits_account;
+mod limits_asked;
 mod limits_held;
 mod limits_home;
 mod limits_share;
