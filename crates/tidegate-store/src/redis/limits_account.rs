@@ -165,6 +165,9 @@ impl Account {
     ) -> Result<(), Refused> {
         self.ledger.adopt(quota);
         self.used_at = now;
+        if !self.handed.is_empty() {
+            self.drop_expired(now);
+        }
         if let Some(limit) = quota.tokens
             && tokens > limit
         {
