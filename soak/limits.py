@@ -25,7 +25,7 @@ from redis_servers import Redis
 PHASES = ["plain", "kills", "clocks"]
 SHIFT_S = 300
 KILL_EVERY_S = 5
-JUMP_EVERY_S = 3
+JUMP_EVERY_S = 5
 DEADLINE_MS = 8_000
 # A phase that is shorter sees too few windows; two and a bit are the least.
 SHORT_S = 22

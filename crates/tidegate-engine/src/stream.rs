@@ -36,11 +36,17 @@ pub struct AnswerStream {
     usage: Option<Usage>,
     usage_wanted: UsageWanted,
     guard: Option<StreamGuard>,
-    /// The session that it is part of, until what was said is kept there.
-    keeping: Option<Keeping>,
+    kept: Kept,
     model: Arc<str>,
     patience: Patience,
-    keeper: Option<Box<Keeper>>,
+}
+
+/// Where a stream is kept when it has ended well.
+#[derive(Default)]
+struct Kept {
+    /// The session that it is part of, until what was said is kept there.
+    session: Option<Keeping>,
+    cache: Option<Box<Keeper>>,
 }
 
 /// How a stream is looked after on its way.
@@ -188,9 +194,8 @@ impl AnswerStream {
             usage: None,
             usage_wanted: watch.usage,
             guard: watch.guard,
-            keeping: None,
+            kept: Kept::default(),
             patience: Patience::new(watch.idle),
-            keeper: None,
         }
     }
 
@@ -207,20 +212,19 @@ impl AnswerStream {
             usage: None,
             usage_wanted: usage,
             guard: None,
-            keeping: None,
+            kept: Kept::default(),
             patience: Patience::new(Duration::ZERO),
-            keeper: None,
         }
     }
 
     /// Has the stream kept in the cache when it has ended well.
     pub(crate) fn remember(&mut self, keeper: Keeper) {
-        self.keeper = Some(Box::new(keeper));
+        self.kept.cache = Some(Box::new(keeper));
     }
 
     /// Keeps what is said in a session, before the stream may end.
     pub(crate) fn keep(&mut self, keeping: Keeping) {
-        self.keeping = Some(keeping);
+        self.kept.session = Some(keeping);
     }
 
     /// Tokens as the upstream reported them; complete once the stream ended.
@@ -244,7 +248,7 @@ impl AnswerStream {
     }
 
     fn complete(&mut self, guarded: Option<Guarded>) {
-        if let Some(keeper) = &mut self.keeper {
+        if let Some(keeper) = &mut self.kept.cache {
             keeper.complete(guarded, self.usage);
         }
         if let Some(admission) = self.admission.take() {
@@ -257,11 +261,11 @@ impl AnswerStream {
     /// The last step, after the upstream has ended: nothing that says so is sent
     /// until the session holds what was said.
     fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Option<EngineError>> {
-        let Some(keeping) = &mut self.keeping else {
+        let Some(keeping) = &mut self.kept.session else {
             return Poll::Ready(None);
         };
         let saved = ready!(keeping.poll_saved(cx));
-        self.keeping = None;
+        self.kept.session = None;
         match saved {
             Ok(()) => self.tail.release(),
             Err(_) => self.tail = Tail::default(),
@@ -286,7 +290,7 @@ impl AnswerStream {
             admission.finish(Outcome::Ignored, used);
             take(&mut self.allowance).settle(used);
         }
-        self.keeping = None;
+        self.kept.session = None;
         self.ready.clear();
         self.tail = Tail::default();
         self.chunks = Box::pin(futures_util::stream::empty());
@@ -295,7 +299,7 @@ impl AnswerStream {
     }
 
     fn broken(&mut self, error: &ProviderError) -> EngineError {
-        self.keeping = None;
+        self.kept.session = None;
         if let Some(admission) = self.admission.take() {
             let latency = admission.elapsed();
             let outcome = match error {
@@ -324,7 +328,7 @@ impl AnswerStream {
     }
 
     fn not_kept(&mut self, error: &EngineError) {
-        if let Some(keeper) = &mut self.keeper {
+        if let Some(keeper) = &mut self.kept.cache {
             keeper.failed(error);
         }
     }
@@ -344,7 +348,7 @@ impl Stream for AnswerStream {
                 None if this.admission.is_none() => match ready!(this.poll_kept(cx)) {
                     Some(error) => return Poll::Ready(Some(Err(error))),
                     None if this.tail.released.is_empty() => {
-                        let kept = this.keeper.as_mut().map(|keeper| keeper.poll_kept(cx));
+                        let kept = this.kept.cache.as_mut().map(|keeper| keeper.poll_kept(cx));
                         return kept.unwrap_or(Poll::Ready(())).map(|()| None);
                     }
                     None => continue,
@@ -357,13 +361,13 @@ impl Stream for AnswerStream {
                     if let Err(error) = this.guarded(&chunk) {
                         return Poll::Ready(Some(Err(this.stopped(error))));
                     }
-                    if let Some(keeper) = &mut this.keeper {
+                    if let Some(keeper) = &mut this.kept.cache {
                         keeper.note(&chunk);
                     }
-                    if let Some(keeping) = &mut this.keeping {
+                    if let Some(keeping) = &mut this.kept.session {
                         keeping.hear(&chunk);
                     }
-                    let holds = this.guard.is_some() || this.keeping.is_some();
+                    let holds = this.guard.is_some() || this.kept.session.is_some();
                     match this.take_in(chunk) {
                         Some(chunk) if holds => this.tail.take(chunk),
                         Some(chunk) => return Poll::Ready(Some(Ok(chunk))),
@@ -378,7 +382,7 @@ impl Stream for AnswerStream {
                         Ok(guarded) => this.complete(guarded),
                         Err(error) => return Poll::Ready(Some(Err(this.stopped(error)))),
                     }
-                    if this.keeping.is_none() {
+                    if this.kept.session.is_none() {
                         this.tail.release();
                     }
                 }

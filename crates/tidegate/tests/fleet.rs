@@ -26,14 +26,14 @@ struct Fleet {
 
 fn config(upstream: SocketAddr, url: &str) -> String {
     format!(
-        "[server]\nbind = \"127.0.0.1:0\"\ndeadline_ms = 5000\n\
+        "[server]\nbind = \"127.0.0.1:0\"\ndeadline_ms = 1000\n\
          [log]\nlevel = \"info\"\nformat = \"json\"\n\
          [store]\nurl = \"{url}\"\n\
          [[providers]]\nname = \"up\"\nkind = \"openai\"\nbase_url = \"http://{upstream}/v1\"\n\
          [[models]]\nname = \"m\"\nchain = [\"up/m\"]\n\
          requests_per_minute = 100000\ntokens_per_minute = 100000000\n\
-         [[models]]\nname = \"tight\"\nchain = [\"up/tight\"]\nrequests_per_minute = 72\n\
-         [resilience]\nwindow_ms = 5000\n"
+         [[models]]\nname = \"tight\"\nchain = [\"up/tight\"]\nrequests_per_minute = 36\n\
+         [resilience]\nwindow_ms = 10000\n"
     )
 }
 
@@ -79,7 +79,7 @@ async fn check_one_limit(fleet: &Fleet, server: &RedisServer) {
         let line = info
             .lines()
             .find(|line| line.starts_with("uptime_in_seconds:"));
-        line.is_some_and(|line| line[18..].trim().parse::<u32>().unwrap() > 6)
+        line.is_some_and(|line| line[18..].trim().parse::<u32>().unwrap() > 11)
     });
     let mut answered = 0;
     for number in 0..12 {

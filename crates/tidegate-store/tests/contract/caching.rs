@@ -386,7 +386,13 @@ fn in_the_last_share_of_its_time_one_caller_makes_a_value_anew() {
         assert_eq!(get(&*cache, &of("k")).await.as_deref(), Some("old"));
         // Whoever gives up lets the next one try.
         drop(turns.pop());
-        let load = cache.turn_to_refresh(&of("k")).await.expect("it is free");
+        let load = loop {
+            // A turn that is held in Redis is given back beside its holder.
+            if let Some(load) = cache.turn_to_refresh(&of("k")).await {
+                break load;
+            }
+            home.pass(ttl / 1_000).await;
+        };
         cache.put(load, "new".into(), &keep(ttl, &[], None)).await;
         let hit = cache.get(&of("k")).await.expect("it is there");
         assert_eq!(

@@ -87,6 +87,7 @@ fn another_value(key: &Key) -> String {
         Kind::Share { .. } => "0.75".to_owned(),
         Kind::Address => "127.0.0.1:9999".to_owned(),
         Kind::Names => "gate.example".to_owned(),
+        Kind::Text => "another".to_owned(),
         Kind::Store => "memory:".to_owned(),
         Kind::Database => "3".to_owned(),
         Kind::Word { allowed, .. } => allowed
