@@ -3,4 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ -n "${TIDEGATE_BIN:-}" ] || cargo build --release
-exec python3 bench/run.py "$@"
+python3 bench/run.py "$@"
+exec python3 bench/store.py

@@ -97,7 +97,7 @@ pub(crate) struct Allowance {
 const CONCURRENCY_HINT: Duration = Duration::from_secs(1);
 
 /// Who may ask again so soon waits for it here.
-const AT_ONCE: Duration = Duration::from_millis(50);
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(50);
 
 impl Rooms {
     /// Takes one request and `tokens` from the tenant's own limits.

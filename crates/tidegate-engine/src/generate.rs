@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::admission::{Admission, NoRoom, NoRoomCause, STORE_LOCAL};
+use crate::caller::AT_ONCE;
 use crate::chain::Chain;
 use crate::config::ResilienceConfig;
 use crate::context::{Spent, Trail, Underway};
@@ -98,8 +99,12 @@ impl Wish {
     }
 
     fn add(&mut self, no_room: &NoRoom, now: Instant) {
-        if let Some(retry_after) = no_room.retry_after {
-            self.at(now + retry_after);
+        match no_room.retry_after {
+            // Nobody knows when the store is back, and who configured that
+            // nothing is granted without it wants to hear of it.
+            Some(wait) if no_room.cause == NoRoomCause::Unreachable && wait > AT_ONCE => {}
+            Some(wait) => self.at(now + wait),
+            None => {}
         }
         self.may_ring |= no_room.may_ring;
         self.limited |= no_room.cause == NoRoomCause::Limited;
@@ -107,7 +112,7 @@ impl Wish {
     }
 
     fn is_empty(&self) -> bool {
-        self.at.is_none() && !self.may_ring
+        self.at.is_none() && !self.may_ring && !self.unreachable
     }
 
     /// True when nothing can come of waiting before the deadline.
