@@ -7,7 +7,8 @@ import signal
 import time
 
 START_MS = 10_000
-ADDRESS = re.compile(r"127\.0\.0\.1:(\d+)")
+# The log names the store's address before its own.
+ADDRESS = re.compile(r"(?m)^(?!.*store: ).*?127\.0\.0\.1:(\d+)")
 
 
 class Process:
