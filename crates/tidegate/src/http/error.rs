@@ -446,6 +446,8 @@ pub(crate) fn bare_error(status: u16) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_engine::ErrorBody;
+
     use super::*;
 
     #[test]
