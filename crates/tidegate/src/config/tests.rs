@@ -101,7 +101,7 @@ fn another_value(key: &Key) -> String {
 
 fn toml_literal(key: &Key, text: &str) -> String {
     match key.kind {
-        Kind::Address | Kind::Word { .. } | Kind::Store => format!("\"{text}\""),
+        Kind::Address | Kind::Word { .. } | Kind::Store | Kind::Text => format!("\"{text}\""),
         Kind::Names => format!("[\"{text}\"]"),
         _ => text.to_owned(),
     }
