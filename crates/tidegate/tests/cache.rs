@@ -38,7 +38,8 @@ fn cache(reply: &Reply) -> &str {
     header(reply, "x-tidegate-cache")
 }
 
-fn messages(stream: bool) -> Vec<u8> {
+fn messages(stream: impl Into<Value>) -> Vec<u8> {
+    let stream: Value = stream.into();
     let message = json!({"role": "user", "content": "hello"});
     let body = json!({"model": "m", "max_tokens": 64, "stream": stream, "messages": [message]});
     post("/v1/messages", &body)

@@ -71,63 +71,63 @@ async fn the_help_lists_the_commands() {
     ");
 }
 
+/// What the help of a command has to say.
+const MENTIONS: &[(&[&str], &[&str])] = &[
+    (&["serve", "--help"], &["--bind", "--config", "--set"]),
+    (
+        &["mock", "--help"],
+        &["--faults", "--latency-ms", "--journal", "throttle-N"],
+    ),
+    (
+        &["config", "--help"],
+        &["check", "show", "schema", "reference", "init"],
+    ),
+    (&["config", "show", "--help"], &["--origin", "--json"]),
+    (&["models", "ls", "--help"], &["--json"]),
+    (
+        &["scan", "--help"],
+        &[
+            "--fail-on",
+            "--suppress",
+            "sarif",
+            "Examples:",
+            "Exit codes:",
+        ],
+    ),
+    (&["rules", "--help"], &["ls", "show"]),
+    (
+        &["sessions", "--help"],
+        &["list", "show", "create", "delete", "export"],
+    ),
+    (
+        &["sessions", "list", "--help"],
+        &["--user", "--tenant", "--json"],
+    ),
+    (&["doctor", "--help"], &["--live"]),
+    (
+        &["cache", "invalidate", "--help"],
+        &[
+            "--key",
+            "--tag",
+            "--domain",
+            "--namespace",
+            "--prefix",
+            "--tenant",
+            "--server",
+        ],
+    ),
+    (
+        &["cache", "warm", "--help"],
+        &["--json", "--auth", "answer?", "Exit codes:"],
+    ),
+    (&["completions", "--help"], &["bash", "zsh", "fish"]),
+];
+
 #[tokio::test]
 async fn every_command_explains_itself() {
-    for (args, mentions) in [
-        (
-            &["serve", "--help"][..],
-            &["--bind", "--config", "--set"][..],
-        ),
-        (
-            &["mock", "--help"],
-            &["--faults", "--latency-ms", "--journal", "throttle-N"],
-        ),
-        (
-            &["config", "--help"],
-            &["check", "show", "schema", "reference", "init"],
-        ),
-        (&["config", "show", "--help"], &["--origin", "--json"]),
-        (&["models", "ls", "--help"], &["--json"]),
-        (
-            &["scan", "--help"],
-            &[
-                "--fail-on",
-                "--suppress",
-                "sarif",
-                "Examples:",
-                "Exit codes:",
-            ],
-        ),
-        (&["rules", "--help"], &["ls", "show"]),
-        (
-            &["sessions", "--help"],
-            &["list", "show", "create", "delete", "export"],
-        ),
-        (
-            &["sessions", "list", "--help"],
-            &["--user", "--tenant", "--json"],
-        ),
-        (&["doctor", "--help"], &["--live"]),
-        (
-            &["cache", "invalidate", "--help"],
-            &[
-                "--key",
-                "--tag",
-                "--domain",
-                "--namespace",
-                "--prefix",
-                "--tenant",
-                "--server",
-            ],
-        ),
-        (
-            &["cache", "warm", "--help"],
-            &["--json", "--auth", "answer?", "Exit codes:"],
-        ),
-        (&["completions", "--help"], &["bash", "zsh", "fish"]),
-    ] {
+    for (args, mentions) in MENTIONS {
         let text = help(args).await;
-        for word in mentions {
+        for word in *mentions {
             assert!(
                 text.contains(word),
                 "{args:?} does not mention {word}:\n{text}"

@@ -172,7 +172,7 @@ impl RedisServer {
                 return;
             }
             assert!(began.elapsed() < PATIENCE, "{args:?} still says {said}");
-            std::thread::sleep(Duration::from_millis(20));
+            pause(20);
         }
     }
 
@@ -190,7 +190,7 @@ impl RedisServer {
             if answers(self.port) {
                 return true;
             }
-            std::thread::sleep(Duration::from_millis(5));
+            pause(5);
         }
         false
     }
@@ -201,6 +201,12 @@ impl Drop for RedisServer {
         self.kill();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Another process tells nobody when it is ready.
+#[expect(clippy::disallowed_methods, reason = "there is nothing to wait on")]
+fn pause(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
 }
 
 fn spawn(program: &str, args: &[String]) -> Child {
