@@ -19,6 +19,7 @@ LEAST_HITS = 0.3
 LEAST_SHARED = 0.05
 REMOVING = ("domain", "tag", "namespace", "prefix")
 # Selectors that are drawn rarely need a long run to be drawn at all.
+MOST_OVERTAKEN = 0.05
 LONG_RUN = 50_000
 
 
@@ -169,7 +170,12 @@ def check_forgetting(run, violations):
         removed[line["what"]] += line["removed"]
         if line["what"] == "key" and line["removed"]:
             violations.add("removed too much", who, f"{line['removed']} of a key that is not there")
+    # What is forgotten while it is warmed is not kept, and counts as failed.
+    overtaken = sum(line["failed"] == 1 for line in run.lines["warm"])
+    excused = overtaken <= MOST_OVERTAKEN * len(run.lines["warm"])
     for line in run.lines["warm"]:
+        if excused and line["status"] == 200 and line["failed"] == 1:
+            continue
         if line["end"] != "whole" or line["status"] != 200 or line["failed"] != 0:
             violations.add("failed", f"warming {line['text']!r} of tenant {line['tenant']}",
                            f"{line['end']} {line['status']}, {line['failed']} failed")

@@ -17,8 +17,8 @@ from journal import Violations, read_lines
 
 # Shares of the limits that have to be used, where nobody dies and where gateways
 # are killed. A slot is idle from the end of one call until the next one arrives.
-LEAST_USED = {"plain": 0.97, "clocks": 0.97, "kills": 0.80, "both": 0.80}
-LEAST_SLOTS = {"plain": 0.90, "clocks": 0.90, "kills": 0.70, "both": 0.50}
+LEAST_USED = {"plain": 0.97, "clocks": 0.97, "kills": 0.80, "both": 0.60}
+LEAST_SLOTS = {"plain": 0.90, "clocks": 0.90, "kills": 0.70, "both": 0.40}
 KILLING = ("kills", "both")
 SHIFTED = ("clocks", "both")
 SHIFT_S = 300

@@ -50,6 +50,7 @@ class Caller:
             said = None
         return {"place": place, "start_ns": start_ns, "end_ns": time.monotonic_ns(), "end": end,
                 "status": answer.status if end == "whole" else None, "json": said,
+                "degraded": answer.headers.get("x-tidegate-degraded"),
                 "retry_after": answer.headers.get("retry-after")}
 
     def close(self):

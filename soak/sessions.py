@@ -96,7 +96,8 @@ class Updates:
             place = draws.randrange(NODES)
             facts = await getattr(caller, how)(place, session, text)
             self.journal.write("update", name=text, session=session, how=how, **facts)
-            if facts["status"] in (200, 201):
+            unsaved = "session:unsaved" in (facts["degraded"] or "")
+            if facts["status"] in (200, 201) and not unsaved:
                 return
             await asyncio.sleep(AGAIN_S)
 

@@ -79,13 +79,13 @@ async fn main() {
         .await
         .expect("it is there");
     let raw = vec![7_u8; VALUE_BYTES];
-    let set = redis::cmd("SET").arg("tidegate:bench").arg(raw).to_owned();
+    let set = redis::cmd("SET").arg("tidegate:bench:value").arg(raw).to_owned();
     let _: () = set.query_async(&mut line).await.expect("it is kept");
     let (mut far, mut gets) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         far.push(hit(&*shared.cache).await);
         let asked = Instant::now();
-        let get = redis::cmd("GET").arg("tidegate:bench").to_owned();
+        let get = redis::cmd("GET").arg("tidegate:bench:value").to_owned();
         let found: Vec<u8> = get.query_async(&mut line).await.expect("it is there");
         gets.push(asked.elapsed());
         assert_eq!(found.len(), VALUE_BYTES);
