@@ -23,7 +23,8 @@ LIVE_MS = 1_000
 # is full.
 ANSWERS = {"open": {200}, "tight": {200, 429}}
 # No gateway can take these for nothing.
-NOTICED = {"kill", "empty", "pause", "failover"}
+# A server that restarts empty may be back between two looks of ours.
+NOTICED = {"kill", "pause", "failover"}
 STATES = ("unreachable", "recovering", "live")
 # The words of the two lines: the store is away, and it is back.
 SAID = re.compile(r"\bstore (?:cannot be reached|can be reached again)")
