@@ -79,7 +79,10 @@ async fn main() {
         .await
         .expect("it is there");
     let raw = vec![7_u8; VALUE_BYTES];
-    let set = redis::cmd("SET").arg("tidegate:bench:value").arg(raw).to_owned();
+    let set = redis::cmd("SET")
+        .arg("tidegate:bench:value")
+        .arg(raw)
+        .to_owned();
     let _: () = set.query_async(&mut line).await.expect("it is kept");
     let (mut far, mut gets) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
