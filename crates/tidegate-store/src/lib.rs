@@ -1,10 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod cache;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the homes outside of this process come next")
-)]
 mod codec;
 mod config;
 mod error;
