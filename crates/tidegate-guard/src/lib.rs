@@ -6,11 +6,13 @@ mod facts;
 mod follow;
 mod load;
 mod pack;
+mod reading;
 mod rule;
 mod rules;
 mod span;
 mod tally;
 mod verdict;
+mod views;
 mod word;
 
 pub use checksum::Check;
