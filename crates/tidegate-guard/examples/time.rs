@@ -127,7 +127,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         "{:?} for 500 characters",
         median(2001, || drop(rules.scan(&short, &request)))
     );
+    let as_is = median(2001, || drop(rules.scan_as_is(&short, &request)));
+    println!("{as_is:?} for the same as it is, without views");
     let long = prose(100 * 1024);
+    let as_is = median(201, || drop(rules.scan_as_is(&long, &request)));
+    println!("{as_is:?} for 100 KiB as they are, without views");
     println!(
         "{:?} for 100 KiB",
         median(201, || drop(rules.scan(&long, &request)))

@@ -21,6 +21,10 @@ const BLOCK_BYTES: usize = 64 * 1024;
 /// a tail of this length, so no pattern may need more.
 pub(crate) const MAX_MATCH_BYTES: usize = 4_096;
 
+/// Rules of this family are about disguises themselves. What they find is in the
+/// text as it is; no view that undoes disguises has a say.
+const DISGUISES: &str = "encoded_payload";
+
 macro_rules! builtin {
     ($($name:literal),+) => {
         [$(($name, include_str!(concat!("../../../packs/guard/", $name, ".toml")))),+]
@@ -182,7 +186,7 @@ impl Rules {
         layer.tallies(&mut views);
         match views.as_slice() {
             [only] => self.verdict(only, request),
-            views => self.verdict(&merged(views, self.len()), request),
+            views => self.verdict(&merged(views, &self.parts.rules), request),
         }
     }
 
@@ -272,11 +276,12 @@ impl Rules {
 }
 
 /// What views found together.
-fn merged(views: &[&[Tally]], rules: usize) -> Vec<Tally> {
-    let mut tallies = vec![Tally::default(); rules];
-    for view in views {
-        for (tally, found) in tallies.iter_mut().zip(*view) {
-            if found.matches > 0 {
+fn merged(views: &[&[Tally]], rules: &[Rule]) -> Vec<Tally> {
+    let mut tallies = vec![Tally::default(); rules.len()];
+    for (view, found) in views.iter().enumerate() {
+        for ((tally, found), rule) in tallies.iter_mut().zip(*found).zip(rules) {
+            let counts = view == 0 || &*rule.family != DISGUISES;
+            if counts && found.matches > 0 {
                 tally.merge(found);
             }
         }
