@@ -124,6 +124,12 @@ impl Layer {
         (self.deeper == 0 && self.decode.has_met) || next.is_some_and(|next| next.is_too_deep())
     }
 
+    /// What is kept of the text with its disguises undone.
+    #[cfg(test)]
+    pub(crate) fn plain_text(&self) -> &str {
+        self.plain.text()
+    }
+
     /// Bytes of text that are kept, of all views.
     #[cfg(test)]
     pub(crate) fn kept_bytes(&self) -> usize {

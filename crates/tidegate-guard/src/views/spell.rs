@@ -59,14 +59,15 @@ pub(super) fn spell(written: &[u8], known: &Vocabulary) -> Option<String> {
             (None, None) => return None,
         }
     }
-    if !has_letter || letters.len() < 2 {
+    // A number may be anything; one of three signs is `all` more often than not.
+    if letters.len() < 2 || !(has_letter || letters.len() == 3) {
         return None;
     }
     let doubts = letters.iter().filter(|letter| letter.is_none()).count();
     let ways = 1_usize << doubts.min(MAX_DOUBTS);
     let meant = (0..ways).map(|way| settle(&letters, way));
     let meant = meant.into_iter().find(|word| known.knows(&word.to_ascii_lowercase()))?;
-    if has_known_part(written, known) {
+    if has_known_parts(written, known) {
         return None;
     }
     (!written.eq_ignore_ascii_case(&meant))
@@ -117,10 +118,11 @@ fn address(written: &[u8]) -> String {
 
 /// True when a sign stands between words that are words by themselves, as in
 /// `auth.token`.
-fn has_known_part(written: &[u8], known: &Vocabulary) -> bool {
+fn has_known_parts(written: &[u8], known: &Vocabulary) -> bool {
     let parts = written.split(|byte| is_between(*byte) && *byte != b'\n');
-    let mut parts = parts.filter(|part| part.len() < written.len());
-    parts.any(|part| part.len() > 3 && known.has(&part.to_ascii_lowercase()))
+    let parts: Vec<&[u8]> = parts.collect();
+    let is_word = |part: &&[u8]| part.len() > 2 && known.has(&part.to_ascii_lowercase());
+    parts.len() > 1 && parts.iter().all(is_word)
 }
 
 /// Each doubt is an i or an l; one bit of `way` decides, the last bit all others.
