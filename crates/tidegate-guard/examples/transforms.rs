@@ -48,13 +48,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     // What is only found because it is disguised already is another matter.
     let is_plain = |row: &&Row| {
         let found = rules.scan_as_is(&row.text, &row.request).detections;
-        found.iter().any(|found| &*found.family != "encoded_payload")
+        found
+            .iter()
+            .any(|found| &*found.family != "encoded_payload")
     };
     let attacks = rows.iter().filter(|row| row.is_attack);
     let found: Vec<&Row> = attacks.filter(is_plain).collect();
     println!("disguise | of {} attacks | lost, points", found.len());
     for (name, disguise) in disguise::ALL {
-        let lost: Vec<&&Row> = found.iter().filter(|row| !is_found(&disguise(&row.text), row)).collect();
+        let lost: Vec<&&Row> = found
+            .iter()
+            .filter(|row| !is_found(&disguise(&row.text), row))
+            .collect();
         let share = 100.0 * lost.len() as f64 / found.len().max(1) as f64;
         println!("{name} | {} | {share:.1}", found.len() - lost.len());
         if show == *name {
@@ -75,12 +80,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         flagged[1] += usize::from(verdict.outcome > Outcome::Allow);
         if verdict.outcome > as_is.outcome {
             for found in &verdict.detections {
-                let place = row.text.chars().skip(found.span.start).take(found.span.len().min(160));
+                let place = row
+                    .text
+                    .chars()
+                    .skip(found.span.start)
+                    .take(found.span.len().min(160));
                 println!("new: {} {:?}", found.rule, place.collect::<String>());
             }
         }
     }
     let [as_is, views] = flagged;
-    println!("of {} benign texts {as_is} are flagged as they are, {views} with all views", benign.len());
+    println!(
+        "of {} benign texts {as_is} are flagged as they are, {views} with all views",
+        benign.len()
+    );
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::facts::{Ending, Facts, Piece, Seeker};
 use crate::follow::Follow;
 use crate::pack::{Pack, PackError};
-use crate::rule::Rule;
 use crate::reading::{Reading, places_of};
+use crate::rule::Rule;
 use crate::span::Span;
 use crate::tally::Tally;
 use crate::verdict::{Detection, Direction, ScanRequest, Verdict};
@@ -253,7 +253,9 @@ impl Rules {
             // They are in order and apart, so only two of them can be nearest.
             let after = places.partition_point(|place| place.here.start <= span.start);
             let nearest = &places[after.saturating_sub(1)..places.len().min(after + 1)];
-            nearest.iter().any(|place| place.here.gap(&span) <= near.within)
+            nearest
+                .iter()
+                .any(|place| place.here.gap(&span) <= near.within)
         })
     }
 

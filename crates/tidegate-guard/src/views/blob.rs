@@ -71,6 +71,9 @@ impl Block {
                 Some(_) => match line_break(&bytes[block.end..], is_last)? {
                     0 => block.goes_on = false,
                     _ if block.on_line < MIN_LINE => block.goes_on = false,
+                    skipped if block.ends_hex(&bytes[block.end + skipped..], is_last)? => {
+                        block.goes_on = false;
+                    }
                     skipped => {
                         block.end += skipped;
                         block.on_line = 0;
@@ -85,10 +88,26 @@ impl Block {
         Some(block)
     }
 
+    /// True when all letters are hexadecimal digits and those of the next line are
+    /// not.
+    fn ends_hex(&self, next: &[u8], is_last: bool) -> Option<bool> {
+        const LOOK: usize = 6;
+        if self.letters.is_empty() || !self.letters.iter().all(u8::is_ascii_hexdigit) {
+            return Some(false);
+        }
+        if next.len() < LOOK && !is_last {
+            return None;
+        }
+        let mut word = next.iter().take(LOOK).take_while(|byte| is_letter(**byte));
+        Some(word.any(|byte| !byte.is_ascii_hexdigit()))
+    }
+
     /// What the block says, if that is text.
     pub(super) fn decode(&self, was_text: bool) -> Option<Vec<Part>> {
         let is_hex = self.letters.iter().all(u8::is_ascii_hexdigit);
-        let hex = is_hex.then(|| self.hex()).filter(|bytes| is_text(bytes, was_text));
+        let hex = is_hex
+            .then(|| self.hex())
+            .filter(|bytes| is_text(bytes, was_text));
         if let Some(bytes) = hex {
             return Some(self.parts(&bytes, (2, 1)));
         }
@@ -99,7 +118,9 @@ impl Block {
     fn hex(&self) -> Vec<u8> {
         let digit = |letter: u8| char::from(letter).to_digit(16).unwrap_or(0) as u8;
         let pairs = self.letters.chunks_exact(2);
-        pairs.map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+        pairs
+            .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+            .collect()
     }
 
     fn base64(&self) -> Vec<u8> {
@@ -133,7 +154,11 @@ impl Block {
         let mut add = |text: &str, taken: usize| {
             let begin = if at == 0 { 0 } else { place(first(at)) };
             let end = at + taken;
-            let next = if end == bytes.len() { self.end } else { place(first(end)) };
+            let next = if end == bytes.len() {
+                self.end
+            } else {
+                place(first(end))
+            };
             let last = (end * letters).div_ceil(count) - 1;
             let last = last.min(self.places.len() - 1);
             parts.push(Part {
@@ -146,7 +171,11 @@ impl Block {
         for chunk in bytes.utf8_chunks() {
             for c in chunk.valid().chars() {
                 let mut utf8 = [0; 4];
-                let text = if c == '\0' { "" } else { c.encode_utf8(&mut utf8) };
+                let text = if c == '\0' {
+                    ""
+                } else {
+                    c.encode_utf8(&mut utf8)
+                };
                 add(text, c.len_utf8());
             }
             if !chunk.invalid().is_empty() {

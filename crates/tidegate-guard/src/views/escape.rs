@@ -61,7 +61,9 @@ fn named(bytes: &[u8]) -> Escape {
         ("&apos;", '\''),
         ("&nbsp;", ' '),
     ];
-    let name = NAMES.iter().find(|(name, _)| bytes.starts_with(name.as_bytes()));
+    let name = NAMES
+        .iter()
+        .find(|(name, _)| bytes.starts_with(name.as_bytes()));
     match name {
         Some((name, c)) => Escape::Char {
             c: *c,
@@ -170,7 +172,9 @@ mod tests {
 
     #[test]
     fn what_only_begins_like_an_escape_is_none() {
-        for text in ["%4", "%zz", "100 % 4", "\\u00g1", "\\ud83d", "&#;", "& ", "\\u{}"] {
+        for text in [
+            "%4", "%zz", "100 % 4", "\\u00g1", "\\ud83d", "&#;", "& ", "\\u{}",
+        ] {
             check(text, None);
         }
         assert_eq!(read(b"%41", false), Escape::Unknown);

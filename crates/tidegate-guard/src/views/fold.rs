@@ -131,7 +131,11 @@ impl Fold {
         }
         let has_letter = plain.chars().any(char::is_alphanumeric);
         if has_letter {
-            let kind = if is_canonical { Kind::Accent } else { Kind::Letter };
+            let kind = if is_canonical {
+                Kind::Accent
+            } else {
+                Kind::Letter
+            };
             self.mark(folded, kind);
         }
         folded.push(&plain, from);

@@ -67,7 +67,9 @@ impl Layer {
     /// Takes in what is new on the text, and searches all views of it.
     pub(crate) fn advance(&mut self, rules: &Rules, ending: Ending) {
         if self.text.end() > 0 {
-            let reading = self.reading.get_or_insert_with(|| Reading::new(rules, self.direction));
+            let reading = self
+                .reading
+                .get_or_insert_with(|| Reading::new(rules, self.direction));
             reading.advance(rules, &self.text, ending);
         }
         self.views(rules, ending);
@@ -80,15 +82,18 @@ impl Layer {
         self.text.forget(self.text.end().saturating_sub(TAIL_BYTES));
         let vocabulary = rules.facts().vocabulary();
         let marks = &mut self.fold.marks;
-        self.words.advance((&self.folded, marks), &mut self.plain, vocabulary, is_last);
+        self.words
+            .advance((&self.folded, marks), &mut self.plain, vocabulary, is_last);
         self.decode(rules, ending);
-        self.folded.forget(self.words.keeps().min(self.decode.keeps()));
+        self.folded
+            .forget(self.words.keeps().min(self.decode.keeps()));
         if self.plain.end() > 0 {
             let reading = self
                 .plain_reading
                 .get_or_insert_with(|| Reading::new(rules, self.direction));
             reading.advance(rules, &self.plain, ending);
-            self.plain.forget(self.plain.end().saturating_sub(TAIL_BYTES));
+            self.plain
+                .forget(self.plain.end().saturating_sub(TAIL_BYTES));
         }
     }
 

@@ -25,7 +25,13 @@ pub(super) struct Row {
 const RADIXES: [fn(&[u8]) -> Option<u8>; 5] = [
     |word| digits(word, 2, 16),
     |word| digits(word.strip_prefix(b"0x")?, 2, 16),
-    |word| digits(word.strip_prefix(b"U+").or(word.strip_prefix(b"u+"))?, 4, 16),
+    |word| {
+        digits(
+            word.strip_prefix(b"U+").or(word.strip_prefix(b"u+"))?,
+            4,
+            16,
+        )
+    },
     |word| digits(word, 8, 2),
     |word| digits(word, word.len().clamp(2, 3), 10),
 ];
@@ -49,10 +55,15 @@ pub(super) fn read(bytes: &[u8], length: usize, is_last: bool) -> Option<Row> {
         return none;
     }
     let read_as = |radix: &fn(&[u8]) -> Option<u8>| -> Option<Vec<u8>> {
-        words.iter().map(|word| radix(&bytes[word.clone()])).collect()
+        words
+            .iter()
+            .map(|word| radix(&bytes[word.clone()]))
+            .collect()
     };
     let is_text = |row: &Vec<u8>| {
-        let shown = row.iter().filter(|byte| matches!(byte, b' '..=b'~' | b'\n'));
+        let shown = row
+            .iter()
+            .filter(|byte| matches!(byte, b' '..=b'~' | b'\n'));
         shown.count() * 5 >= row.len() * 4
     };
     let text = RADIXES.iter().filter_map(read_as).find(is_text);
@@ -108,7 +119,9 @@ fn digits(word: &[u8], count: usize, radix: u32) -> Option<u8> {
     let value = word.iter().try_fold(0, |value, byte| {
         Some(value * radix + char::from(*byte).to_digit(radix)?)
     })?;
-    u8::try_from(value).ok().filter(|byte| *byte != 0 && byte.is_ascii())
+    u8::try_from(value)
+        .ok()
+        .filter(|byte| *byte != 0 && byte.is_ascii())
 }
 
 #[cfg(test)]
@@ -132,7 +145,10 @@ mod tests {
         check("0x69, 0x67, 0x6e, 0x6f, 0x72, 0x65", Some("ignore"));
         check("U+0069 U+0067 U+006E U+006F U+0072 U+0065", Some("ignore"));
         check("105 103 110 111 114 101 32", Some("ignore "));
-        check("01101001 01100111 01101110 01101111 01110010 01100101", Some("ignore"));
+        check(
+            "01101001 01100111 01101110 01101111 01110010 01100101",
+            Some("ignore"),
+        );
     }
 
     #[test]

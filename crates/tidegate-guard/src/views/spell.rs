@@ -19,7 +19,10 @@ const UNKNOWN: usize = 4;
 pub(super) fn is_short(text: &str) -> bool {
     let is_sign = |c: char| c.is_ascii() && letter_of(c as u8).is_some();
     let mut chars = text.chars();
-    chars.next().is_some_and(|c| c.is_alphanumeric() || is_sign(c)) && chars.next().is_none()
+    chars
+        .next()
+        .is_some_and(|c| c.is_alphanumeric() || is_sign(c))
+        && chars.next().is_none()
 }
 
 /// Maps letters of other alphabets that look like letters of ASCII, where a word
@@ -31,7 +34,11 @@ pub(super) fn to_ascii(text: &str) -> (String, bool) {
     let map = |c: char| of_other_alphabet(c).map_or(c, char::from);
     let mapped: String = text.chars().map(map).collect();
     let has_latin = text.bytes().any(|byte| byte.is_ascii_alphabetic());
-    if has_latin || mapped.chars().all(|c| c.is_ascii() || sign_beyond(c).is_some()) {
+    if has_latin
+        || mapped
+            .chars()
+            .all(|c| c.is_ascii() || sign_beyond(c).is_some())
+    {
         let is_mixed = has_latin && mapped != text;
         (mapped, is_mixed)
     } else {
@@ -66,12 +73,13 @@ pub(super) fn spell(written: &[u8], known: &Vocabulary) -> Option<String> {
     let doubts = letters.iter().filter(|letter| letter.is_none()).count();
     let ways = 1_usize << doubts.min(MAX_DOUBTS);
     let meant = (0..ways).map(|way| settle(&letters, way));
-    let meant = meant.into_iter().find(|word| known.knows(&word.to_ascii_lowercase()))?;
+    let meant = meant
+        .into_iter()
+        .find(|word| known.knows(&word.to_ascii_lowercase()))?;
     if has_known_parts(written, known) {
         return None;
     }
-    (!written.eq_ignore_ascii_case(&meant))
-        .then(|| String::from_utf8_lossy(&meant).into_owned())
+    (!written.eq_ignore_ascii_case(&meant)).then(|| String::from_utf8_lossy(&meant).into_owned())
 }
 
 /// What a word of no rule would say: letters with one and the same sign between each
@@ -88,10 +96,21 @@ pub(super) fn spell_unknown(written: &[u8]) -> Option<String> {
         && is_between(*joint)
     {
         let is_row = written.len() % 2 == 1
-            && written.chunks(2).all(|pair| pair[0].is_ascii_alphanumeric() && pair.get(1).is_none_or(|b| b == joint));
-        return is_row.then(|| written.iter().step_by(2).map(|byte| char::from(*byte)).collect());
+            && written.chunks(2).all(|pair| {
+                pair[0].is_ascii_alphanumeric() && pair.get(1).is_none_or(|b| b == joint)
+            });
+        return is_row.then(|| {
+            written
+                .iter()
+                .step_by(2)
+                .map(|byte| char::from(*byte))
+                .collect()
+        });
     }
-    let letters = written.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    let letters = written
+        .iter()
+        .filter(|byte| byte.is_ascii_alphabetic())
+        .count();
     if written.len() > MAX_LENGTH || letters * 3 < written.len() || letters == written.len() {
         return None;
     }
@@ -110,7 +129,8 @@ fn address(written: &[u8]) -> String {
             Some((sign @ (b'@' | b'.'), name)) => (name, char::from(*sign).to_string()),
             Some(_) | None => (part, String::new()),
         };
-        let name = spell_unknown(name).unwrap_or_else(|| String::from_utf8_lossy(name).into_owned());
+        let name =
+            spell_unknown(name).unwrap_or_else(|| String::from_utf8_lossy(name).into_owned());
         name + &sign
     };
     parts.map(part).collect()
@@ -119,7 +139,7 @@ fn address(written: &[u8]) -> String {
 /// True when a sign stands between words that are words by themselves, as in
 /// `auth.token`.
 fn has_known_parts(written: &[u8], known: &Vocabulary) -> bool {
-    let parts = written.split(|byte| is_between(*byte) && *byte != b'\n');
+    let parts = written.split(|byte| matches!(byte, b'.' | b'-' | b'_'));
     let parts: Vec<&[u8]> = parts.collect();
     let is_word = |part: &&[u8]| part.len() > 2 && known.has(&part.to_ascii_lowercase());
     parts.len() > 1 && parts.iter().all(is_word)
@@ -191,7 +211,10 @@ fn row(letters: &[u8], known: &Vocabulary) -> Option<String> {
 
 /// What may stand between the letters of a word.
 fn is_between(byte: u8) -> bool {
-    matches!(byte, b'.' | b'-' | b'_' | b'*' | b'~' | b'^' | b'\r' | b'\n')
+    matches!(
+        byte,
+        b'.' | b'-' | b'_' | b'*' | b'~' | b'^' | b'\r' | b'\n'
+    )
 }
 
 /// The letter that a digit or sign stands for, where it is only one.

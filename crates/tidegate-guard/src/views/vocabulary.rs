@@ -73,7 +73,9 @@ impl Vocabulary {
             HirKind::Class(class) => match few_letters(class) {
                 Some(letters) => {
                     let add = |word: Vec<u8>| {
-                        letters.iter().map(move |letter| [&word[..], &[*letter]].concat())
+                        letters
+                            .iter()
+                            .map(move |letter| [&word[..], &[*letter]].concat())
                     };
                     let ways = open.into_iter().flat_map(add).collect();
                     self.limit(ways)
@@ -129,7 +131,12 @@ fn few_letters(class: &Class) -> Option<Vec<u8>> {
     let chars = class.iter().flat_map(|range| range.start()..=range.end());
     let letters: Vec<char> = chars.take(FEW + 1).collect();
     let is_small = letters.len() <= FEW && letters.iter().all(char::is_ascii_alphabetic);
-    is_small.then(|| letters.iter().map(|c| c.to_ascii_lowercase() as u8).collect())
+    is_small.then(|| {
+        letters
+            .iter()
+            .map(|c| c.to_ascii_lowercase() as u8)
+            .collect()
+    })
 }
 
 #[cfg(test)]
@@ -140,7 +147,9 @@ mod tests {
     fn words_are_read_from_all_branches_of_an_expression() {
         let mut vocabulary = Vocabulary::default();
         vocabulary.learn(r"\b(?:ignor(?:e|ing)|dis-?regard)\s+(?:all|the)\s+previous\s+rules?\b");
-        let known = ["ignore", "ignoring", "regard", "all", "previous", "rule", "rules"];
+        let known = [
+            "ignore", "ignoring", "regard", "all", "previous", "rule", "rules",
+        ];
         for word in known {
             assert!(vocabulary.has(word.as_bytes()), "{word}");
         }

@@ -127,7 +127,13 @@ impl Words {
         {
             let from = word.range.start;
             let range = from + meant.within.start..from + meant.within.end;
-            self.put(&range, &meant.text, meant.tells || marks.is_disguised, page, plain);
+            self.put(
+                &range,
+                &meant.text,
+                meant.tells || marks.is_disguised,
+                page,
+                plain,
+            );
         } else if marks.is_disguised
             || (marks.has_accent
                 && text.len() >= MIN_TELLING
@@ -162,7 +168,14 @@ impl Words {
         Some(range.end)
     }
 
-    fn put(&mut self, range: &Range<usize>, meant: &str, tells: bool, page: &Page<'_>, plain: &mut Tape) {
+    fn put(
+        &mut self,
+        range: &Range<usize>,
+        meant: &str,
+        tells: bool,
+        page: &Page<'_>,
+        plain: &mut Tape,
+    ) {
         let from = page.folded.span(range);
         self.window.change(range.clone(), meant, from);
         if tells {
@@ -198,8 +211,10 @@ fn read_odd(text: &str, known: &Vocabulary) -> Option<Meant> {
     // A sign at the end may be a sign.
     let shorter = word.trim_end_matches(['!', '|', '+', '$', '@']);
     for (word, end) in [(word, core.end), (shorter, core.start + shorter.len())] {
-        let meant = spell(word.as_bytes(), known)
-            .or_else(|| (is_mapped && known.knows(&word.to_ascii_lowercase().into_bytes())).then(|| word.to_owned()));
+        let meant = spell(word.as_bytes(), known).or_else(|| {
+            (is_mapped && known.knows(&word.to_ascii_lowercase().into_bytes()))
+                .then(|| word.to_owned())
+        });
         if let Some(meant) = meant {
             let end = if is_mapped { core.end } else { end };
             let tells = meant.len() >= MIN_TELLING;
