@@ -22,7 +22,7 @@ use crate::views::Vocabulary;
 
 use shape::Literals;
 
-pub(crate) use seek::{Ending, Found, Piece, Seeker};
+pub(crate) use seek::{BORDER_BYTES, Ending, Found, Piece, Seeker};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.
 const PATTERN_BYTES: usize = 1024 * 1024;

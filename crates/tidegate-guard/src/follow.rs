@@ -77,7 +77,9 @@ impl Follow {
         self.chars = self.layer.text().push_plain(&self.fresh, self.chars);
         self.fresh.clear();
         self.layer.advance(&self.rules, ending);
-        self.rules.verdict_of(&self.layer, &self.request)
+        let mut views = Vec::new();
+        self.layer.tallies(&mut views);
+        self.rules.verdict_of(&views, &self.request)
     }
 }
 

@@ -13,10 +13,6 @@ use crate::tally::Tally;
 use crate::verdict::{Detection, Direction, ScanRequest, Verdict};
 use crate::views::{Layer, Tape};
 
-/// A whole text is read in blocks of this many bytes, so that all views of a block
-/// are made while it is at hand.
-const BLOCK_BYTES: usize = 64 * 1024;
-
 /// The longest match of a rule's pattern, in bytes. A stream is followed with
 /// a tail of this length, so no pattern may need more.
 pub(crate) const MAX_MATCH_BYTES: usize = 4_096;
@@ -156,17 +152,10 @@ impl Rules {
     /// Scans a whole text.
     pub fn scan(&self, text: &str, request: &ScanRequest) -> Verdict {
         let mut layer = Layer::first(request.direction);
-        let mut start = 0;
-        let mut chars = 0;
-        while text.len() - start > BLOCK_BYTES {
-            let end = text.floor_char_boundary(start + BLOCK_BYTES);
-            chars = layer.text().push_plain(&text[start..end], chars);
-            layer.advance(self, Ending::Open);
-            start = end;
-        }
-        layer.text().push_plain(&text[start..], chars);
-        layer.advance(self, Ending::Last);
-        self.verdict_of(&layer, request)
+        layer.read_all(text, |layer, ending| layer.advance(self, ending));
+        let mut views = Vec::new();
+        layer.tallies(&mut views);
+        self.verdict_of(&views, request)
     }
 
     /// Scans a text as it is, with its disguises: what measurements compare a scan
@@ -181,10 +170,8 @@ impl Rules {
     }
 
     /// What all views of a text come to.
-    pub(crate) fn verdict_of(&self, layer: &Layer, request: &ScanRequest) -> Verdict {
-        let mut views = Vec::new();
-        layer.tallies(&mut views);
-        match views.as_slice() {
+    pub(crate) fn verdict_of(&self, views: &[&[Tally]], request: &ScanRequest) -> Verdict {
+        match views {
             [only] => self.verdict(only, request),
             views => self.verdict(&merged(views, &self.parts.rules), request),
         }

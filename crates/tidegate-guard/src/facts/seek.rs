@@ -15,7 +15,12 @@ const LOOK_AHEAD: usize = 4;
 /// The matches of one pattern do not overlap each other, except at these places
 /// of a text: every search begins anew there, so that parts of a text can be
 /// searched by themselves.
+#[cfg(not(test))]
 pub(crate) const BORDER_BYTES: usize = 128 * 1024;
+
+/// Short, so that tests meet many of them.
+#[cfg(test)]
+pub(crate) const BORDER_BYTES: usize = 2 * 1024;
 
 /// A search looks at two reaches and this many bytes at a time.
 const STRIDE_BYTES: usize = 256;
@@ -112,6 +117,13 @@ impl Seeker {
         };
         Self {
             lanes: (0..facts.len()).map(lane).collect(),
+        }
+    }
+
+    /// Leaves out what begins before byte `at`.
+    pub(crate) fn skip_to(&mut self, at: usize) {
+        for lane in &mut self.lanes {
+            lane.resume = at;
         }
     }
 
