@@ -86,6 +86,25 @@ struct Lane {
 }
 
 impl Lane {
+    /// Puts the places in order where a match may begin.
+    fn sort(&mut self) {
+        if self.begins {
+            self.windows.sort_unstable_by_key(|window| window.start);
+            self.windows.dedup_by_key(|window| window.start);
+        }
+    }
+
+    /// Keeps what later text may still change.
+    fn leave(&mut self, piece: &Piece<'_>, reach: usize) {
+        let unsettled = piece
+            .end()
+            .saturating_sub(reach.saturating_add(LOOK_AHEAD - 1));
+        self.resume = self.resume.max(unsettled);
+        let (resume, ending) = (self.resume, piece.ending);
+        self.windows
+            .retain(|window| ending == Ending::Open && window.end > resume);
+    }
+
     fn add(&mut self, mut window: Range<usize>) {
         if self.begins {
             self.windows.push(window);
@@ -184,10 +203,7 @@ fn confirm(
                 .saturating_add(LOOK_AHEAD)
                 <= piece.end()
     };
-    if lane.begins {
-        lane.windows.sort_unstable_by_key(|window| window.start);
-        lane.windows.dedup_by_key(|window| window.start);
-    }
+    lane.sort();
     let mut free = lane.resume.max(piece.base);
     for window in &lane.windows {
         let mut at = if lane.begins && window.start < free {
@@ -239,13 +255,7 @@ fn confirm(
             }
         }
     }
-    let unsettled = piece
-        .end()
-        .saturating_sub(pattern.reach.saturating_add(LOOK_AHEAD - 1));
-    lane.resume = lane.resume.max(unsettled);
-    let resume = lane.resume;
-    lane.windows
-        .retain(|window| !is_last && window.end > resume);
+    lane.leave(piece, pattern.reach);
 }
 
 fn next_border(at: usize) -> usize {

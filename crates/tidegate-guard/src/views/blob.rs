@@ -1,8 +1,7 @@
 //! Base64 and hexadecimal: a block of a run of letters and digits.
 
+use crate::facts::Ending;
 use std::ops::Range;
-
-use super::MIN_TEXT_BYTES;
 
 /// A run is read in blocks of this many letters, each by itself: what is hidden in
 /// the middle of something else is found too.
@@ -49,7 +48,7 @@ pub(super) fn run_length(bytes: &[u8], limit: usize) -> usize {
 
 impl Block {
     /// Reads a block, when all of it is there.
-    pub(super) fn read(bytes: &[u8], on_line: usize, is_last: bool) -> Option<Self> {
+    pub(super) fn read(bytes: &[u8], on_line: usize, ending: Ending) -> Option<Self> {
         let mut block = Self {
             letters: Vec::with_capacity(BLOCK_LETTERS),
             places: Vec::with_capacity(BLOCK_LETTERS),
@@ -59,7 +58,7 @@ impl Block {
         };
         while block.letters.len() < BLOCK_LETTERS {
             match bytes.get(block.end) {
-                None if is_last => block.goes_on = false,
+                None if ending == Ending::Last => block.goes_on = false,
                 None => return None,
                 Some(byte) if is_letter(*byte) => {
                     block.letters.push(*byte);
@@ -68,10 +67,10 @@ impl Block {
                     block.on_line += 1;
                     continue;
                 }
-                Some(_) => match line_break(&bytes[block.end..], is_last)? {
+                Some(_) => match line_break(&bytes[block.end..], ending)? {
                     0 => block.goes_on = false,
                     _ if block.on_line < MIN_LINE => block.goes_on = false,
-                    skipped if block.ends_hex(&bytes[block.end + skipped..], is_last)? => {
+                    skipped if block.ends_hex(&bytes[block.end + skipped..], ending)? => {
                         block.goes_on = false;
                     }
                     skipped => {
@@ -90,29 +89,29 @@ impl Block {
 
     /// True when all letters are hexadecimal digits and those of the next line are
     /// not.
-    fn ends_hex(&self, next: &[u8], is_last: bool) -> Option<bool> {
+    fn ends_hex(&self, next: &[u8], ending: Ending) -> Option<bool> {
         const LOOK: usize = 6;
         if self.letters.is_empty() || !self.letters.iter().all(u8::is_ascii_hexdigit) {
             return Some(false);
         }
-        if next.len() < LOOK && !is_last {
+        if next.len() < LOOK && ending == Ending::Open {
             return None;
         }
         let mut word = next.iter().take(LOOK).take_while(|byte| is_letter(**byte));
         Some(word.any(|byte| !byte.is_ascii_hexdigit()))
     }
 
-    /// What the block says, if that is text.
-    pub(super) fn decode(&self, was_text: bool) -> Option<Vec<Part>> {
+    /// What the block says, if that is text of `least` bytes.
+    pub(super) fn decode(&self, least: usize) -> Option<Vec<Part>> {
         let is_hex = self.letters.iter().all(u8::is_ascii_hexdigit);
         let hex = is_hex
             .then(|| self.hex())
-            .filter(|bytes| is_text(bytes, was_text));
+            .filter(|bytes| is_text(bytes, least));
         if let Some(bytes) = hex {
             return Some(self.parts(&bytes, (2, 1)));
         }
         let bytes = self.base64();
-        is_text(&bytes, was_text).then(|| self.parts(&bytes, (4, 3)))
+        is_text(&bytes, least).then(|| self.parts(&bytes, (4, 3)))
     }
 
     fn hex(&self) -> Vec<u8> {
@@ -188,11 +187,11 @@ impl Block {
 
 /// The bytes of a line break and of what a line may begin with, 0 when the run
 /// ends here.
-fn line_break(bytes: &[u8], is_last: bool) -> Option<usize> {
+fn line_break(bytes: &[u8], ending: Ending) -> Option<usize> {
     let mut at = match bytes {
         [b'\n', ..] => 1,
         [b'\r', b'\n', ..] => 2,
-        [b'\r'] if !is_last => return None,
+        [b'\r'] if ending == Ending::Open => return None,
         [..] => return Some(0),
     };
     let limit = at + MAX_INDENT;
@@ -200,7 +199,7 @@ fn line_break(bytes: &[u8], is_last: bool) -> Option<usize> {
         at += 1;
     }
     match bytes.get(at) {
-        None if !is_last => None,
+        None if ending == Ending::Open => None,
         Some(byte) if is_letter(*byte) => Some(at),
         Some(_) | None => Some(0),
     }
@@ -208,7 +207,7 @@ fn line_break(bytes: &[u8], is_last: bool) -> Option<usize> {
 
 /// True for what a person or a model could read: four of five bytes belong to
 /// characters that are shown. Zeros are left out, so wide characters are text.
-fn is_text(bytes: &[u8], was_text: bool) -> bool {
+fn is_text(bytes: &[u8], least: usize) -> bool {
     let (mut shown, mut zeros) = (0, 0);
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -221,6 +220,6 @@ fn is_text(bytes: &[u8], was_text: bool) -> bool {
         }
     }
     let counted = bytes.len() - zeros;
-    let is_long = bytes.len() >= MIN_TEXT_BYTES || was_text;
+    let is_long = bytes.len() >= least;
     is_long && zeros * 2 <= bytes.len() + 1 && shown * 5 >= counted * 4 && shown > 0
 }

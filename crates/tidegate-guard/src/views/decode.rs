@@ -4,8 +4,10 @@
 //! What is decoded takes the place of what was read, and is never longer: a text
 //! cannot grow, however often it is decoded.
 
+use crate::facts::Ending;
 use std::ops::Range;
 
+use super::MIN_TEXT_BYTES;
 use super::blob::{self, Block};
 use super::escape::{self, Escape};
 use super::numbers;
@@ -46,8 +48,8 @@ impl Decode {
     }
 
     /// Reads what is new on the source.
-    pub(crate) fn advance(&mut self, source: &Tape, target: &mut Tape, is_last: bool) {
-        while let Some(end) = self.unit(source, target, is_last) {
+    pub(crate) fn advance(&mut self, source: &Tape, target: &mut Tape, ending: Ending) {
+        while let Some(end) = self.unit(source, target, ending) {
             self.read = end;
         }
         if !self.is_blind {
@@ -62,24 +64,24 @@ impl Decode {
 
     /// Reads up to the next place where something can be told, and returns it.
     /// Says nothing when more text must come first, or none is left.
-    fn unit(&mut self, source: &Tape, target: &mut Tape, is_last: bool) -> Option<usize> {
+    fn unit(&mut self, source: &Tape, target: &mut Tape, ending: Ending) -> Option<usize> {
         let at = self.read;
         let bytes = source.bytes_from(at);
         if let Some(run) = self.run {
-            return self.block(run, source, target, is_last);
+            return self.block(run, source, target, ending);
         }
         match *bytes.first()? {
-            b'%' | b'\\' | b'&' => self.escape(source, target, is_last),
+            b'%' | b'\\' | b'&' => self.escape(source, target, ending),
             first if first.is_ascii_alphanumeric() => {
                 let length = blob::run_length(bytes, MIN_RUN);
-                if length == bytes.len() && length < MIN_RUN && !is_last {
+                if length == bytes.len() && length < MIN_RUN && ending == Ending::Open {
                     return None;
                 }
                 if length >= MIN_RUN {
                     self.run = Some(Run::default());
-                    return self.block(Run::default(), source, target, is_last);
+                    return self.block(Run::default(), source, target, ending);
                 }
-                self.number(length, source, target, is_last)
+                self.number(length, source, target, ending)
             }
             _ => {
                 let is_dull = |byte: &&u8| {
@@ -95,12 +97,12 @@ impl Decode {
         run: Run,
         source: &Tape,
         target: &mut Tape,
-        is_last: bool,
+        ending: Ending,
     ) -> Option<usize> {
         let at = self.read;
-        let block = Block::read(source.bytes_from(at), run.on_line, is_last)?;
+        let block = Block::read(source.bytes_from(at), run.on_line, ending)?;
         let end = at + block.end;
-        let text = block.decode(run.was_text);
+        let text = block.decode(if run.was_text { 1 } else { MIN_TEXT_BYTES });
         if let Some(parts) = &text {
             for part in parts {
                 let range = at + part.takes.start..at + part.takes.end;
@@ -116,9 +118,9 @@ impl Decode {
         Some(end)
     }
 
-    fn escape(&mut self, source: &Tape, target: &mut Tape, is_last: bool) -> Option<usize> {
+    fn escape(&mut self, source: &Tape, target: &mut Tape, ending: Ending) -> Option<usize> {
         let at = self.read;
-        match escape::read(source.bytes_from(at), is_last) {
+        match escape::read(source.bytes_from(at), ending) {
             Escape::Unknown => None,
             Escape::None => Some(at + 1),
             Escape::Char { c, bytes, tells } => {
@@ -139,14 +141,14 @@ impl Decode {
         length: usize,
         source: &Tape,
         target: &mut Tape,
-        is_last: bool,
+        ending: Ending,
     ) -> Option<usize> {
         let at = self.read;
         let bytes = source.bytes_from(at);
         if length > 2 && bytes[..length].iter().all(u8::is_ascii_alphabetic) {
             return Some(at + length);
         }
-        let row = numbers::read(bytes, length, is_last)?;
+        let row = numbers::read(bytes, length, ending)?;
         if let Some(chars) = row.chars {
             for (takes, byte) in chars {
                 let range = at + takes.start..at + takes.end;

@@ -1,5 +1,7 @@
 //! Escapes: one character each.
 
+use crate::facts::Ending;
+
 /// No escape of one character is longer.
 const LONGEST: usize = 16;
 
@@ -22,8 +24,8 @@ pub(super) enum Escape {
 }
 
 /// Reads an escape that begins with `%`, a backslash or `&`.
-pub(super) fn read(bytes: &[u8], is_last: bool) -> Escape {
-    if bytes.len() < LONGEST && !is_last {
+pub(super) fn read(bytes: &[u8], ending: Ending) -> Escape {
+    if bytes.len() < LONGEST && ending == Ending::Open {
         return Escape::Unknown;
     }
     let bytes = &bytes[..bytes.len().min(LONGEST)];
@@ -145,7 +147,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<(char, usize)>) {
-        let found = match read(text.as_bytes(), true) {
+        let found = match read(text.as_bytes(), Ending::Last) {
             Escape::Char { c, bytes, .. } => Some((c, bytes)),
             Escape::None | Escape::Unknown => None,
         };
@@ -177,6 +179,6 @@ mod tests {
         ] {
             check(text, None);
         }
-        assert_eq!(read(b"%41", false), Escape::Unknown);
+        assert_eq!(read(b"%41", Ending::Open), Escape::Unknown);
     }
 }

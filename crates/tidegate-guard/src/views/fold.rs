@@ -1,6 +1,7 @@
 //! One character at a time: compatibility forms, accents, invisible characters,
 //! and text that is turned around.
 
+use crate::facts::Ending;
 use std::collections::VecDeque;
 
 use unicode_normalization::char::{
@@ -56,7 +57,7 @@ pub(crate) struct Fold {
 
 impl Fold {
     /// Reads what is new on the source.
-    pub(crate) fn advance(&mut self, source: &Tape, folded: &mut Tape, is_last: bool) {
+    pub(crate) fn advance(&mut self, source: &Tape, folded: &mut Tape, ending: Ending) {
         let from = self.read;
         self.read = source.end();
         let text = source.slice(from..self.read);
@@ -68,7 +69,7 @@ impl Fold {
         } else {
             self.each(text, from, source, folded);
         }
-        if is_last {
+        if ending == Ending::Last {
             self.turn(folded);
         }
     }

@@ -1,6 +1,7 @@
 //! Rows of numbers that are characters: `69 67 6e`, `0x69,0x67`, `105 103 110`,
 //! `01101001 01100111`, `U+0069 U+0067`.
 
+use crate::facts::Ending;
 use std::ops::Range;
 
 /// A row is read in parts of this many numbers.
@@ -21,8 +22,11 @@ pub(super) struct Row {
     pub(super) chars: Option<Vec<(Range<usize>, u8)>>,
 }
 
+/// A way to write numbers: reads one.
+type Radix = fn(&[u8]) -> Option<u8>;
+
 /// How the numbers are written.
-const RADIXES: [fn(&[u8]) -> Option<u8>; 5] = [
+const RADIXES: [Radix; 5] = [
     |word| digits(word, 2, 16),
     |word| digits(word.strip_prefix(b"0x")?, 2, 16),
     |word| {
@@ -37,7 +41,7 @@ const RADIXES: [fn(&[u8]) -> Option<u8>; 5] = [
 ];
 
 /// Reads a row whose first word is `length` bytes long, when all of it is there.
-pub(super) fn read(bytes: &[u8], length: usize, is_last: bool) -> Option<Row> {
+pub(super) fn read(bytes: &[u8], length: usize, ending: Ending) -> Option<Row> {
     let none = Some(Row {
         bytes: length,
         chars: None,
@@ -49,12 +53,12 @@ pub(super) fn read(bytes: &[u8], length: usize, is_last: bool) -> Option<Row> {
     if ways(first) == 0 {
         return none;
     }
-    let words = words(bytes, length, is_last)?;
+    let words = words(bytes, length, ending)?;
     let end = words.last().map_or(length, |word| word.end);
     if words.len() < MIN_ROW {
         return none;
     }
-    let read_as = |radix: &fn(&[u8]) -> Option<u8>| -> Option<Vec<u8>> {
+    let read_as = |radix: &Radix| -> Option<Vec<u8>> {
         words
             .iter()
             .map(|word| radix(&bytes[word.clone()]))
@@ -84,13 +88,14 @@ fn ways(word: &[u8]) -> u8 {
 }
 
 /// The words of a row, which can all be read in the same way: they are short, and one or two signs stand between each two.
-fn words(bytes: &[u8], length: usize, is_last: bool) -> Option<Vec<Range<usize>>> {
-    let mut words = vec![0..length];
+fn words(bytes: &[u8], length: usize, ending: Ending) -> Option<Vec<Range<usize>>> {
+    let first = 0..length;
+    let mut words = vec![first];
     let mut in_common = ways(&bytes[..length]);
     let mut at = length;
     while words.len() < MAX_ROW {
         // A number and what stands before and behind it must be there.
-        if bytes.len() < at + MAX_NUMBER + 4 && !is_last {
+        if bytes.len() < at + MAX_NUMBER + 4 && ending == Ending::Open {
             return None;
         }
         let rest = &bytes[at..];
@@ -119,9 +124,8 @@ fn digits(word: &[u8], count: usize, radix: u32) -> Option<u8> {
     let value = word.iter().try_fold(0, |value, byte| {
         Some(value * radix + char::from(*byte).to_digit(radix)?)
     })?;
-    u8::try_from(value)
-        .ok()
-        .filter(|byte| *byte != 0 && byte.is_ascii())
+    // What is beyond one byte is text as well, and no word of the rules.
+    (value != 0).then(|| u8::try_from(value).unwrap_or(b'?'))
 }
 
 #[cfg(test)]
@@ -131,7 +135,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
         let length = text.find([' ', ',', '-']).unwrap_or(text.len());
-        let row = read(text.as_bytes(), length, true).unwrap();
+        let row = read(text.as_bytes(), length, Ending::Last).unwrap();
         let chars = row.chars.map(|chars| {
             let bytes = chars.into_iter().map(|(_, byte)| char::from(byte));
             bytes.collect::<String>()

@@ -5,6 +5,7 @@
 //! A word is only taken for another one when that is a word of the rules, so most
 //! texts are not changed at all.
 
+use crate::facts::Ending;
 use std::ops::Range;
 
 use super::fold::{Kind, Mark};
@@ -78,12 +79,12 @@ impl Words {
         (folded, marks): (&Tape, &mut VecDeque<Mark>),
         plain: &mut Tape,
         vocabulary: &Vocabulary,
-        is_last: bool,
+        ending: Ending,
     ) {
         let mut page = Page {
             folded,
             marks,
-            is_last,
+            ending,
         };
         while let Some(end) = self.unit(&mut page, plain, vocabulary) {
             self.read = end;
@@ -110,9 +111,14 @@ impl Words {
             let text = page.folded.slice(broken.clone());
             if let Some(meant) = spell(text.as_bytes(), known) {
                 page.take_marks(&broken);
-                let tells = meant.len() >= MIN_TELLING;
-                self.put(&broken, &meant, tells, page, plain);
-                return Some(broken.end);
+                let end = broken.end;
+                let meant = Meant {
+                    within: broken,
+                    tells: meant.len() >= MIN_TELLING,
+                    text: meant,
+                };
+                self.put(&meant, page, plain);
+                return Some(end);
             }
         }
         self.word(&word, page, plain, known);
@@ -126,14 +132,12 @@ impl Words {
             && let Some(meant) = read_odd(text, known)
         {
             let from = word.range.start;
-            let range = from + meant.within.start..from + meant.within.end;
-            self.put(
-                &range,
-                &meant.text,
-                meant.tells || marks.is_disguised,
-                page,
-                plain,
-            );
+            let meant = Meant {
+                within: from + meant.within.start..from + meant.within.end,
+                tells: meant.tells || marks.is_disguised,
+                ..meant
+            };
+            self.put(&meant, page, plain);
         } else if marks.is_disguised
             || (marks.has_accent
                 && text.len() >= MIN_TELLING
@@ -161,25 +165,23 @@ impl Words {
         // What is no word of the rules may still stand between two of them.
         let meant = meant.unwrap_or_else(|| String::from_utf8_lossy(&letters).into_owned());
         if letters.len() > 1 || meant != page.folded.slice(range.clone()) {
-            self.put(&range, &meant, tells, page, plain);
+            let meant = Meant {
+                within: range.clone(),
+                text: meant,
+                tells,
+            };
+            self.put(&meant, page, plain);
         } else if tells {
             self.window.open(&range, page.folded, plain);
         }
         Some(range.end)
     }
 
-    fn put(
-        &mut self,
-        range: &Range<usize>,
-        meant: &str,
-        tells: bool,
-        page: &Page<'_>,
-        plain: &mut Tape,
-    ) {
-        let from = page.folded.span(range);
-        self.window.change(range.clone(), meant, from);
-        if tells {
-            self.window.open(range, page.folded, plain);
+    fn put(&mut self, meant: &Meant, page: &Page<'_>, plain: &mut Tape) {
+        let from = page.folded.span(&meant.within);
+        self.window.change(meant.within.clone(), &meant.text, from);
+        if meant.tells {
+            self.window.open(&meant.within, page.folded, plain);
         }
     }
 }
@@ -248,7 +250,7 @@ fn is_joint(c: char) -> bool {
 struct Page<'a> {
     folded: &'a Tape,
     marks: &'a mut VecDeque<Mark>,
-    is_last: bool,
+    ending: Ending,
 }
 
 impl Page<'_> {
@@ -278,7 +280,7 @@ impl Page<'_> {
                 break;
             }
             let Some(byte) = bytes.get(offset) else {
-                if self.is_last && offset > 0 {
+                if self.ending == Ending::Last && offset > 0 {
                     break;
                 }
                 return None;
@@ -324,7 +326,7 @@ impl Page<'_> {
         };
         let next = word.range.end + line_break;
         match self.folded.bytes_from(next).first() {
-            None if self.is_last => Some(None),
+            None if self.ending == Ending::Last => Some(None),
             None => None,
             Some(byte) if PARTS[usize::from(*byte)] == Part::Letter => {
                 let half = self.word(next)?;
@@ -339,7 +341,7 @@ impl Page<'_> {
         match self.folded.bytes_from(at) {
             [b'\n', ..] => Some(1),
             [b'\r', b'\n', ..] => Some(2),
-            [] | [b'\r'] if !self.is_last => None,
+            [] | [b'\r'] if self.ending == Ending::Open => None,
             [..] => Some(0),
         }
     }
@@ -367,7 +369,7 @@ impl Page<'_> {
             between = Some(*sign);
             let next = range.end + 1;
             match bytes.get(1).map(|byte| PARTS[usize::from(*byte)]) {
-                None if self.is_last => break,
+                None if self.ending == Ending::Last => break,
                 Some(Part::Border) => break,
                 None => return None,
                 Some(_) if !sign.is_ascii() => break,
@@ -388,7 +390,7 @@ impl Page<'_> {
     fn extra_spaces(&self, at: usize) -> Option<usize> {
         const MOST: usize = 4;
         let bytes = self.folded.bytes_from(at);
-        if bytes.len() <= MOST && !self.is_last {
+        if bytes.len() <= MOST && self.ending == Ending::Open {
             return None;
         }
         let spaces = bytes.iter().take(MOST).take_while(|byte| **byte == b' ');
