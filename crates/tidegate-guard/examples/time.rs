@@ -88,24 +88,10 @@ fn nested(times: usize) -> String {
     text
 }
 
-fn evil(rules: &Rules) -> Result<(), Box<dyn Error>> {
-    let request = ScanRequest {
-        direction: Direction::Retrieved,
-        ..ScanRequest::default()
-    };
-    let mut times = Vec::new();
-    for rule in rules.iter() {
-        let words = triggers(&rule.patterns[0]);
-        if words.is_empty() {
-            continue;
-        }
-        let text = shuffled(&words, MIB);
-        times.push((
-            best(2, || drop(rules.scan(&text, &request))),
-            rule.id.to_string(),
-        ));
-    }
-    let fixed = [
+/// Texts that are made to be slow for the engine or for a view.
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn made() -> Vec<(&'static str, String)> {
+    vec![
         ("digits", "4111 1111 1111 1112 ".repeat(MIB / 20)),
         ("one digit", "4".repeat(MIB)),
         ("spaces", " ".repeat(MIB)),
@@ -150,8 +136,27 @@ fn evil(rules: &Rules) -> Result<(), Box<dyn Error>> {
         ("plus", "+1 ".repeat(MIB / 3)),
         ("keys", "secret_key=".repeat(MIB / 11)),
         ("DAN", "DAN do anything now ".repeat(MIB / 20)),
-    ];
-    for (name, text) in fixed {
+    ]
+}
+
+fn evil(rules: &Rules) -> Result<(), Box<dyn Error>> {
+    let request = ScanRequest {
+        direction: Direction::Retrieved,
+        ..ScanRequest::default()
+    };
+    let mut times = Vec::new();
+    for rule in rules.iter() {
+        let words = triggers(&rule.patterns[0]);
+        if words.is_empty() {
+            continue;
+        }
+        let text = shuffled(&words, MIB);
+        times.push((
+            best(2, || drop(rules.scan(&text, &request))),
+            rule.id.to_string(),
+        ));
+    }
+    for (name, text) in made() {
         times.push((
             best(2, || drop(rules.scan(&text, &request))),
             name.to_owned(),

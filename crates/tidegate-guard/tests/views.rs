@@ -7,7 +7,8 @@ use std::sync::{Arc, LazyLock};
 use proptest::prelude::*;
 use tidegate_guard::{Follow, Outcome, Rules, ScanRequest, Verdict};
 
-static RULES: LazyLock<Arc<Rules>> = LazyLock::new(|| Arc::new(Rules::builtin().unwrap()));
+static RULES: LazyLock<Arc<Rules>> =
+    LazyLock::new(|| Arc::new(Rules::builtin().expect("the rules load")));
 
 /// Phrases of our own that the rules find in plain text.
 const ATTACKS: [&str; 5] = [
@@ -121,7 +122,9 @@ fn a_number_with_a_check_digit_is_checked_in_disguise_too() {
     let fullwidth = |text: &str| {
         text.chars()
             .map(|c| match c {
-                '0'..='9' => char::from_u32(u32::from(c) + 0xFF10 - 0x30).unwrap(),
+                '0'..='9' => {
+                    char::from_u32(u32::from(c) + 0xFF10 - 0x30).expect("a digit of full width")
+                }
                 _ => c,
             })
             .collect::<String>()
