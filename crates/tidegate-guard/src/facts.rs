@@ -5,6 +5,7 @@
 //! once; only patterns whose literal is there run at all, and only near it.
 //! Every automaton is linear in the text.
 
+mod prefixes;
 mod seek;
 mod shape;
 
@@ -21,6 +22,7 @@ use crate::span::{Span, spans_of};
 
 use shape::Literals;
 
+pub(crate) use prefixes::Prefixes;
 pub(crate) use seek::{Ending, Found, Piece, Seeker};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.

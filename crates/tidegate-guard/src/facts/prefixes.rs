@@ -1,0 +1,199 @@
+//! What of a text may still become a match when more of it is there.
+
+use regex_automata::hybrid::LazyStateID;
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson::{NFA, WhichCaptures};
+use regex_automata::util::pool::Pool;
+use regex_automata::util::start;
+use regex_automata::{Anchored, MatchKind};
+
+use super::{Facts, PatternError, shape};
+
+/// All states that are kept at once, in bytes. When a text needs more, they are
+/// built again.
+const STATES_BYTES: usize = 4 * 1024 * 1024;
+
+/// The automaton before its states are built, in bytes.
+const PATTERNS_BYTES: usize = 16 * 1024 * 1024;
+
+/// Several patterns as one automaton that begins where it is told to and dies as
+/// soon as none of them can match any more.
+#[derive(Debug)]
+pub(crate) struct Prefixes {
+    automaton: DFA,
+    caches: Pool<Cache, Box<dyn Fn() -> Cache + Send + Sync>>,
+}
+
+/// How far a text can no longer become a match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    /// Where the first match begins that is not complete: what stands before it
+    /// is no part of any match that later text may complete.
+    pub(crate) clear: usize,
+    /// Whether a pattern matched on the way.
+    pub(crate) has_match: bool,
+}
+
+impl Facts {
+    /// The automaton of some patterns; nothing without any.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError::TooLarge`] where they are too many together.
+    pub(crate) fn prefixes(
+        &self,
+        patterns: impl Iterator<Item = usize>,
+    ) -> Result<Option<Prefixes>, PatternError> {
+        let parsed = patterns.map(|pattern| shape::parse(&self.patterns[pattern].expression));
+        let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
+        if parsed.is_empty() {
+            return Ok(None);
+        }
+        let config = NFA::config()
+            .which_captures(WhichCaptures::None)
+            .nfa_size_limit(Some(PATTERNS_BYTES));
+        let too_large = |_| PatternError::TooLarge {
+            limit: PATTERNS_BYTES,
+        };
+        let nfa = NFA::compiler()
+            .configure(config)
+            .build_many_from_hir(&parsed)
+            .map_err(too_large)?;
+        let config = DFA::config()
+            .match_kind(MatchKind::All)
+            .cache_capacity(STATES_BYTES)
+            .skip_cache_capacity_check(true);
+        let automaton = DFA::builder()
+            .configure(config)
+            .build_from_nfa(nfa)
+            .map_err(|error| PatternError::Syntax(error.to_string()))?;
+        let of_cache = automaton.clone();
+        let caches = Pool::new(Box::new(move || of_cache.create_cache()) as _);
+        Ok(Some(Prefixes { automaton, caches }))
+    }
+}
+
+impl Prefixes {
+    /// Looks at `text` from byte `from` on, which must be a character's first.
+    /// Every match that begins before it was dealt with.
+    pub(crate) fn look(&self, text: &str, from: usize) -> Outlook {
+        let mut cache = self.caches.get();
+        let mut has_match = false;
+        for (at, _) in text[from..].char_indices() {
+            let begin = from + at;
+            let (matches, ends) = self.follow(&mut cache, text.as_bytes(), begin);
+            has_match |= matches;
+            if ends == Ends::Open {
+                return Outlook {
+                    clear: begin,
+                    has_match,
+                };
+            }
+        }
+        Outlook {
+            clear: text.len(),
+            has_match,
+        }
+    }
+
+    /// Whether something matches from `begin` on, and whether more text may make
+    /// something match. An automaton that gives up counts as open.
+    fn follow(&self, cache: &mut Cache, text: &[u8], begin: usize) -> (bool, Ends) {
+        let before = begin.checked_sub(1).map(|before| text[before]);
+        let config = start::Config::new()
+            .anchored(Anchored::Yes)
+            .look_behind(before);
+        let Ok(mut state) = self.automaton.start_state(cache, &config) else {
+            return (false, Ends::Open);
+        };
+        let mut matches = false;
+        for &byte in &text[begin..] {
+            let next: Result<LazyStateID, _> = self.automaton.next_state(cache, state, byte);
+            match next {
+                Ok(next) if next.is_dead() => return (matches, Ends::Dead),
+                // A match shows one byte after its end, and is over with the next.
+                Ok(next) => {
+                    matches |= next.is_match();
+                    state = next;
+                }
+                Err(_) => return (matches, Ends::Open),
+            }
+        }
+        (matches, Ends::Open)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    /// No later text makes a match of it.
+    Dead,
+    /// Later text may.
+    Open,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Pattern;
+
+    fn prefixes(expressions: &[&str]) -> Prefixes {
+        let patterns: Vec<Pattern> = expressions
+            .iter()
+            .map(|expression| Pattern::new("p", *expression))
+            .collect();
+        let facts = Facts::compile(&patterns).expect("they are patterns");
+        let all = facts.prefixes(0..patterns.len());
+        all.expect("they are small").expect("there are some")
+    }
+
+    #[track_caller]
+    fn check(text: &str, clear: &str, has_match: bool) {
+        let prefixes = prefixes(&[r"\bignore\s+(?:all\s+)?rules\b", r"key-[0-9]{4,8}", "ﬁn"]);
+        let outlook = prefixes.look(text, 0);
+        let found = (&text[..outlook.clear], outlook.has_match);
+        assert_eq!(found, (clear, has_match), "{text:?}");
+    }
+
+    #[test]
+    fn ordinary_text_is_clear() {
+        check("The tide turns at noon. ", "The tide turns at noon. ", false);
+        check("ignorance of rules. ", "ignorance of rules. ", false);
+    }
+
+    #[test]
+    fn what_may_still_match_is_not() {
+        check("please ignore all ru", "please ", false);
+        check("please i", "please ", false);
+        check("the key-12", "the ", false);
+        check("ignore all rules ignore", "ignore all rules ", true);
+    }
+
+    #[test]
+    fn a_match_shows_when_the_byte_behind_it_is_there_and_is_over_with_the_next() {
+        check("ignore all rules", "", false);
+        check("ignore all rules.", "", true);
+        check("ignore all rules. ", "ignore all rules. ", true);
+        check("ignore all rulesets", "ignore all rulesets", false);
+        check("key-1234", "", false);
+        check("key-12345", "", true);
+        check("key-12345678. ", "key-12345678. ", true);
+    }
+
+    #[test]
+    fn it_looks_back_over_where_it_begins() {
+        let prefixes = prefixes(&[r"\bignore\b"]);
+        let text = "xxignore ignore";
+        let outlook = prefixes.look(text, 2);
+        assert_eq!((outlook.clear, outlook.has_match), (9, false));
+    }
+
+    #[test]
+    fn every_cut_of_a_match_is_held_from_its_beginning() {
+        let prefixes = prefixes(&[r"\bignore\s+(?:all\s+)?rules\b"]);
+        let text = "é ignore   all rules";
+        for cut in 4..text.len() {
+            let outlook = prefixes.look(&text[..cut], 0);
+            assert_eq!((outlook.clear, outlook.has_match), (3, false), "{cut}");
+        }
+    }
+}
