@@ -269,15 +269,23 @@ pub(crate) struct StreamGuard {
     dialect: Dialect,
     guard: Arc<Guard>,
     /// Answers that are streamed side by side are texts of their own.
-    follows: BTreeMap<(usize, Direction), Follow>,
+    follows: BTreeMap<Text, Follow>,
 }
+
+/// Which of the texts that are streamed at once: whose answer, and of which kind.
+type Text = (usize, Direction);
+
+/// Where in which texts a chunk ends, in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Mark(Vec<(Text, usize)>);
 
 /// Answers that are told apart; no request may ask for more.
 const MOST_CHOICES: usize = 16;
 
 impl StreamGuard {
-    /// Looks at a chunk before it is sent.
-    pub(crate) fn check(&mut self, chunk: &Chunk) -> Result<(), EngineError> {
+    /// Looks at a chunk before it is sent, and says where its text ends.
+    pub(crate) fn check(&mut self, chunk: &Chunk) -> Result<Mark, EngineError> {
+        let mut mark = Mark::default();
         for spoken in chunk.spoken(self.dialect) {
             let direction = direction(spoken.by);
             let key = (spoken.choice.min(MOST_CHOICES - 1), direction);
@@ -287,13 +295,22 @@ impl StreamGuard {
             match follow.push(&spoken.text) {
                 Some(verdict) if verdict.outcome == Outcome::Block => {
                     let seen = Seen::new(direction, &verdict);
-                    return self.guard.decide(Judged(vec![seen])).map(drop);
+                    return self.guard.decide(Judged(vec![seen])).map(|_| mark);
                 }
                 // Counted once, at the end.
-                Some(_) | None => {}
+                Some(_) | None => mark.0.push((key, follow.received_bytes())),
             }
         }
-        Ok(())
+        Ok(mark)
+    }
+
+    /// Whether nothing of a chunk's text can become what is blocked.
+    pub(crate) fn is_clear(&self, mark: &Mark) -> bool {
+        let is_clear = |(key, end): &(Text, usize)| {
+            let follow = self.follows.get(key);
+            follow.is_none_or(|follow| *end <= follow.clear_bytes())
+        };
+        mark.0.iter().all(is_clear)
     }
 
     /// Looks at what is left when the answer has ended.

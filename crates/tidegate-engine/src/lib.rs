@@ -19,6 +19,7 @@ mod extractive;
 mod generate;
 mod guard;
 mod health;
+mod held;
 mod line;
 mod reserve;
 mod scans_cache;

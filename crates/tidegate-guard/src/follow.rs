@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::facts::{Ending, Found, Piece, Seeker};
+use crate::hold::Hold;
 use crate::pack::MAX_WITHIN;
 use crate::rules::{MAX_MATCH_BYTES, Places, Rules};
 use crate::span::{Span, spans_of};
@@ -38,6 +39,7 @@ pub struct Follow {
     counted: Vec<usize>,
     tallies: Vec<Tally>,
     reported: Option<Verdict>,
+    hold: Hold,
 }
 
 impl Follow {
@@ -45,7 +47,6 @@ impl Follow {
         let patterns = rules.facts().len();
         Self {
             seeker: rules.seeker(request.direction),
-            request,
             buffer: String::new(),
             before: (0, 0),
             scanned_bytes: 0,
@@ -53,20 +54,25 @@ impl Follow {
             counted: vec![0; patterns],
             tallies: vec![Tally::default(); rules.len()],
             reported: None,
+            hold: Hold::new(rules.watch(&request)),
+            request,
             rules,
         }
     }
 
     /// Takes the next piece. Answers when the verdict is worse than any before.
     ///
-    /// Text is scanned in steps of 256 bytes, so a short piece may wait for the
-    /// next one; [`Self::scanned_bytes`] tells.
+    /// Text is scanned in steps of 256 bytes, and at once where something is
+    /// complete that may be blocked.
     pub fn push(&mut self, piece: &str) -> Option<Verdict> {
         self.buffer.push_str(piece);
-        if self.received_bytes() - self.scanned_bytes < STEP_BYTES {
+        let is_due = self.hold.look(&self.buffer, self.before.0);
+        if !is_due && self.received_bytes() - self.scanned_bytes < STEP_BYTES {
+            self.hold.release(&self.buffer, self.before.0);
             return None;
         }
         let verdict = self.advance(Ending::Open);
+        self.hold.release(&self.buffer, self.before.0);
         let is_worse = match &self.reported {
             Some(reported) => verdict.is_worse_than(reported),
             None => verdict.has_threats(),
@@ -86,8 +92,14 @@ impl Follow {
         self.scanned_bytes
     }
 
+    /// The bytes from the start of the text that are no part of anything that may
+    /// still be blocked. At most 512 code points stand behind them.
+    pub fn clear_bytes(&self) -> usize {
+        self.hold.clear_bytes()
+    }
+
     /// The bytes that have arrived.
-    fn received_bytes(&self) -> usize {
+    pub fn received_bytes(&self) -> usize {
         self.before.0 + self.buffer.len()
     }
 
@@ -119,9 +131,18 @@ impl Follow {
         found.iter().map(|found| found.pattern).zip(spans).collect()
     }
 
+    /// Where a code point of the text begins, or the buffer.
+    fn byte_of(&self, at: usize) -> usize {
+        let (bytes, chars) = self.before;
+        let mut begins = self.buffer.char_indices();
+        let begin = begins.nth(at.saturating_sub(chars));
+        bytes + begin.map_or(self.buffer.len(), |(byte, _)| byte)
+    }
+
     /// All that was found so far, with matches that later text may change.
     fn tallies_with(&mut self, open: &[(usize, Span)]) -> Vec<Tally> {
         let mut tallies = self.tallies.clone();
+        self.hold.wait_for(None);
         if open.is_empty() && self.places.iter().all(Vec::is_empty) {
             return tallies;
         }
@@ -132,6 +153,11 @@ impl Follow {
         let places = &self.places;
         let part = |pattern: usize| self.counted[pattern]..places[pattern].len();
         self.rules.count(places, part, &mut tallies);
+        let chars = self.before.1 + self.buffer.chars().count();
+        let waits = self.hold.rules().iter();
+        let waits = waits.filter_map(|rule| self.rules.first_alone(*rule, places, chars));
+        let waits = waits.min().map(|at| self.byte_of(at));
+        self.hold.wait_for(waits);
         for (places, settled) in self.places.iter_mut().zip(settled) {
             places.truncate(settled);
         }

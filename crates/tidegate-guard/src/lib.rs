@@ -4,6 +4,7 @@ mod checksum;
 mod digest;
 mod facts;
 mod follow;
+mod hold;
 mod load;
 mod pack;
 mod rule;
@@ -11,6 +12,7 @@ mod rules;
 mod span;
 mod tally;
 mod verdict;
+mod watches;
 mod word;
 
 pub use checksum::Check;

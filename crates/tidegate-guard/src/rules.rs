@@ -9,7 +9,8 @@ use crate::pack::{Pack, PackError};
 use crate::rule::Rule;
 use crate::span::{Span, spans_of};
 use crate::tally::Tally;
-use crate::verdict::{Detection, Direction, ScanRequest, Verdict};
+use crate::verdict::{Detection, Direction, Outcome, ScanRequest, Verdict};
+use crate::watches::{Watched, Watches};
 
 /// The longest match of a rule's pattern, in bytes. A stream is followed with
 /// a tail of this length, so no pattern may need more.
@@ -42,6 +43,7 @@ pub struct Rules {
     /// For each pattern one bit for each direction that needs it.
     wanted: Vec<u8>,
     version: String,
+    watches: Watches,
 }
 
 /// What packs bring, besides patterns.
@@ -89,6 +91,7 @@ impl Rules {
             facts,
             wanted,
             version,
+            watches: Watches::default(),
         }
     }
 
@@ -153,6 +156,42 @@ impl Rules {
     /// Begins to scan a text that arrives in pieces.
     pub fn follow(self: &Arc<Self>, request: ScanRequest) -> Follow {
         Follow::new(Arc::clone(self), request)
+    }
+
+    /// What to look for before a text is shown: all that may be blocked.
+    ///
+    /// Where that is too much for one automaton, nothing is held back: what is
+    /// blocked is then found up to a step after its beginning was shown.
+    pub(crate) fn watch(&self, request: &ScanRequest) -> Arc<Watched> {
+        let may_block = |rule: &Rule| {
+            let outcome = request.policy.outcome(rule.severity, rule.confidence);
+            let is_here = rule.directions.contains(&request.direction);
+            outcome == Outcome::Block && is_here && !request.suppresses(&rule.id)
+        };
+        let rules = self.parts.rules.iter().enumerate();
+        let watched = rules.filter(|(_, rule)| may_block(rule));
+        let watched: Vec<usize> = watched.map(|(index, _)| index).collect();
+        self.watches.get(watched, |rules| {
+            let patterns = rules.iter().flat_map(|rule| self.patterns_of(*rule));
+            let near = rules
+                .iter()
+                .filter(|rule| self.parts.rules[**rule].near.is_some());
+            Watched {
+                prefixes: self.facts.prefixes(patterns).ok().flatten(),
+                near: near.copied().collect(),
+            }
+        })
+    }
+
+    /// Where the first match of a rule begins that counts if what it needs near
+    /// it is still to come. `chars` is the length of the text so far.
+    pub(crate) fn first_alone(&self, rule: usize, places: &Places, chars: usize) -> Option<usize> {
+        let within = self.parts.rules[rule].near.as_ref()?.within;
+        let found = self.patterns_of(rule).flat_map(|pattern| &places[pattern]);
+        let alone = found.filter(|span| {
+            chars.saturating_sub(span.end) <= within && !self.stands(rule, **span, places)
+        });
+        alone.map(|span| span.start).min()
     }
 
     pub(crate) fn facts(&self) -> &Facts {

@@ -156,7 +156,11 @@ mod tests {
 
     #[test]
     fn ordinary_text_is_clear() {
-        check("The tide turns at noon. ", "The tide turns at noon. ", false);
+        check(
+            "The tide turns at noon. ",
+            "The tide turns at noon. ",
+            false,
+        );
         check("ignorance of rules. ", "ignorance of rules. ", false);
     }
 
