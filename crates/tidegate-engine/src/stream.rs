@@ -258,6 +258,28 @@ impl AnswerStream {
         }
     }
 
+    /// Takes a chunk of the upstream's; what nobody holds is sent at once.
+    fn pass(&mut self, chunk: Chunk) -> Result<Option<Chunk>, EngineError> {
+        self.patience.rest();
+        let mark = self.guarded(&chunk).map_err(|error| self.stopped(error))?;
+        if let Some(keeper) = &mut self.kept.cache {
+            keeper.note(&chunk);
+        }
+        if let Some(keeping) = &mut self.kept.session {
+            keeping.hear(&chunk);
+        }
+        let holds = self.guard.is_some() || self.kept.session.is_some();
+        let passed = self.take_in(chunk);
+        if !holds {
+            return Ok(passed);
+        }
+        if let Some(chunk) = passed {
+            self.held.take(chunk, mark);
+        }
+        self.held.release(self.guard.as_ref());
+        Ok(None)
+    }
+
     /// The guard stops the answer: the upstream has done nothing wrong.
     fn stopped(&mut self, error: EngineError) -> EngineError {
         if let Some(admission) = self.admission.take() {
@@ -353,24 +375,9 @@ impl Stream for AnswerStream {
             };
             match next {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    this.patience.rest();
-                    let mark = match this.guarded(&chunk) {
-                        Ok(mark) => mark,
-                        Err(error) => return Poll::Ready(Some(Err(this.stopped(error)))),
-                    };
-                    if let Some(keeper) = &mut this.kept.cache {
-                        keeper.note(&chunk);
+                    if let Some(passed) = this.pass(chunk).transpose() {
+                        return Poll::Ready(Some(passed));
                     }
-                    if let Some(keeping) = &mut this.kept.session {
-                        keeping.hear(&chunk);
-                    }
-                    let holds = this.guard.is_some() || this.kept.session.is_some();
-                    match this.take_in(chunk) {
-                        Some(chunk) if holds => this.held.take(chunk, mark),
-                        Some(chunk) => return Poll::Ready(Some(Ok(chunk))),
-                        None => {}
-                    }
-                    this.held.release(this.guard.as_ref());
                 }
                 Poll::Ready(Some(Err(error))) => {
                     let error = this.broken(&error);

@@ -147,11 +147,11 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(text: &str, clear: &str, has_match: bool) {
+    fn check(text: &str, clear: &str, matches: usize) {
         let prefixes = prefixes(&[r"\bignore\s+(?:all\s+)?rules\b", r"key-[0-9]{4,8}", "ﬁn"]);
         let outlook = prefixes.look(text, 0);
-        let found = (&text[..outlook.clear], outlook.has_match);
-        assert_eq!(found, (clear, has_match), "{text:?}");
+        let found = (&text[..outlook.clear], usize::from(outlook.has_match));
+        assert_eq!(found, (clear, matches), "{text:?}");
     }
 
     #[test]
@@ -161,26 +161,26 @@ mod tests {
             "The tide turns at noon. ",
             false,
         );
-        check("ignorance of rules. ", "ignorance of rules. ", false);
+        check("ignorance of rules. ", "ignorance of rules. ", 0);
     }
 
     #[test]
     fn what_may_still_match_is_not() {
-        check("please ignore all ru", "please ", false);
-        check("please i", "please ", false);
-        check("the key-12", "the ", false);
-        check("ignore all rules ignore", "ignore all rules ", true);
+        check("please ignore all ru", "please ", 0);
+        check("please i", "please ", 0);
+        check("the key-12", "the ", 0);
+        check("ignore all rules ignore", "ignore all rules ", 1);
     }
 
     #[test]
     fn a_match_shows_when_the_byte_behind_it_is_there_and_is_over_with_the_next() {
-        check("ignore all rules", "", false);
-        check("ignore all rules.", "", true);
-        check("ignore all rules. ", "ignore all rules. ", true);
-        check("ignore all rulesets", "ignore all rulesets", false);
-        check("key-1234", "", false);
-        check("key-12345", "", true);
-        check("key-12345678. ", "key-12345678. ", true);
+        check("ignore all rules", "", 0);
+        check("ignore all rules.", "", 1);
+        check("ignore all rules. ", "ignore all rules. ", 1);
+        check("ignore all rulesets", "ignore all rulesets", 0);
+        check("key-1234", "", 0);
+        check("key-12345", "", 1);
+        check("key-12345678. ", "key-12345678. ", 1);
     }
 
     #[test]
