@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use tidegate_provider::Chunk;
 use tokio::time::{Instant, Sleep};
 
+use crate::error::EngineError;
 use crate::guard::{Mark, StreamGuard};
 
 /// How long text that may still become something is held back: a reader does not
@@ -28,6 +29,8 @@ pub(crate) struct Held {
     going_on: usize,
     /// To be sent next.
     released: VecDeque<Chunk>,
+    /// What ended the answer, to be said after them.
+    error: Option<EngineError>,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
@@ -67,11 +70,18 @@ impl Held {
         }
     }
 
-    /// Lets go what does not say that the answer is over.
-    pub(crate) fn release_what_goes_on(&mut self) {
+    /// Lets go what does not say that the answer is over, and then the error.
+    pub(crate) fn release_before(&mut self, error: EngineError) {
         let going_on = self.waiting.drain(..self.going_on);
         self.released.extend(going_on.map(|waiting| waiting.chunk));
+        self.drop_for(error);
+    }
+
+    /// Lets nothing go of what waits, but the error.
+    pub(crate) fn drop_for(&mut self, error: EngineError) {
+        self.waiting.clear();
         self.going_on = 0;
+        self.error = Some(error);
     }
 
     /// Lets everything go: all of it was seen.
@@ -81,9 +91,10 @@ impl Held {
         self.going_on = 0;
     }
 
-    /// The next one to be sent.
-    pub(crate) fn pop(&mut self) -> Option<Chunk> {
-        self.released.pop_front()
+    /// The next one to be sent, and the error after all others.
+    pub(crate) fn pop(&mut self) -> Option<Result<Chunk, EngineError>> {
+        let next = self.released.pop_front().map(Ok);
+        next.or_else(|| self.error.take().map(Err))
     }
 
     pub(crate) fn has_released(&self) -> bool {

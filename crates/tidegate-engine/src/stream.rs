@@ -31,8 +31,6 @@ pub struct AnswerStream {
     chunks: ChunkStream,
     ready: VecDeque<Chunk>,
     held: Held,
-    /// What ended the stream, to be said after what came before it.
-    broken: Option<EngineError>,
     admission: Option<Admission>,
     allowance: Allowance,
     tally: Tally,
@@ -159,7 +157,6 @@ impl AnswerStream {
             chunks: chunks.fuse().boxed(),
             ready,
             held: Held::default(),
-            broken: None,
             model: admission.entry().name.clone(),
             admission: Some(admission),
             allowance,
@@ -181,7 +178,6 @@ impl AnswerStream {
             chunks: Box::pin(futures_util::stream::empty()),
             ready: chunks,
             held: Held::default(),
-            broken: None,
             model,
             admission: None,
             allowance: Allowance::default(),
@@ -327,18 +323,10 @@ impl AnswerStream {
     }
 
     /// What came before an upstream died is said first, if the guard lets it pass.
-    fn poll_broken(&mut self, error: EngineError) -> Poll<Option<Result<Chunk, EngineError>>> {
-        if let Some(Err(blocked)) = self.guard.as_mut().map(StreamGuard::end) {
-            self.held = Held::default();
-            return Poll::Ready(Some(Err(blocked)));
-        }
-        self.held.release_what_goes_on();
-        match self.held.pop() {
-            Some(chunk) => {
-                self.broken = Some(error);
-                Poll::Ready(Some(Ok(chunk)))
-            }
-            None => Poll::Ready(Some(Err(error))),
+    fn end_broken(&mut self, error: EngineError) {
+        match self.guard.as_mut().map(StreamGuard::end) {
+            Some(Err(blocked)) => self.held.drop_for(blocked),
+            Some(Ok(_)) | None => self.held.release_before(error),
         }
     }
 
@@ -355,11 +343,8 @@ impl Stream for AnswerStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            if let Some(chunk) = this.held.pop() {
-                return Poll::Ready(Some(Ok(chunk)));
-            }
-            if let Some(error) = this.broken.take() {
-                return Poll::Ready(Some(Err(error)));
+            if let Some(next) = this.held.pop() {
+                return Poll::Ready(Some(next));
             }
             let next = match this.ready.pop_front() {
                 Some(chunk) => Poll::Ready(Some(Ok(chunk))),
@@ -381,7 +366,7 @@ impl Stream for AnswerStream {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     let error = this.broken(&error);
-                    return this.poll_broken(error);
+                    this.end_broken(error);
                 }
                 Poll::Ready(None) => {
                     match this.guard.as_mut().map(StreamGuard::end).transpose() {
@@ -400,7 +385,7 @@ impl Stream for AnswerStream {
                         return Poll::Pending;
                     }
                     let error = this.broken(&Unavailability::TimedOut.into());
-                    return this.poll_broken(error);
+                    this.end_broken(error);
                 }
             }
         }

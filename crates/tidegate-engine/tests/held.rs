@@ -24,11 +24,18 @@ const LEAK: [&str; 2] = [
     "{conversation}) there",
 ];
 
+/// How the answer of an upstream ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Well,
+    Death,
+}
+
 /// Says each part so many milliseconds after the one before.
 #[derive(Debug)]
 struct Upstream {
     parts: Vec<(u64, &'static str)>,
-    dies: bool,
+    end: End,
 }
 
 #[async_trait]
@@ -53,7 +60,7 @@ impl Provider for Upstream {
             .into_iter()
             .map(Ok)
             .collect();
-        if self.dies {
+        if self.end == End::Death {
             chunks.retain(|chunk: &Result<tidegate_provider::Chunk, ProviderError>| {
                 chunk.as_ref().is_ok_and(|chunk| chunk.facts.finished == 0)
             });
@@ -85,10 +92,10 @@ impl Provider for Upstream {
     }
 }
 
-async fn answer(parts: &[(u64, &'static str)], dies: bool) -> AnswerStream {
+async fn answer(parts: &[(u64, &'static str)], end: End) -> AnswerStream {
     let upstream = Upstream {
         parts: parts.to_vec(),
-        dies,
+        end,
     };
     let entry = EntryConfig {
         quota: Quota::unlimited(),
@@ -137,7 +144,7 @@ async fn shown(mut answer: AnswerStream) -> (Vec<(u64, String)>, Result<(), Engi
 #[tokio::test(start_paused = true)]
 async fn ordinary_text_passes_at_once() {
     let parts = [(0, "The tide "), (400, "turns at "), (400, "noon. ")];
-    let (shown, end) = shown(answer(&parts, false).await).await;
+    let (shown, end) = shown(answer(&parts, End::Well).await).await;
     assert!(end.is_ok());
     let times: Vec<u64> = shown
         .iter()
@@ -150,7 +157,7 @@ async fn ordinary_text_passes_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_may_be_a_leak_is_held_until_it_is_one_and_then_never_shown() {
     let parts = [(0, "Look: "), (10, LEAK[0]), (90, LEAK[1]), (0, " more ")];
-    let (shown, end) = shown(answer(&parts, false).await).await;
+    let (shown, end) = shown(answer(&parts, End::Well).await).await;
     assert!(matches!(end, Err(EngineError::Blocked { .. })), "{end:?}");
     let said: String = shown.into_iter().map(|(_, text)| text).collect();
     assert_eq!(said, "Look: ");
@@ -164,7 +171,7 @@ async fn what_may_be_a_leak_and_is_none_is_shown_when_that_is_known() {
         (50, " nothing here. "),
         (500, "End. "),
     ];
-    let (shown, end) = shown(answer(&parts, false).await).await;
+    let (shown, end) = shown(answer(&parts, End::Well).await).await;
     assert!(end.is_ok());
     let times: Vec<u64> = shown
         .iter()
@@ -182,7 +189,7 @@ async fn nothing_is_held_for_longer_than_100_ms() {
         (5_000, LEAK[1]),
         (0, " more "),
     ];
-    let (shown, end) = shown(answer(&parts, false).await).await;
+    let (shown, end) = shown(answer(&parts, End::Well).await).await;
     assert!(matches!(end, Err(EngineError::Blocked { .. })), "{end:?}");
     let last = shown.last().unwrap();
     assert_eq!(last, &(110, LEAK[0].to_owned()));
@@ -191,7 +198,7 @@ async fn nothing_is_held_for_longer_than_100_ms() {
 #[tokio::test(start_paused = true)]
 async fn what_came_before_an_upstream_died_is_shown_before_the_error() {
     let parts = [(0, "Look: "), (10, LEAK[0])];
-    let (shown, end) = shown(answer(&parts, true).await).await;
+    let (shown, end) = shown(answer(&parts, End::Death).await).await;
     assert!(matches!(end, Err(EngineError::Upstream { .. })), "{end:?}");
     assert_eq!(shown.last().unwrap().1, LEAK[0]);
 }
@@ -199,7 +206,7 @@ async fn what_came_before_an_upstream_died_is_shown_before_the_error() {
 #[tokio::test(start_paused = true)]
 async fn a_leak_that_was_whole_when_the_upstream_died_is_not_shown() {
     let parts = [(0, "Look: "), (10, LEAK[0]), (10, "{conversation})")];
-    let (shown, end) = shown(answer(&parts, true).await).await;
+    let (shown, end) = shown(answer(&parts, End::Death).await).await;
     assert!(matches!(end, Err(EngineError::Blocked { .. })), "{end:?}");
     let said: String = shown.into_iter().map(|(_, text)| text).collect();
     assert_eq!(said, "Look: ");

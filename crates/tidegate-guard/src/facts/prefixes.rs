@@ -156,11 +156,7 @@ mod tests {
 
     #[test]
     fn ordinary_text_is_clear() {
-        check(
-            "The tide turns at noon. ",
-            "The tide turns at noon. ",
-            false,
-        );
+        check("The tide turns at noon. ", "The tide turns at noon. ", 0);
         check("ignorance of rules. ", "ignorance of rules. ", 0);
     }
 
