@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::facts::{Facts, Piece, Seeker};
 use crate::follow::Follow;
 use crate::pack::{Pack, PackError};
+use crate::policy::Layer;
 use crate::rule::Rule;
 use crate::span::{Span, spans_of};
 use crate::tally::Tally;
-use crate::verdict::{Detection, Direction, ScanRequest, Verdict};
+use crate::verdict::{Detection, Direction, Outcome, ScanRequest, Verdict};
 
 /// The longest match of a rule's pattern, in bytes. A stream is followed with
 /// a tail of this length, so no pattern may need more.
@@ -136,8 +137,14 @@ impl Rules {
 
     /// Scans a whole text.
     pub fn scan(&self, text: &str, request: &ScanRequest) -> Verdict {
-        let mut seeker = self.seeker(request.direction);
-        let mut tallies = vec![Tally::default(); self.parts.rules.len()];
+        let tallies = self.tallies(text, request.direction, &Tally::default());
+        self.verdict(&tallies, request)
+    }
+
+    /// What each rule found in a whole text, counted from `blank` on.
+    pub(crate) fn tallies(&self, text: &str, direction: Direction, blank: &Tally) -> Vec<Tally> {
+        let mut seeker = self.seeker(direction);
+        let mut tallies = vec![blank.clone(); self.parts.rules.len()];
         let settled = seeker.advance(&self.facts, &Piece::whole(text)).settled;
         if !settled.is_empty() {
             let mut places = vec![Vec::new(); self.facts.len()];
@@ -147,7 +154,7 @@ impl Rules {
             }
             self.count(&places, |pattern| 0..places[pattern].len(), &mut tallies);
         }
-        self.verdict(&tallies, request)
+        tallies
     }
 
     /// Begins to scan a text that arrives in pieces.
@@ -226,11 +233,14 @@ impl Rules {
                 span,
                 matches: tally.matches,
                 message: Arc::clone(&rule.message),
-                suppressed: request.suppresses(&rule.id),
+                layer: Layer::L1,
+                // What the verdict decides over.
+                suppressed: false,
+                action: Outcome::Allow,
             })
         };
         let found = self.parts.rules.iter().zip(tallies).filter_map(detection);
-        Verdict::decide(request.policy, found.collect())
+        Verdict::decide(request, found.collect())
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::verdict::{Direction, Outcome, Policy};
+use crate::verdict::{Direction, Outcome};
 
 const PACK: &str = r#"
 [pack]
@@ -133,9 +133,8 @@ fn the_builtin_rules_find_an_attack_wherever_it_is_cut() {
 fn a_worse_verdict_is_told_at_once_and_only_once() {
     let rules = rules();
     let mut follow = rules.follow(ScanRequest {
-        policy: Policy::Default,
         direction: Direction::Retrieved,
-        suppress: Vec::new(),
+        ..ScanRequest::default()
     });
     let calm = "tide ".repeat(60);
     assert_eq!(follow.push(&calm), None);
