@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use tidegate_engine::{CacheUse, Cached, Caller, Engine, EngineConfig, ScanRequest, ScanTerms};
+use tidegate_engine::{
+    CacheUse, Cached, Caller, Engine, EngineConfig, PolicySource, ScanRequest, ScanTerms,
+};
 use tokio::time::Instant;
 
 const ROUNDS: usize = 20_000;
@@ -25,11 +27,17 @@ fn prose(number: usize) -> String {
     text
 }
 
-async fn scan(engine: &Engine, caller: &Caller, text: String, cache: CacheUse) -> (Duration, Cached) {
+async fn scan(
+    engine: &Engine,
+    caller: &Caller,
+    text: String,
+    cache: CacheUse,
+) -> (Duration, Cached) {
     let terms = ScanTerms {
         caller,
         mode: "balanced",
         cache,
+        source: PolicySource::Default,
     };
     let asked = Instant::now();
     let scanned = engine
@@ -42,7 +50,11 @@ async fn scan(engine: &Engine, caller: &Caller, text: String, cache: CacheUse) -
 fn row(what: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |share: f64| times[(times.len() as f64 * share) as usize].as_secs_f64() * 1e6;
-    println!("{what:<32} p50 {:>7.2} us   p99 {:>7.2} us", at(0.5), at(0.99));
+    println!(
+        "{what:<32} p50 {:>7.2} us   p99 {:>7.2} us",
+        at(0.5),
+        at(0.99)
+    );
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -51,7 +63,11 @@ async fn main() {
     let caller = Caller::default();
     let (mut made, mut recalled) = (Vec::new(), Vec::new());
     for number in 0..ROUNDS {
-        made.push(scan(&engine, &caller, prose(number), CacheUse::Skip).await.0);
+        made.push(
+            scan(&engine, &caller, prose(number), CacheUse::Skip)
+                .await
+                .0,
+        );
     }
     let (_, cached) = scan(&engine, &caller, prose(0), CacheUse::Use).await;
     assert_eq!(cached, Cached::Miss);

@@ -13,16 +13,20 @@ use tracing::info;
 
 use crate::answer::Cached;
 use crate::assemble::{Engine, Rooms};
+use crate::context::Context;
 use crate::error::EngineError;
+use crate::policies::{Chosen, PolicySource, Terms};
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
 
 /// Whether and how strictly requests and answers are scanned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GuardConfig {
     /// Whether requests and answers are scanned on their way through.
     pub scanning: Scanning,
-    /// What is blocked, unless a scan asks for another policy.
-    pub policy: Policy,
+    /// What decides, unless a request or its key names another policy.
+    pub chosen: Chosen,
+    /// What requests and keys may name besides, by id.
+    pub policies: Vec<Policy>,
 }
 
 /// Whether requests and answers are scanned on their way through.
@@ -38,7 +42,11 @@ impl Default for GuardConfig {
     fn default() -> Self {
         Self {
             scanning: Scanning::On,
-            policy: Policy::Default,
+            chosen: Chosen {
+                policy: Policy::default(),
+                source: PolicySource::Default,
+            },
+            policies: Vec::new(),
         }
     }
 }
@@ -63,6 +71,8 @@ pub struct Scanned {
     pub rules_took: Duration,
     /// Whether it was said before.
     pub cached: Cached,
+    /// Who chose the policy that decided.
+    pub source: PolicySource,
 }
 
 /// The rules of this build, compiled once for the process.
@@ -93,11 +103,15 @@ impl Guard {
 
     /// Names the rules and the policy: answers that passed under one may not
     /// stand for answers under another.
-    pub(crate) fn version(&self) -> String {
+    pub(crate) fn version(&self, terms: &Terms) -> String {
         match self.config.scanning {
-            Scanning::On => format!("{}:{}", self.rules.version(), self.config.policy),
+            Scanning::On => format!("{}:{}", self.rules.version(), terms.edition()),
             Scanning::Off => "off".to_owned(),
         }
+    }
+
+    pub(crate) fn config(&self) -> &GuardConfig {
+        &self.config
     }
 
     /// What it said so far.
@@ -105,21 +119,12 @@ impl Guard {
         self.verdicts.counts()
     }
 
-    fn request(&self, direction: Direction) -> ScanRequest {
-        ScanRequest {
-            direction,
-            policy: self.config.policy,
-            ..ScanRequest::default()
-        }
-    }
-
     /// Scans everything that was said.
-    fn judge(&self, said: &[Spoken]) -> Judged {
+    fn judge(&self, said: &[Spoken], terms: &Terms) -> Judged {
         let mut judged = Judged::default();
         for spoken in said {
-            let direction = direction(spoken.by);
-            let verdict = self.rules.scan(&spoken.text, &self.request(direction));
-            judged.take(direction, &verdict);
+            let request = terms.request(direction(spoken.by));
+            judged.take(&request, &self.rules.scan(&spoken.text, &request));
         }
         judged
     }
@@ -127,7 +132,7 @@ impl Guard {
     /// Counts what was found, logs what is not harmless, and decides.
     fn decide(&self, judged: Judged) -> Result<Guarded, EngineError> {
         for seen in &judged.0 {
-            self.verdicts.count(seen);
+            self.note(seen);
             if seen.outcome > Outcome::Allow {
                 let (direction, verdict) = (seen.direction.as_str(), seen.outcome.as_str());
                 let rules = seen.rules.join(",");
@@ -135,6 +140,21 @@ impl Guard {
             }
         }
         judged.passed()
+    }
+
+    /// Counts a verdict, and writes down which suppressions were applied.
+    pub(crate) fn note(&self, seen: &Seen) {
+        self.verdicts.count(seen);
+        for applied in &seen.suppressed {
+            let (rule, pattern) = (&*applied.rule, applied.suppression.pattern());
+            let reason = &applied.suppression.reason;
+            let by = applied.suppression.by.as_deref().unwrap_or_default();
+            let (policy, direction) = (&*applied.policy, seen.direction.as_str());
+            info!(
+                rule,
+                pattern, reason, by, policy, direction, "guard: {rule} is suppressed by {policy}"
+            );
+        }
     }
 }
 
@@ -152,10 +172,11 @@ fn direction(by: Speaker) -> Direction {
 struct Judged(Vec<Seen>);
 
 impl Judged {
-    fn take(&mut self, direction: Direction, verdict: &Verdict) {
-        match self.0.iter_mut().find(|seen| seen.direction == direction) {
-            Some(seen) => seen.take(verdict),
-            None => self.0.push(Seen::new(direction, verdict)),
+    fn take(&mut self, request: &ScanRequest, verdict: &Verdict) {
+        let mut all = self.0.iter_mut();
+        match all.find(|seen| seen.direction == request.direction) {
+            Some(seen) => seen.take(request, verdict),
+            None => self.0.push(Seen::new(request, verdict)),
         }
     }
 
@@ -197,19 +218,30 @@ impl Guarded {
 }
 
 impl Rooms {
+    /// On what terms the texts of this request are judged.
+    pub(crate) fn terms(&self, context: &Context) -> Result<Arc<Terms>, EngineError> {
+        if let Some(terms) = &context.terms {
+            return Ok(terms.clone());
+        }
+        let asked = context.policy.as_deref();
+        let chosen = self.guard.choose(&context.caller, asked)?;
+        Ok(Arc::new(Terms::new(chosen, &context.caller)))
+    }
+
     /// Step 1: what users and tools say in a request.
     pub(crate) async fn guard_prompt(
         &self,
         request: &ChatRequest,
+        terms: &Arc<Terms>,
     ) -> Result<Option<Guarded>, EngineError> {
         if self.guard.config.scanning == Scanning::Off {
             return Ok(None);
         }
         let judged = if request.content().prompt_bytes <= MOST_INLINE_BYTES {
-            self.guard.judge(&request.spoken())
+            self.guard.judge(&request.spoken(), terms)
         } else {
-            let (guard, request) = (self.guard.clone(), request.clone());
-            on_pool(&self.pool, move || guard.judge(&request.spoken())).await?
+            let (guard, request, terms) = (self.guard.clone(), request.clone(), terms.clone());
+            on_pool(&self.pool, move || guard.judge(&request.spoken(), &terms)).await?
         };
         self.guard.decide(judged).map(Some)
     }
@@ -219,16 +251,17 @@ impl Rooms {
         &self,
         dialect: Dialect,
         body: &bytes::Bytes,
+        terms: &Arc<Terms>,
     ) -> Result<Option<Guarded>, EngineError> {
         if self.guard.config.scanning == Scanning::Off {
             return Ok(None);
         }
         let judged = if body.len() <= MOST_INLINE_BYTES {
-            self.guard.judge(&spoken_answer(dialect, body))
+            self.guard.judge(&spoken_answer(dialect, body), terms)
         } else {
-            let (guard, body) = (self.guard.clone(), body.clone());
+            let (guard, body, terms) = (self.guard.clone(), body.clone(), terms.clone());
             on_pool(&self.pool, move || {
-                guard.judge(&spoken_answer(dialect, &body))
+                guard.judge(&spoken_answer(dialect, &body), &terms)
             })
             .await?
         };
@@ -236,13 +269,14 @@ impl Rooms {
     }
 
     /// Step 7 for a streamed answer.
-    pub(crate) fn stream_guard(&self, dialect: Dialect) -> Option<StreamGuard> {
+    pub(crate) fn stream_guard(&self, dialect: Dialect, terms: Arc<Terms>) -> Option<StreamGuard> {
         if self.guard.config.scanning == Scanning::Off {
             return None;
         }
         Some(StreamGuard {
             dialect,
             guard: self.guard.clone(),
+            terms,
             follows: BTreeMap::new(),
         })
     }
@@ -268,6 +302,7 @@ pub(crate) async fn on_pool<T: Send + 'static>(
 pub(crate) struct StreamGuard {
     dialect: Dialect,
     guard: Arc<Guard>,
+    terms: Arc<Terms>,
     /// Answers that are streamed side by side are texts of their own.
     follows: BTreeMap<Text, Follow>,
 }
@@ -289,12 +324,12 @@ impl StreamGuard {
         for spoken in chunk.spoken(self.dialect) {
             let direction = direction(spoken.by);
             let key = (spoken.choice.min(MOST_CHOICES - 1), direction);
-            let guard = &self.guard;
-            let new = || guard.rules.follow(guard.request(direction));
+            let request = self.terms.request(direction);
+            let new = || self.guard.rules.follow(request.clone());
             let follow = self.follows.entry(key).or_insert_with(new);
             match follow.push(&spoken.text) {
                 Some(verdict) if verdict.outcome == Outcome::Block => {
-                    let seen = Seen::new(direction, &verdict);
+                    let seen = Seen::new(&request, &verdict);
                     return self.guard.decide(Judged(vec![seen])).map(|_| mark);
                 }
                 // Counted once, at the end.
@@ -317,7 +352,7 @@ impl StreamGuard {
     pub(crate) fn end(&mut self) -> Result<Guarded, EngineError> {
         let mut judged = Judged::default();
         for ((_, direction), follow) in &mut self.follows {
-            judged.take(*direction, &follow.end());
+            judged.take(&self.terms.request(*direction), &follow.end());
         }
         self.guard.decide(judged)
     }
@@ -330,7 +365,7 @@ impl Engine {
     /// [`EngineError::Busy`] when the CPU pool is full.
     pub async fn scan(&self, text: String, request: ScanRequest) -> Result<Scanned, EngineError> {
         let rules = self.rooms.guard.rules.clone();
-        let (length, direction) = (text.len(), request.direction);
+        let (length, asked) = (text.len(), request.clone());
         let scan = move || {
             let started = Instant::now();
             let verdict = rules.scan(&text, &request);
@@ -339,6 +374,7 @@ impl Engine {
                 rules_took: started.elapsed(),
                 text_sha256: text_sha256(&text),
                 cached: Cached::Bypass,
+                source: PolicySource::Request,
             }
         };
         let scanned = if length <= MOST_INLINE_BYTES {
@@ -346,14 +382,13 @@ impl Engine {
         } else {
             on_pool(&self.rooms.pool, scan).await?
         };
-        let seen = Seen::new(direction, &scanned.verdict);
-        self.rooms.guard.verdicts.count(&seen);
+        self.rooms.guard.note(&Seen::new(&asked, &scanned.verdict));
         Ok(scanned)
     }
 
-    /// What is blocked unless a scan asks for another policy.
+    /// What decides unless a request or its key names another policy.
     pub fn policy(&self) -> Policy {
-        self.rooms.guard.config.policy
+        self.rooms.guard.config.chosen.policy.clone()
     }
 
     /// The number of rules in force.

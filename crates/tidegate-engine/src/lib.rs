@@ -21,6 +21,7 @@ mod guard;
 mod health;
 mod held;
 mod line;
+mod policies;
 mod reserve;
 mod scans_cache;
 mod send;
@@ -44,6 +45,7 @@ pub use context::{Attempt, Context, Spent, Trail};
 pub use error::EngineError;
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
+pub use policies::{Chosen, PolicySource};
 pub use reserve::{Held, Success};
 pub use scans_cache::ScanTerms;
 pub use sessions::{
@@ -51,7 +53,8 @@ pub use sessions::{
 };
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
-    Detection, Direction, Outcome, Policy, ScanRequest, Severity, Span, UnknownWord, Verdict,
+    Builtin, Detection, Direction, Layer, Outcome, Policy, PolicyError, ScanRequest, Severity,
+    Span, Suppression, UnknownWord, Verdict,
 };
 #[cfg(feature = "bedrock")]
 pub use tidegate_provider::BedrockConfig;

@@ -52,11 +52,11 @@ impl Table {
             let request = ScanRequest {
                 direction,
                 policy,
-                suppress: Vec::new(),
+                ..ScanRequest::default()
             };
             rules.scan(text, &request)
         };
-        let verdict = outcome(Policy::Default);
+        let verdict = outcome(Policy::default());
         for found in &verdict.detections {
             self.rules.entry(found.rule.to_string()).or_default()[label as usize] += 1;
             if label == 0 && std::env::var_os("SHOW_BENIGN").is_some() {
@@ -68,7 +68,7 @@ impl Table {
                 println!("{} {} | {span:?}", found.severity, found.rule);
             }
         }
-        let strict = outcome(Policy::Strict).outcome;
+        let strict = outcome(Policy::strict()).outcome;
         for name in [file.to_owned(), format!("{file} {kind}")] {
             let count = self.groups.entry((label, name)).or_default();
             count.texts += 1;

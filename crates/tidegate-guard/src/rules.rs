@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::facts::{Facts, Piece, Seeker};
 use crate::follow::Follow;
 use crate::pack::{Pack, PackError};
+use crate::policy::Layer;
 use crate::rule::Rule;
 use crate::span::{Span, spans_of};
 use crate::tally::Tally;
@@ -139,8 +140,14 @@ impl Rules {
 
     /// Scans a whole text.
     pub fn scan(&self, text: &str, request: &ScanRequest) -> Verdict {
-        let mut seeker = self.seeker(request.direction);
-        let mut tallies = vec![Tally::default(); self.parts.rules.len()];
+        let tallies = self.tallies(text, request.direction, &Tally::default());
+        self.verdict(&tallies, request)
+    }
+
+    /// What each rule found in a whole text, counted from `blank` on.
+    pub(crate) fn tallies(&self, text: &str, direction: Direction, blank: &Tally) -> Vec<Tally> {
+        let mut seeker = self.seeker(direction);
+        let mut tallies = vec![blank.clone(); self.parts.rules.len()];
         let settled = seeker.advance(&self.facts, &Piece::whole(text)).settled;
         if !settled.is_empty() {
             let mut places = vec![Vec::new(); self.facts.len()];
@@ -150,7 +157,7 @@ impl Rules {
             }
             self.count(&places, |pattern| 0..places[pattern].len(), &mut tallies);
         }
-        self.verdict(&tallies, request)
+        tallies
     }
 
     /// Begins to scan a text that arrives in pieces.
@@ -164,9 +171,8 @@ impl Rules {
     /// blocked is then found up to a step after its beginning was shown.
     pub(crate) fn watch(&self, request: &ScanRequest) -> Arc<Watched> {
         let may_block = |rule: &Rule| {
-            let outcome = request.policy.outcome(rule.severity, rule.confidence);
             let is_here = rule.directions.contains(&request.direction);
-            outcome == Outcome::Block && is_here && !request.suppresses(&rule.id)
+            is_here && request.policy.may_hold_up(rule, request) && !request.suppresses(&rule.id)
         };
         let rules = self.parts.rules.iter().enumerate();
         let watched = rules.filter(|(_, rule)| may_block(rule));
@@ -265,11 +271,14 @@ impl Rules {
                 span,
                 matches: tally.matches,
                 message: Arc::clone(&rule.message),
-                suppressed: request.suppresses(&rule.id),
+                layer: Layer::L1,
+                // What the verdict decides over.
+                suppressed: false,
+                action: Outcome::Allow,
             })
         };
         let found = self.parts.rules.iter().zip(tallies).filter_map(detection);
-        Verdict::decide(request.policy, found.collect())
+        Verdict::decide(request, found.collect())
     }
 }
 

@@ -11,14 +11,28 @@ pub(crate) struct Tally {
     /// One bit for each pattern of the rule that matched.
     patterns: u64,
     chars: usize,
+    /// Every match, where that is asked for.
+    pub(crate) spans: Option<Vec<Span>>,
 }
 
 impl Tally {
+    /// A tally that remembers where each match was.
+    pub(crate) fn with_spans() -> Self {
+        let spans = Some(Vec::new());
+        Self {
+            spans,
+            ..Self::default()
+        }
+    }
+
     /// Counts a match of the rule's pattern number `place`.
     pub(crate) fn add(&mut self, place: usize, span: Span) {
         self.matches += 1;
         self.patterns |= 1 << place;
         self.chars += span.len();
+        if let Some(spans) = &mut self.spans {
+            spans.push(span);
+        }
         self.first = self.first.min(Some(span)).or(Some(span));
     }
 

@@ -3,7 +3,8 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::verdict::{Detection, Direction, Outcome, Policy};
+use crate::policy::Policy;
+use crate::verdict::{Detection, Direction, Outcome};
 
 const PACK: &str = r#"
 [pack]
@@ -113,12 +114,13 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
     ) {
         // Under this policy one match of a rule is enough.
-        let (rules, policy) = (rules(), Policy::Strict);
-        let request = ScanRequest { policy, ..ScanRequest::default() };
+        let rules = rules();
+        let policy = Policy::strict();
+        let request = ScanRequest { policy: policy.clone(), ..ScanRequest::default() };
         let verdict = rules.scan(&text, &request);
-        let blocks = |found: &&Detection| policy.outcome(found.severity, found.confidence) == Outcome::Block;
+        let blocks = |found: &&Detection| policy.action(found, &request) == Outcome::Block;
         let first = verdict.detections.iter().find(blocks).map_or(usize::MAX, |found| found.span.start);
-        let mut follow = rules.follow(request);
+        let mut follow = rules.follow(request.clone());
         for piece in pieces(&text, &cuts) {
             let blocked = follow.push(piece).is_some_and(|verdict| verdict.outcome == Outcome::Block);
             let clear = text[..follow.clear_bytes()].chars().count();
@@ -145,9 +147,8 @@ proptest! {
 
 #[track_caller]
 fn check_clear(pieces: &[&str], clear: &str) {
-    let policy = Policy::Strict;
     let request = ScanRequest {
-        policy,
+        policy: Policy::strict(),
         ..ScanRequest::default()
     };
     let mut follow = rules().follow(request);
@@ -171,7 +172,7 @@ fn a_match_that_waits_for_something_near_it_is_held() {
     let far = ["please send it ", "to the pilot ", &"tide ".repeat(20)];
     check_clear(&far, &far.concat());
     let request = ScanRequest {
-        policy: Policy::Strict,
+        policy: Policy::strict(),
         ..ScanRequest::default()
     };
     let mut follow = rules().follow(request);
@@ -207,9 +208,8 @@ fn the_builtin_rules_find_an_attack_wherever_it_is_cut() {
 fn a_worse_verdict_is_told_at_once_and_only_once() {
     let rules = rules();
     let mut follow = rules.follow(ScanRequest {
-        policy: Policy::Default,
         direction: Direction::Retrieved,
-        suppress: Vec::new(),
+        ..ScanRequest::default()
     });
     let calm = "tide ".repeat(60);
     assert_eq!(follow.push(&calm), None);
