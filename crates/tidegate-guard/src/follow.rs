@@ -10,7 +10,7 @@ use crate::span::{Span, spans_of};
 use crate::tally::Tally;
 use crate::verdict::{ScanRequest, Verdict};
 
-/// New text is scanned when there is this much of it.
+/// New text is scanned when there is this much of it: less than is held at most.
 const STEP_BYTES: usize = 256;
 
 /// What is kept of scanned text: the longest match, and some for boundaries.

@@ -40,7 +40,9 @@ impl Hold {
             self.looked = before + text.len();
             return false;
         };
-        let outlook = prefixes.look(text, self.looked - before);
+        // What stands before that cannot be held any more.
+        let from = oldest_held(text, self.looked - before);
+        let outlook = prefixes.look(text, from);
         self.looked = before + outlook.clear;
         outlook.has_match || self.waiting.is_some()
     }

@@ -1,6 +1,5 @@
 //! What of a text may still become a match when more of it is there.
 
-use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::{NFA, WhichCaptures};
 use regex_automata::util::pool::Pool;
@@ -15,6 +14,10 @@ const STATES_BYTES: usize = 4 * 1024 * 1024;
 
 /// The automaton before its states are built, in bytes.
 const PATTERNS_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes that are read in one look, over all starts together: about 30 for each
+/// byte of what is held at most.
+const MAX_STEPS: usize = 16 * 1024;
 
 /// Several patterns as one automaton that begins where it is told to and dies as
 /// soon as none of them can match any more.
@@ -76,55 +79,61 @@ impl Facts {
 impl Prefixes {
     /// Looks at `text` from byte `from` on, which must be a character's first.
     /// Every match that begins before it was dealt with.
+    ///
+    /// A text in which much lives long is not looked at to its end: what is left
+    /// counts as a match that is not complete, and as one that is.
     pub(crate) fn look(&self, text: &str, from: usize) -> Outlook {
         let mut cache = self.caches.get();
         let mut has_match = false;
+        let mut steps = MAX_STEPS;
         for (at, _) in text[from..].char_indices() {
-            let begin = from + at;
-            let (matches, ends) = self.follow(&mut cache, text.as_bytes(), begin);
-            has_match |= matches;
-            if ends == Ends::Open {
-                return Outlook {
-                    clear: begin,
-                    has_match,
-                };
+            let clear = from + at;
+            let walk = self.walk(&mut cache, text.as_bytes(), clear, &mut steps);
+            has_match |= walk.has_match || steps == 0;
+            if walk.end == End::Open {
+                return Outlook { clear, has_match };
             }
         }
-        Outlook {
-            clear: text.len(),
-            has_match,
-        }
+        let clear = text.len();
+        Outlook { clear, has_match }
     }
 
     /// Whether something matches from `begin` on, and whether more text may make
     /// something match. An automaton that gives up counts as open.
-    fn follow(&self, cache: &mut Cache, text: &[u8], begin: usize) -> (bool, Ends) {
+    fn walk(&self, cache: &mut Cache, text: &[u8], begin: usize, steps: &mut usize) -> Walk {
         let before = begin.checked_sub(1).map(|before| text[before]);
         let config = start::Config::new()
             .anchored(Anchored::Yes)
             .look_behind(before);
-        let Ok(mut state) = self.automaton.start_state(cache, &config) else {
-            return (false, Ends::Open);
-        };
-        let mut matches = false;
+        let mut has_match = false;
+        let mut state = self.automaton.start_state(cache, &config).ok();
         for &byte in &text[begin..] {
-            let next: Result<LazyStateID, _> = self.automaton.next_state(cache, state, byte);
-            match next {
-                Ok(next) if next.is_dead() => return (matches, Ends::Dead),
-                // A match shows one byte after its end, and is over with the next.
-                Ok(next) => {
-                    matches |= next.is_match();
-                    state = next;
-                }
-                Err(_) => return (matches, Ends::Open),
+            let Some(now) = state.filter(|_| *steps > 0) else {
+                break;
+            };
+            *steps -= 1;
+            state = self.automaton.next_state(cache, now, byte).ok();
+            if state.is_some_and(|state| state.is_dead()) {
+                let end = End::Dead;
+                return Walk { has_match, end };
             }
+            // A match shows one byte after its end, and is over with the next.
+            has_match |= state.is_some_and(|state| state.is_match());
         }
-        (matches, Ends::Open)
+        let end = End::Open;
+        Walk { has_match, end }
     }
 }
 
+/// What came of one start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ends {
+struct Walk {
+    has_match: bool,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
     /// No later text makes a match of it.
     Dead,
     /// Later text may.
@@ -185,6 +194,25 @@ mod tests {
         let text = "xxignore ignore";
         let outlook = prefixes.look(text, 2);
         assert_eq!((outlook.clear, outlook.has_match), (9, false));
+    }
+
+    #[test]
+    fn a_text_in_which_much_lives_long_is_left_for_later() {
+        let prefixes = prefixes(&[r"a[ab]*c"]);
+        let outlook = prefixes.look(&"ab".repeat(MAX_STEPS), 0);
+        assert_eq!(
+            outlook,
+            Outlook {
+                clear: 0,
+                has_match: true
+            }
+        );
+        let dying = "ab".repeat(300) + "\n";
+        let outlook = prefixes.look(&dying, 0);
+        assert!(
+            outlook.has_match && 0 < outlook.clear && outlook.clear < 600,
+            "{outlook:?}"
+        );
     }
 
     #[test]

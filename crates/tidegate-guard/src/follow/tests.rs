@@ -184,8 +184,10 @@ fn a_match_that_waits_for_something_near_it_is_held() {
 
 #[test]
 fn no_more_is_held_than_512_code_points() {
-    let text = format!("open {}", "\n".repeat(700));
-    check_clear(&[&text], &text[..text.len() - 512]);
+    let (held, let_go) = ("\n".repeat(507), "\n".repeat(508));
+    check_clear(&["low tide, ", "open ", &held], "low tide, ");
+    let far = ["low tide, ", "open ", &let_go];
+    check_clear(&far, &far.concat());
 }
 
 #[test]
