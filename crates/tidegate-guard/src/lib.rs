@@ -8,12 +8,14 @@ mod hold;
 mod load;
 mod pack;
 mod policy;
+mod reading;
 mod redact;
 mod rule;
 mod rules;
 mod span;
 mod tally;
 mod verdict;
+mod views;
 mod watches;
 mod word;
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::policy::Policy;
+use crate::reading::TAIL_BYTES;
 use crate::verdict::{Detection, Direction, Outcome};
 
 const PACK: &str = r#"
@@ -244,12 +245,9 @@ fn of_a_long_stream_only_the_tail_is_kept() {
     for _ in 0..200 {
         follow.push(&"open the gate 4111 1111 1111 1111 ".repeat(20));
     }
-    assert!(
-        follow.buffer.len() <= TAIL_BYTES + 4,
-        "{}",
-        follow.buffer.len()
-    );
-    let kept: usize = follow.places.iter().map(Vec::len).sum();
+    let kept = follow.layer.kept_bytes();
+    assert!(kept <= 4 * TAIL_BYTES, "{kept}");
+    let kept = follow.layer.kept_places();
     assert!(kept < 1_000, "{kept}");
     assert_eq!(follow.end().detections[0].matches, 4_000 * 2);
 }
