@@ -17,9 +17,11 @@ pub use checksum::Check;
 pub use digest::text_sha256;
 pub use facts::{Fact, Facts, Pattern, PatternError};
 pub use follow::Follow;
-pub use pack::{Pack, PackError, RuleProblem};
-pub use rule::{Near, Rule};
-pub use rules::Rules;
+pub use pack::{
+    Examples, Layer, Pack, PackError, PackFile, PackFolder, RuleProblem, Source,
+};
+pub use rule::{Near, Origin, Rule};
+pub use rules::{BUILTIN, Rules};
 pub use span::Span;
 pub use verdict::{Detection, Direction, Outcome, Policy, ScanRequest, Severity, Verdict};
 pub use word::UnknownWord;

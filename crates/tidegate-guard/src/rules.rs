@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::facts::{Facts, Piece, Seeker};
 use crate::follow::Follow;
-use crate::pack::{Pack, PackError};
+use crate::pack::{Examples, Pack, PackError};
 use crate::rule::Rule;
 use crate::span::{Span, spans_of};
 use crate::tally::Tally;
@@ -21,8 +21,8 @@ macro_rules! builtin {
     };
 }
 
-/// The packs that are part of the program.
-const BUILTIN: &[(&str, &str)] = &builtin![
+/// The packs that are part of the program, as names and TOML texts.
+pub const BUILTIN: &[(&str, &str)] = &builtin![
     "instruction_override",
     "jailbreak_persona",
     "prompt_extraction",
@@ -72,7 +72,7 @@ impl Rules {
     ///
     /// None that a release can have: the tests load them.
     pub fn builtin() -> Result<Self, PackError> {
-        Self::load(BUILTIN)
+        Self::with_folders(&[])
     }
 
     pub(crate) fn assemble(parts: Parts, facts: Facts, version: String) -> Self {
@@ -92,10 +92,9 @@ impl Rules {
         }
     }
 
-    /// The patterns of one rule.
-    pub(crate) fn patterns_of(&self, rule: usize) -> std::ops::Range<usize> {
-        let first = self.parts.bounds[rule].first;
-        first..first + self.parts.rules[rule].patterns.len()
+    /// The examples of one rule.
+    pub(crate) fn examples_of(&self, rule: usize) -> &Examples {
+        &self.parts.rules[rule].origin.examples
     }
 
     /// Gives up what the examples needed and most texts will not.

@@ -1,0 +1,1 @@
+//! The schema of packs that docs/ publishes, held equal to the code.
