@@ -24,12 +24,21 @@ macro_rules! builtin {
 /// The packs that are part of the program, as names and TOML texts.
 pub const BUILTIN: &[(&str, &str)] = &builtin![
     "instruction_override",
+    "instruction_override_languages",
     "jailbreak_persona",
     "prompt_extraction",
+    "prompt_extraction_languages",
     "delimiter_spoofing",
     "encoded_payload",
     "tool_abuse",
+    "command_injection",
+    "tool_misuse",
+    "goal_hijack",
+    "context_poisoning",
+    "memory_poisoning",
+    "multi_agent",
     "exfiltration",
+    "harmful_content",
     "secrets",
     "pii"
 ];

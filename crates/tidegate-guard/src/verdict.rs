@@ -38,7 +38,8 @@ words! {
 }
 
 words! {
-    /// What is done about detections. Each of them flags at least.
+    /// What is done about detections. Each of them flags at least, but those of
+    /// low severity under `default`, which are listed.
     pub enum Policy {
         /// Never blocks.
         Monitor = "monitor",
@@ -66,6 +67,8 @@ impl Policy {
     pub fn outcome(self, severity: Severity, confidence: f64) -> Outcome {
         let (least, sure) = match self {
             Self::Monitor => return Outcome::Flag,
+            // An address is information, not a threat: it is listed only.
+            Self::Default if severity == Severity::Low => return Outcome::Allow,
             Self::Default => (Severity::Critical, 0.85),
             Self::Strict => (Severity::Medium, 0.5),
         };
@@ -214,7 +217,13 @@ mod tests {
         check(Policy::Default, Severity::Critical, 0.85, Outcome::Block);
         check(Policy::Default, Severity::Critical, 0.849, Outcome::Flag);
         check(Policy::Default, Severity::High, 1.0, Outcome::Flag);
+        check(Policy::Default, Severity::Medium, 0.1, Outcome::Flag);
     }
+
+    #[test]
+    fn what_is_low_is_listed_and_flags_only_where_it_is_asked_for() {
+        check(Policy::Default, Severity::Low, 1.0, Outcome::Allow);
+        check(Policy::Monitor, Severity::Low, 1.0, Outcome::Flag);    }
 
     #[test]
     fn the_strict_policy_blocks_from_medium() {

@@ -95,7 +95,7 @@ const BITS_OF_CHANCE: f64 = 3.2;
 /// and digits stand among them: a placeholder such as `your-api-key-here` is no
 /// secret.
 pub(super) fn random(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '_' | '-' | '!' | '#' | '@' | '~' | '.');
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '_' | '-' | '!' | '#' | '~' | '.');
     let words = text.split(|c: char| !is_part(c)).filter(|word| !word.is_empty());
     let Some(word) = words.last() else {
         return false;
