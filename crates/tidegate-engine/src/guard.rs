@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use tidegate_guard::{
-    Direction, Follow, Outcome, Policy, Rules, ScanRequest, Verdict, text_sha256,
+    Direction, Follow, Outcome, PackError, PackFolder, Policy, Rules, ScanRequest, Verdict,
+    text_sha256,
 };
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
@@ -17,12 +18,15 @@ use crate::error::EngineError;
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
 
 /// Whether and how strictly requests and answers are scanned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardConfig {
     /// Whether requests and answers are scanned on their way through.
     pub scanning: Scanning,
     /// What is blocked, unless a scan asks for another policy.
     pub policy: Policy,
+    /// Rules beside those of this build. They are read when the engine is
+    /// assembled; no request can name a folder.
+    pub packs: Vec<PackFolder>,
 }
 
 /// Whether requests and answers are scanned on their way through.
@@ -39,6 +43,7 @@ impl Default for GuardConfig {
         Self {
             scanning: Scanning::On,
             policy: Policy::Default,
+            packs: Vec::new(),
         }
     }
 }
@@ -83,12 +88,19 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// A guard that goes on counting where the one `before` it was.
-    pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Self {
-        Self {
-            rules: BUILTIN.clone(),
+    ///
+    /// # Errors
+    /// What is wrong with a pack, with its file, line and rule.
+    pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Result<Self, PackError> {
+        let rules = match config.packs.as_slice() {
+            [] => BUILTIN.clone(),
+            folders => Arc::new(Rules::with_folders(folders)?),
+        };
+        Ok(Self {
+            rules,
             config,
             verdicts: before.map_or_else(Arc::default, |guard| guard.verdicts.clone()),
-        }
+        })
     }
 
     /// Names the rules and the policy: answers that passed under one may not

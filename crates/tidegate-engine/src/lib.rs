@@ -50,7 +50,8 @@ pub use sessions::{
 };
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
-    Detection, Direction, Outcome, Policy, ScanRequest, Severity, Span, UnknownWord, Verdict,
+    Detection, Direction, Layer, Outcome, PackError, PackFolder, Policy, ScanRequest, Severity,
+    Span, UnknownWord, Verdict,
 };
 #[cfg(feature = "bedrock")]
 pub use tidegate_provider::BedrockConfig;

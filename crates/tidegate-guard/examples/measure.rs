@@ -68,7 +68,8 @@ impl Table {
                 println!("{} {} | {span:?}", found.severity, found.rule);
             }
         }
-        if label == 1 && verdict.detections.is_empty() && std::env::var_os("SHOW_MISSED").is_some() {
+        if label == 1 && verdict.detections.is_empty() && std::env::var_os("SHOW_MISSED").is_some()
+        {
             println!("MISS {kind} {} | {text:?}", row["source"]);
         }
         let strict = outcome(Policy::Strict).outcome;
@@ -96,7 +97,11 @@ impl Table {
 fn main() -> Result<(), Box<dyn Error>> {
     let rules = match std::env::var("PACKS") {
         Ok(path) => {
-            let files = tidegate_guard::PackFolder { layer: tidegate_guard::Layer::Custom, path: path.into() }.read()?;
+            let files = tidegate_guard::PackFolder {
+                layer: tidegate_guard::Layer::Custom,
+                path: path.into(),
+            }
+            .read()?;
             Rules::layered(&files.iter().map(|f| f.source()).collect::<Vec<_>>())?
         }
         Err(_) => Rules::builtin()?,

@@ -157,8 +157,13 @@ fn signs(text: &str) -> Vec<char> {
 
 /// The digits, each as often as its weight; `None` where there are not as many.
 fn weighted(digits: &[u32], weights: &[u32]) -> Option<u32> {
-    (digits.len() == weights.len())
-        .then(|| digits.iter().zip(weights).map(|(digit, weight)| digit * weight).sum())
+    (digits.len() == weights.len()).then(|| {
+        digits
+            .iter()
+            .zip(weights)
+            .map(|(digit, weight)| digit * weight)
+            .sum()
+    })
 }
 
 /// From the right, every second digit counts double, less nine above nine.
@@ -186,10 +191,13 @@ fn mod_11_10(digits: &[u32]) -> bool {
 
 /// The number modulo 97, letters as 10 to 35.
 fn mod_97<'a>(signs: impl IntoIterator<Item = &'a char>) -> u32 {
-    signs.into_iter().filter_map(|c| c.to_digit(36)).fold(0, |rest, sign| {
-        let shift = if sign > 9 { 100 } else { 10 };
-        (rest * shift + sign) % 97
-    })
+    signs
+        .into_iter()
+        .filter_map(|c| c.to_digit(36))
+        .fold(0, |rest, sign| {
+            let shift = if sign > 9 { 100 } else { 10 };
+            (rest * shift + sign) % 97
+        })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub use digest::text_sha256;
 pub use facts::{Fact, Facts, Pattern, PatternError};
 pub use follow::Follow;
 pub use pack::{
-    Examples, Layer, Pack, PackError, PackFile, PackFolder, RuleProblem, Source,
+    Examples, Layer, Pack, PackError, PackFile, PackFolder, Remark, RemarkKind, RuleProblem, Source,
 };
 pub use rule::{Near, Origin, Rule};
 pub use rules::{BUILTIN, Rules};

@@ -256,7 +256,10 @@ fn try_examples(rules: &Rules, rule: usize) -> Result<(), RuleProblem> {
     if let Some(index) = must.iter().position(|text| !rules.rule_matches(rule, text)) {
         return Err(RuleProblem::Missed(index));
     }
-    match must_not.iter().position(|text| rules.rule_matches(rule, text)) {
+    match must_not
+        .iter()
+        .position(|text| rules.rule_matches(rule, text))
+    {
         Some(index) => Err(RuleProblem::Matched(index)),
         None => Ok(()),
     }

@@ -2,6 +2,7 @@
 
 mod folder;
 pub(crate) mod layers;
+mod lint;
 #[cfg(test)]
 mod schema;
 
@@ -14,6 +15,7 @@ use crate::verdict::{Direction, Severity};
 use crate::word::words;
 
 pub use folder::{PackFile, PackFolder};
+pub use lint::{Remark, RemarkKind};
 
 /// A rule may ask for things at most this many code points from its match.
 pub(crate) const MAX_WITHIN: usize = 1_000;
@@ -57,7 +59,7 @@ pub struct Source<'a> {
 }
 
 /// Why a pack is refused. Names places in the pack, never what they hold.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PackError {
     /// It is not TOML, or a key is unknown, missing or of the wrong kind.
     #[error("pack {pack}, line {line}, column {column}: {reason}")]
@@ -134,7 +136,7 @@ impl PackError {
 }
 
 /// What is wrong with one rule. Numbers of patterns and examples count from 0.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleProblem {
     /// Another rule, or another shared pattern, is called the same.
     #[error("the id is taken")]
@@ -155,7 +157,7 @@ pub enum RuleProblem {
     Id,
     /// The confidence is no share.
     #[error("confidence {0} is not above 0 and at most 1")]
-    Confidence(f64),
+    Confidence(String),
     /// A rule without severity would find what does not matter.
     #[error("severity none is no severity of a rule")]
     Severity,
@@ -341,7 +343,7 @@ impl RawRule {
             (!(has_id && word(&self.family)), RuleProblem::Id),
             (
                 !(self.confidence > 0.0 && self.confidence <= 1.0),
-                RuleProblem::Confidence(self.confidence),
+                RuleProblem::Confidence(self.confidence.to_string()),
             ),
             (self.severity == Severity::None, RuleProblem::Severity),
             (
@@ -361,7 +363,11 @@ impl RawRule {
                 RuleProblem::Examples,
             ),
         ];
-        if let Some(index) = self.patterns.iter().position(|e| e.len() > MAX_EXPRESSION_BYTES) {
+        if let Some(index) = self
+            .patterns
+            .iter()
+            .position(|e| e.len() > MAX_EXPRESSION_BYTES)
+        {
             return Some(RuleProblem::Long {
                 index,
                 bytes: self.patterns[index].len(),

@@ -142,6 +142,11 @@ impl Rules {
         self.facts.unfiltered()
     }
 
+    /// The number of a rule's first pattern among all patterns.
+    pub(crate) fn first_pattern(&self, rule: usize) -> usize {
+        self.parts.bounds[rule].first
+    }
+
     /// Scans a whole text.
     pub fn scan(&self, text: &str, request: &ScanRequest) -> Verdict {
         let mut seeker = self.seeker(request.direction);

@@ -223,7 +223,8 @@ mod tests {
     #[test]
     fn what_is_low_is_listed_and_flags_only_where_it_is_asked_for() {
         check(Policy::Default, Severity::Low, 1.0, Outcome::Allow);
-        check(Policy::Monitor, Severity::Low, 1.0, Outcome::Flag);    }
+        check(Policy::Monitor, Severity::Low, 1.0, Outcome::Flag);
+    }
 
     #[test]
     fn the_strict_policy_blocks_from_medium() {

@@ -260,7 +260,7 @@ fn an_answer_that_passed_one_policy_does_not_stand_for_one_under_another() {
     };
     let key = |config| {
         let mut asking = asking();
-        asking.guard = Guard::new(config, None).version();
+        asking.guard = Guard::new(config, None).unwrap().version();
         asking.key()
     };
     let keys: HashSet<Name> = policies.chain([off]).map(key).collect();

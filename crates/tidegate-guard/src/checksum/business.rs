@@ -50,7 +50,13 @@ pub(super) fn vin(text: &str) -> bool {
         return false;
     };
     let check = signs.get(8);
-    check.is_some_and(|c| if rest == 10 { *c == 'X' } else { c.to_digit(10) == Some(rest) })
+    check.is_some_and(|c| {
+        if rest == 10 {
+            *c == 'X'
+        } else {
+            c.to_digit(10) == Some(rest)
+        }
+    })
 }
 
 /// One less in the first place, then a weighted sum modulo 89.

@@ -9,7 +9,9 @@ fn complement(sum: u32, modulus: u32) -> u32 {
 
 fn number(digits: &[u32]) -> u64 {
     // More digits than any of these numbers has are told apart by their count.
-    digits.iter().fold(0_u64, |number, digit| number.saturating_mul(10).saturating_add(u64::from(*digit)))
+    digits.iter().fold(0_u64, |number, digit| {
+        number.saturating_mul(10).saturating_add(u64::from(*digit))
+    })
 }
 
 /// True for anything but one digit repeated, which passes many formulas.
@@ -46,9 +48,8 @@ pub(super) fn be_national(digits: &[u32]) -> bool {
 /// Two check digits, each modulo 11.
 pub(super) fn br_cpf(digits: &[u32]) -> bool {
     const WEIGHTS: [u32; 10] = [11, 10, 9, 8, 7, 6, 5, 4, 3, 2];
-    let check = |of: usize| {
-        weighted(&digits[..of], &WEIGHTS[10 - of..]).map(|sum| sum * 10 % 11 % 10)
-    };
+    let check =
+        |of: usize| weighted(&digits[..of], &WEIGHTS[10 - of..]).map(|sum| sum * 10 % 11 % 10);
     digits.len() == 11
         && varies(digits)
         && check(9) == Some(digits[9])
@@ -136,7 +137,10 @@ pub(super) fn fi_hetu(text: &str) -> bool {
 /// 97 less the remainder of the first thirteen; Corsica's 2A and 2B count as 19
 /// and 18.
 pub(super) fn fr_nir(text: &str) -> bool {
-    let text = text.to_ascii_uppercase().replace("2A", "19").replace("2B", "18");
+    let text = text
+        .to_ascii_uppercase()
+        .replace("2A", "19")
+        .replace("2B", "18");
     let digits = super::digits(&text);
     digits.len() == 15
         && matches!(digits[0], 1 | 2 | 7 | 8)
@@ -163,11 +167,12 @@ pub(super) fn in_aadhaar(digits: &[u32]) -> bool {
         (false, true) => (a + 5 - b) % 5 + 5,
         (false, false) => (a + 5 - b) % 5,
     };
-    let permuted = |place: usize, digit: u32| {
-        (0..place % 8).fold(digit as usize, |digit, _| PERMUTED[digit])
-    };
+    let permuted =
+        |place: usize, digit: u32| (0..place % 8).fold(digit as usize, |digit, _| PERMUTED[digit]);
     let places = digits.iter().rev().enumerate();
-    let rest = places.fold(0, |rest, (place, digit)| product(rest, permuted(place, *digit)));
+    let rest = places.fold(0, |rest, (place, digit)| {
+        product(rest, permuted(place, *digit))
+    });
     digits.len() == 12 && digits[0] > 1 && rest == 0
 }
 
@@ -178,9 +183,10 @@ pub(super) fn it_codice_fiscale(text: &str) -> bool {
         23,
     ];
     let signs = signs(text);
-    if signs.len() != 16 {
+    // What the number is called may stand in front of it.
+    let Some(signs) = signs.last_chunk::<16>() else {
         return false;
-    }
+    };
     let value = |c: char| c.to_digit(10).unwrap_or_else(|| c as u32 - 'A' as u32);
     let sum: u32 = (0..15)
         .map(|place| match place % 2 {
@@ -199,8 +205,7 @@ pub(super) fn kr_resident(digits: &[u32]) -> bool {
     };
     let sum = weighted(body, &[2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]);
     sum.is_some_and(|sum| {
-        (11 - sum % 11) % 10 == *check
-            && is_day(body[4] * 10 + body[5], body[2] * 10 + body[3])
+        (11 - sum % 11) % 10 == *check && is_day(body[4] * 10 + body[5], body[2] * 10 + body[3])
     })
 }
 
@@ -212,8 +217,9 @@ pub(super) fn nl_bsn(digits: &[u32]) -> bool {
 
 /// Two check digits, each modulo 11.
 pub(super) fn no_fnr(digits: &[u32]) -> bool {
-    let first = digits.len() == 11 && weighted(&digits[..10], &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1])
-        .is_some_and(|sum| sum.is_multiple_of(11));
+    let first = digits.len() == 11
+        && weighted(&digits[..10], &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1])
+            .is_some_and(|sum| sum.is_multiple_of(11));
     let second = weighted(digits, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]);
     first
         && second.is_some_and(|sum| sum.is_multiple_of(11))

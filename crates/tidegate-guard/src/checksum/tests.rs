@@ -58,9 +58,17 @@ fn schemes_that_let_some_changes_pass_find_the_right_number_and_not_its_neighbor
         (Check::PtNif, "123456789", "123456788"),
         (Check::RoCnp, "1850223123451", "1850223123452"),
         (Check::KrResident, "820701-2123451", "820701-2123452"),
-        (Check::ItCodiceFiscale, "RSSMRA85T10A562S", "RSSMRA85T10A562T"),
+        (
+            Check::ItCodiceFiscale,
+            "RSSMRA85T10A562S",
+            "RSSMRA85T10A562T",
+        ),
         (Check::Vin, "1M8GDM9AXKP042788", "1M8GDM9A1KP042788"),
-        (Check::Base58, "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb"),
+        (
+            Check::Base58,
+            "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+            "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb",
+        ),
     ];
     for (check, right, wrong) in pairs {
         assert!(check.passes(right), "{check} {right}");
@@ -71,7 +79,14 @@ fn schemes_that_let_some_changes_pass_find_the_right_number_and_not_its_neighbor
 #[test]
 fn a_number_of_another_length_or_of_one_digit_fails() {
     for check in Check::ALL.iter().filter(|check| **check != Check::None) {
-        for text in ["", "1", "0000000000", "00000000000", "000000000", "12345678901234567890123"] {
+        for text in [
+            "",
+            "1",
+            "0000000000",
+            "00000000000",
+            "000000000",
+            "12345678901234567890123",
+        ] {
             assert!(!check.passes(text), "{check} {text}");
         }
     }
@@ -105,7 +120,13 @@ fn a_web_token_has_a_head_that_names_its_algorithm() {
 fn a_placeholder_is_not_drawn_by_chance() {
     assert!(Check::Random.passes("api_key = \"h4kq92xT0vbP71mZ\""));
     assert!(Check::Random.passes("k8Fj2LqZ"));
-    for placeholder in ["your-api-key-here", "xxxxxxxxxxxxxxxx", "password", "1234567890123456", "secret11"] {
+    for placeholder in [
+        "your-api-key-here",
+        "xxxxxxxxxxxxxxxx",
+        "password",
+        "1234567890123456",
+        "secret11",
+    ] {
         assert!(!Check::Random.passes(placeholder), "{placeholder}");
     }
 }

@@ -17,7 +17,9 @@ pub(super) fn crc32(text: &str) -> bool {
         'a'..='z' => Some(c as u64 - 'a' as u64 + 36),
         _ => None,
     };
-    let number = check.chars().try_fold(0, |sum, c| Some(sum * 62 + value(c)?));
+    let number = check
+        .chars()
+        .try_fold(0, |sum, c| Some(sum * 62 + value(c)?));
     number == Some(u64::from(crc32_of(entropy.as_bytes())))
 }
 
@@ -95,8 +97,12 @@ const BITS_OF_CHANCE: f64 = 3.2;
 /// and digits stand among them: a placeholder such as `your-api-key-here` is no
 /// secret.
 pub(super) fn random(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '_' | '-' | '!' | '#' | '~' | '.');
-    let words = text.split(|c: char| !is_part(c)).filter(|word| !word.is_empty());
+    let is_part = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '_' | '-' | '!' | '#' | '~' | '.')
+    };
+    let words = text
+        .split(|c: char| !is_part(c))
+        .filter(|word| !word.is_empty());
     let Some(word) = words.last() else {
         return false;
     };
@@ -111,5 +117,7 @@ pub(super) fn random(text: &str) -> bool {
     };
     let needed = BITS_OF_CHANCE.min(length.log2() * 0.85);
     let has = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
-    has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && counts.iter().map(bits).sum::<f64>() >= needed
+    has(u8::is_ascii_digit)
+        && has(u8::is_ascii_alphabetic)
+        && counts.iter().map(bits).sum::<f64>() >= needed
 }

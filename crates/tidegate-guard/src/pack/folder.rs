@@ -71,9 +71,7 @@ impl PackFolder {
         let entries = fs::read_dir(&self.path).map_err(|error| unreadable(error.to_string()))?;
         let mut paths = Vec::new();
         for entry in entries {
-            let path = entry
-                .map_err(|error| unreadable(error.to_string()))?
-                .path();
+            let path = entry.map_err(|error| unreadable(error.to_string()))?.path();
             if path.extension().is_some_and(|end| end == "toml") && path.is_file() {
                 paths.push(path);
             }
@@ -94,7 +92,8 @@ mod tests {
     use super::*;
 
     fn folder(name: &str) -> PackFolder {
-        let path = std::env::temp_dir().join(format!("tidegate-packs-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("tidegate-packs-{}-{name}", std::process::id()));
         fs::create_dir_all(path.join("below.toml")).unwrap();
         PackFolder {
             layer: Layer::Team,
@@ -120,7 +119,10 @@ mod tests {
     fn a_folder_without_packs_and_a_pack_that_is_too_large_are_refused() {
         let folder = folder("large");
         let error = folder.read().unwrap_err().to_string();
-        assert!(error.ends_with("holds no pack; packs end in .toml"), "{error}");
+        assert!(
+            error.ends_with("holds no pack; packs end in .toml"),
+            "{error}"
+        );
         let large = " ".repeat(MAX_PACK_BYTES + 1);
         fs::write(folder.path.join("a.toml"), large).unwrap();
         let error = folder.read().unwrap_err().to_string();

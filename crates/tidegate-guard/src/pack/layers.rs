@@ -45,9 +45,18 @@ pub(crate) fn resolve(packs: &[(Source<'_>, RawPack)], errors: &mut Vec<PackErro
     for (number, (source, raw)) in packs.iter().enumerate() {
         let mut refuse = |id: &Spanned<String>, problem| {
             let id = id.clone();
-            errors.push(Place { source: *source, id }.refuse(problem));
+            errors.push(
+                Place {
+                    source: *source,
+                    id,
+                }
+                .refuse(problem),
+            );
         };
-        for (word, names) in [("replaces", &raw.pack.replaces), ("disable", &raw.pack.disable)] {
+        for (word, names) in [
+            ("replaces", &raw.pack.replaces),
+            ("disable", &raw.pack.disable),
+        ] {
             for id in names {
                 let before = holders.get(id.get_ref());
                 match before.filter(|holder| holder.layer < source.layer) {
@@ -59,7 +68,11 @@ pub(crate) fn resolve(packs: &[(Source<'_>, RawPack)], errors: &mut Vec<PackErro
             }
         }
         for id in &raw.pack.replaces {
-            if !raw.rules.iter().any(|rule| rule.id.get_ref() == id.get_ref()) {
+            if !raw
+                .rules
+                .iter()
+                .any(|rule| rule.id.get_ref() == id.get_ref())
+            {
                 refuse(id, RuleProblem::NotReplaced);
             }
         }
@@ -109,7 +122,10 @@ mod tests {
 
     #[test]
     fn a_later_layer_replaces_a_rule_that_its_head_names() {
-        let (core, team) = (pack("", "gate", "gate"), pack("replaces = ['probe.gate']", "gate", "door"));
+        let (core, team) = (
+            pack("", "gate", "gate"),
+            pack("replaces = ['probe.gate']", "gate", "door"),
+        );
         let rules = load(&[(Layer::Team, &team), (Layer::Core, &core)]);
         assert_eq!(rules.unwrap(), ["team door"]);
     }
@@ -173,7 +189,10 @@ mod tests {
         let core = pack("", "gate", "gate");
         let team = pack("replaces = ['probe.gate']", "bar", "bar");
         let error = load(&[(Layer::Core, &core), (Layer::Team, &team)]).unwrap_err();
-        assert!(error.to_string().contains("and the pack has no such rule"), "{error}");
+        assert!(
+            error.to_string().contains("and the pack has no such rule"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -189,8 +208,16 @@ mod tests {
         assert_eq!(error.each().len(), 2, "{error}");
         let text = error.to_string();
         assert!(text.contains("pack b.toml, line 2"), "{text}");
-        assert!(text.contains("pack a.toml, line 7, column 6: rule probe.gate: confidence 7"), "{text}");
+        assert!(
+            text.contains("pack a.toml, line 7, column 6: rule probe.gate: confidence 7"),
+            "{text}"
+        );
         let error = load(&packs[2..]).unwrap_err();
-        assert!(error.to_string().ends_with("example must[0] does not match"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("example must[0] does not match"),
+            "{error}"
+        );
     }
 }
