@@ -44,7 +44,7 @@ pub(super) fn run(args: &LintArgs) -> Result<Exit, Exit> {
         }
     };
     let remarks = rules.lint();
-    print(remarks.iter().map(|remark| line(remark, args.json)));
+    print(remarks.iter().map(|remark| line(remark, args)));
     if !args.json {
         eprintln!("{} rules, {} warnings", rules.len(), remarks.len());
     }
@@ -54,9 +54,9 @@ pub(super) fn run(args: &LintArgs) -> Result<Exit, Exit> {
     })
 }
 
-fn line(remark: &Remark, json: bool) -> String {
+fn line(remark: &Remark, args: &LintArgs) -> String {
     let (kind, about, text) = (remark.kind.as_str(), &remark.about, &remark.text);
-    match json {
+    match args.json {
         true => json!({"kind": kind, "about": about, "message": text}).to_string(),
         false => format!("{kind}: {about}: {text}"),
     }

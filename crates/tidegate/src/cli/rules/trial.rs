@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tidegate_guard::{Direction, Outcome, Policy, Rules, ScanRequest};
 
-use super::texts::{self, Set};
+use super::texts::{self, Labelled, Set};
 use super::{packs, print, refuse};
 use crate::cli::Exit;
 use crate::cli::progress::progress;
@@ -80,7 +80,7 @@ pub(super) fn run(args: &TestArgs) -> Result<Exit, Exit> {
         let mut tally = Tally::default();
         for labelled in &set.texts {
             let direction = args.direction.unwrap_or(labelled.direction);
-            tally.add(&rules, &labelled.text, direction, labelled.is_attack);
+            tally.add(&rules, labelled, direction);
             done += 1;
             if done % 500 == 0 || done == all {
                 progress(done, all);
@@ -108,17 +108,17 @@ fn examples(rules: &Rules) -> usize {
 }
 
 impl Tally {
-    fn add(&mut self, rules: &Rules, text: &str, direction: Direction, is_attack: bool) {
+    fn add(&mut self, rules: &Rules, labelled: &Labelled, direction: Direction) {
         let scan = |policy| {
             let request = ScanRequest {
                 direction,
                 policy,
                 suppress: Vec::new(),
             };
-            rules.scan(text, &request)
+            rules.scan(&labelled.text, &request)
         };
         let verdict = scan(Policy::Default);
-        let half = usize::from(is_attack);
+        let half = usize::from(labelled.is_attack);
         for found in &verdict.detections {
             self.rules.entry(found.rule.to_string()).or_default()[half] += 1;
         }
