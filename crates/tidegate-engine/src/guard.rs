@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use tidegate_guard::{
-    Direction, Follow, Outcome, Policy, Rules, ScanRequest, Verdict, text_sha256,
+    Direction, Follow, Outcome, PackError, PackFolder, Policy, Rules, ScanRequest, Verdict,
+    text_sha256,
 };
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
@@ -27,6 +28,9 @@ pub struct GuardConfig {
     pub chosen: Chosen,
     /// What requests and keys may name besides, by id.
     pub policies: Vec<Policy>,
+    /// Rules beside those of this build. They are read when the engine is
+    /// assembled; no request can name a folder.
+    pub packs: Vec<PackFolder>,
 }
 
 /// Whether requests and answers are scanned on their way through.
@@ -47,6 +51,7 @@ impl Default for GuardConfig {
                 source: PolicySource::Default,
             },
             policies: Vec::new(),
+            packs: Vec::new(),
         }
     }
 }
@@ -93,12 +98,19 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// A guard that goes on counting where the one `before` it was.
-    pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Self {
-        Self {
-            rules: BUILTIN.clone(),
+    ///
+    /// # Errors
+    /// What is wrong with a pack, with its file, line and rule.
+    pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Result<Self, PackError> {
+        let rules = match config.packs.as_slice() {
+            [] => BUILTIN.clone(),
+            folders => Arc::new(Rules::with_folders(folders)?),
+        };
+        Ok(Self {
+            rules,
             config,
             verdicts: before.map_or_else(Arc::default, |guard| guard.verdicts.clone()),
-        }
+        })
     }
 
     /// Names the rules and the policy: answers that passed under one may not

@@ -53,8 +53,8 @@ pub use sessions::{
 };
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
-    Builtin, Detection, Direction, Layer, Outcome, Policy, PolicyError, ScanRequest, Severity,
-    Span, Suppression, UnknownWord, Verdict,
+    Builtin, Detection, Direction, Layer, Outcome, PackError, PackFolder, PackLayer, Policy,
+    PolicyError, ScanRequest, Severity, Span, Suppression, UnknownWord, Verdict,
 };
 #[cfg(feature = "bedrock")]
 pub use tidegate_provider::BedrockConfig;

@@ -56,6 +56,8 @@ impl Builtin {
 
     fn action(self, severity: Severity, confidence: f64) -> Outcome {
         match self.blocks_from() {
+            // An address is information, not a threat: it is listed only.
+            Some(_) if self == Self::Default && severity == Severity::Low => Outcome::Allow,
             Some((least, sure)) if severity >= least && confidence >= sure => Outcome::Block,
             Some(_) | None => Outcome::Flag,
         }

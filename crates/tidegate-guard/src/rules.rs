@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::facts::{Ending, Facts, Piece, Seeker};
 use crate::follow::Follow;
-use crate::pack::{Pack, PackError};
+use crate::pack::{Examples, Pack, PackError};
 use crate::policy::Layer;
 use crate::reading::{Reading, places_of};
 use crate::rule::Rule;
@@ -29,15 +29,24 @@ macro_rules! builtin {
     };
 }
 
-/// The packs that are part of the program.
-const BUILTIN: &[(&str, &str)] = &builtin![
+/// The packs that are part of the program, as names and TOML texts.
+pub const BUILTIN: &[(&str, &str)] = &builtin![
     "instruction_override",
+    "instruction_override_languages",
     "jailbreak_persona",
     "prompt_extraction",
+    "prompt_extraction_languages",
     "delimiter_spoofing",
     "encoded_payload",
     "tool_abuse",
+    "command_injection",
+    "tool_misuse",
+    "goal_hijack",
+    "context_poisoning",
+    "memory_poisoning",
+    "multi_agent",
     "exfiltration",
+    "harmful_content",
     "secrets",
     "pii"
 ];
@@ -90,7 +99,7 @@ impl Rules {
     ///
     /// None that a release can have: the tests load them.
     pub fn builtin() -> Result<Self, PackError> {
-        Self::load(BUILTIN)
+        Self::with_folders(&[])
     }
 
     pub(crate) fn assemble(parts: Parts, facts: Facts, version: String) -> Self {
@@ -111,10 +120,9 @@ impl Rules {
         }
     }
 
-    /// The patterns of one rule.
-    pub(crate) fn patterns_of(&self, rule: usize) -> std::ops::Range<usize> {
-        let first = self.parts.bounds[rule].first;
-        first..first + self.parts.rules[rule].patterns.len()
+    /// The examples of one rule.
+    pub(crate) fn examples_of(&self, rule: usize) -> &Examples {
+        &self.parts.rules[rule].origin.examples
     }
 
     /// Gives up what the examples needed and most texts will not.
@@ -151,6 +159,17 @@ impl Rules {
     /// the rule's id and the pattern's number.
     pub fn unfiltered(&self) -> impl Iterator<Item = &str> {
         self.facts.unfiltered()
+    }
+
+    /// The number of a rule's first pattern among all patterns.
+    pub(crate) fn first_pattern(&self, rule: usize) -> usize {
+        self.parts.bounds[rule].first
+    }
+
+    /// The patterns of one rule.
+    fn patterns_of(&self, rule: usize) -> Range<usize> {
+        let first = self.first_pattern(rule);
+        first..first + self.parts.rules[rule].patterns.len()
     }
 
     /// Scans a whole text.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use tidegate_engine::BedrockConfig;
 use tidegate_engine::{
     Adaptivity, AnthropicConfig, AttemptConfig, Backoff, BreakerConfig, CacheAnswers, CacheConfig,
-    ChainConfig, EngineConfig, EntryConfig, GuardConfig, MaxTokensField, OpenAiConfig,
-    ProviderConfig, ProviderKind, Quota, RateTrip, ResilienceConfig, Scanning, SessionsConfig,
-    StoreConfig, mock,
+    ChainConfig, EngineConfig, EntryConfig, GuardConfig, MaxTokensField, OpenAiConfig, PackFolder,
+    PackLayer, ProviderConfig, ProviderKind, Quota, RateTrip, ResilienceConfig, Scanning,
+    SessionsConfig, StoreConfig, mock,
 };
 
 use crate::config::{self, Config, Loaded};
@@ -126,7 +126,20 @@ fn guard(guard: &config::Guard) -> GuardConfig {
             Scanning::Off
         },
         policy: guard.policy.parse().expect("the table holds the words"),
+        packs: packs(guard),
     }
+}
+
+/// Where rules are read beside those of this build.
+pub(crate) fn packs(guard: &config::Guard) -> Vec<PackFolder> {
+    let folders = [
+        (PackLayer::Team, &guard.team_packs),
+        (PackLayer::Custom, &guard.custom_packs),
+    ];
+    let folder = |(layer, path): (PackLayer, &Option<std::path::PathBuf>)| {
+        path.clone().map(|path| PackFolder { layer, path })
+    };
+    folders.into_iter().filter_map(folder).collect()
 }
 
 /// What traces say of the providers.

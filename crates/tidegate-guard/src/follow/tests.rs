@@ -43,7 +43,7 @@ examples.must_not = ["send it by post"]
 [[rules]]
 id = "probe.card"
 family = "probe"
-severity = "low"
+severity = "medium"
 confidence = 0.8
 message = "holds a card number"
 remediation = "remove it"

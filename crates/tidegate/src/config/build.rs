@@ -1,6 +1,7 @@
 //! Turns merged settings into typed sections, and checks what only shows when
 //! several settings are seen together.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::NO_FILE;
@@ -122,7 +123,15 @@ pub(super) fn guard(scalars: &Scalars) -> Guard {
     Guard {
         enabled: scalars.flag("guard.enabled"),
         policy: scalars.word("guard.policy").to_owned(),
+        team_packs: folder(scalars, "guard.team_packs"),
+        custom_packs: folder(scalars, "guard.custom_packs"),
     }
+}
+
+/// A folder, unless the setting says that there is none.
+fn folder(scalars: &Scalars, path: &str) -> Option<PathBuf> {
+    let word = Some(scalars.word(path)).filter(|folder| *folder != NO_FILE);
+    word.map(Into::into)
 }
 
 /// `[resilience]`.

@@ -132,6 +132,10 @@ pub struct Guard {
     pub enabled: bool,
     /// `monitor`, `default` or `strict`.
     pub policy: String,
+    /// A folder of packs that a team shares.
+    pub team_packs: Option<PathBuf>,
+    /// A folder of packs of this installation.
+    pub custom_packs: Option<PathBuf>,
 }
 
 /// `[resilience]`.
