@@ -113,9 +113,10 @@ impl Rooms {
         request: &ChatRequest,
         context: &Context,
     ) -> Result<Name, EngineError> {
+        let terms = self.terms(request, context)?;
         let circumstances = Circumstances {
             tenant: context.caller.tenant(),
-            guard: &self.guard.version(&self.terms(context)?),
+            guard: &self.guard.version(&terms),
             domain: context.domain.as_deref(),
             origins: &self.origins(chain),
         };

@@ -15,7 +15,7 @@ use crate::answer::Cached;
 use crate::assemble::{Engine, Rooms};
 use crate::context::Context;
 use crate::error::EngineError;
-use crate::policies::{Chosen, PolicySource, Terms};
+use crate::policies::{Agreement, Agreements, Chosen, PolicySource, Rollout, Terms, Trial};
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
 
 /// Whether and how strictly requests and answers are scanned.
@@ -27,6 +27,9 @@ pub struct GuardConfig {
     pub chosen: Chosen,
     /// What requests and keys may name besides, by id.
     pub policies: Vec<Policy>,
+    /// A policy that judges a share of the traffic beside, or instead of, the
+    /// gate's own.
+    pub rollout: Option<Rollout>,
 }
 
 /// Whether requests and answers are scanned on their way through.
@@ -38,6 +41,19 @@ pub enum Scanning {
     Off,
 }
 
+impl GuardConfig {
+    /// Whether the same two policies are compared as in `other`.
+    fn compares_as(&self, other: &Self) -> bool {
+        let second = |config: &Self| {
+            config
+                .rollout
+                .as_ref()
+                .map(|rollout| rollout.policy.clone())
+        };
+        self.chosen.policy == other.chosen.policy && second(self) == second(other)
+    }
+}
+
 impl Default for GuardConfig {
     fn default() -> Self {
         Self {
@@ -47,6 +63,7 @@ impl Default for GuardConfig {
                 source: PolicySource::Default,
             },
             policies: Vec::new(),
+            rollout: None,
         }
     }
 }
@@ -89,14 +106,17 @@ pub(crate) struct Guard {
     pub(crate) rules: Arc<Rules>,
     config: GuardConfig,
     pub(crate) verdicts: Arc<Verdicts>,
+    agreements: Arc<Agreements>,
 }
 
 impl Guard {
     /// A guard that goes on counting where the one `before` it was.
     pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Self {
+        let same = before.filter(|guard| guard.config.compares_as(&config));
         Self {
             rules: BUILTIN.clone(),
             config,
+            agreements: same.map_or_else(Arc::default, |guard| guard.agreements.clone()),
             verdicts: before.map_or_else(Arc::default, |guard| guard.verdicts.clone()),
         }
     }
@@ -124,15 +144,18 @@ impl Guard {
         let mut judged = Judged::default();
         for spoken in said {
             let request = terms.request(direction(spoken.by));
-            judged.take(&request, &self.rules.scan(&spoken.text, &request));
+            judged.take(terms, &request, &self.rules.scan(&spoken.text, &request));
         }
         judged
     }
 
     /// Counts what was found, logs what is not harmless, and decides.
-    fn decide(&self, judged: Judged) -> Result<Guarded, EngineError> {
+    fn decide(&self, judged: Judged, terms: &Terms) -> Result<Guarded, EngineError> {
         for seen in &judged.0 {
             self.note(seen);
+            if let (Some(trial), Some(other)) = (&terms.trial, seen.other) {
+                self.compare(trial, seen.outcome, other);
+            }
             if seen.outcome > Outcome::Allow {
                 let (direction, verdict) = (seen.direction.as_str(), seen.outcome.as_str());
                 let rules = seen.rules.join(",");
@@ -140,6 +163,21 @@ impl Guard {
             }
         }
         judged.passed()
+    }
+
+    /// Counts what two policies said of the same text, or of one direction of
+    /// the same request.
+    pub(crate) fn compare(&self, trial: &Trial, said: Outcome, other: Outcome) {
+        self.agreements.note(trial.decided, said, other);
+    }
+
+    pub(crate) fn agreement(&self) -> Option<Agreement> {
+        let rollout = self.config.rollout.clone()?;
+        Some(Agreement {
+            policy: self.config.chosen.policy.clone(),
+            rollout,
+            counts: self.agreements.counts(),
+        })
     }
 
     /// Counts a verdict, and writes down which suppressions were applied.
@@ -172,11 +210,24 @@ fn direction(by: Speaker) -> Direction {
 struct Judged(Vec<Seen>);
 
 impl Judged {
-    fn take(&mut self, request: &ScanRequest, verdict: &Verdict) {
+    fn of(terms: &Terms, request: &ScanRequest, verdict: &Verdict) -> Self {
+        let mut judged = Self::default();
+        judged.take(terms, request, verdict);
+        judged
+    }
+
+    fn take(&mut self, terms: &Terms, request: &ScanRequest, verdict: &Verdict) {
+        let other = terms.other(request, verdict);
         let mut all = self.0.iter_mut();
         match all.find(|seen| seen.direction == request.direction) {
-            Some(seen) => seen.take(request, verdict),
-            None => self.0.push(Seen::new(request, verdict)),
+            Some(seen) => {
+                seen.take(request, verdict);
+                seen.other = seen.other.max(other);
+            }
+            None => self.0.push(Seen {
+                other,
+                ..Seen::new(request, verdict)
+            }),
         }
     }
 
@@ -219,13 +270,19 @@ impl Guarded {
 
 impl Rooms {
     /// On what terms the texts of this request are judged.
-    pub(crate) fn terms(&self, context: &Context) -> Result<Arc<Terms>, EngineError> {
+    pub(crate) fn terms(
+        &self,
+        request: &ChatRequest,
+        context: &Context,
+    ) -> Result<Arc<Terms>, EngineError> {
         if let Some(terms) = &context.terms {
             return Ok(terms.clone());
         }
-        let asked = context.policy.as_deref();
-        let chosen = self.guard.choose(&context.caller, asked)?;
-        Ok(Arc::new(Terms::new(chosen, &context.caller)))
+        let (caller, asked) = (&context.caller, context.policy.as_deref());
+        let terms = self
+            .guard
+            .terms(caller, asked, || subject(request, context));
+        terms.map(Arc::new)
     }
 
     /// Step 1: what users and tools say in a request.
@@ -243,7 +300,7 @@ impl Rooms {
             let (guard, request, terms) = (self.guard.clone(), request.clone(), terms.clone());
             on_pool(&self.pool, move || guard.judge(&request.spoken(), &terms)).await?
         };
-        self.guard.decide(judged).map(Some)
+        self.guard.decide(judged, terms).map(Some)
     }
 
     /// Step 7 for a whole answer.
@@ -265,7 +322,7 @@ impl Rooms {
             })
             .await?
         };
-        self.guard.decide(judged).map(Some)
+        self.guard.decide(judged, terms).map(Some)
     }
 
     /// Step 7 for a streamed answer.
@@ -280,6 +337,21 @@ impl Rooms {
             follows: BTreeMap::new(),
         })
     }
+}
+
+/// What a rollout tells traffic apart by: the session, else the user, else the
+/// beginning of the texts.
+fn subject(request: &ChatRequest, context: &Context) -> Vec<u8> {
+    const MOST_BYTES: usize = 64 << 10;
+    if let Some(session) = &context.session {
+        return format!("session {session}").into_bytes();
+    }
+    if let Some(user) = request.user() {
+        return format!("user {user}").into_bytes();
+    }
+    let texts = ["messages", "prompt"].map(|key| request.raw().get(key));
+    let mut bytes = texts.into_iter().flatten().flatten().copied();
+    bytes.by_ref().take(MOST_BYTES).collect()
 }
 
 /// Runs CPU work beside the async runtime. A pool that is full refuses: what
@@ -321,8 +393,8 @@ impl StreamGuard {
             let follow = self.follows.entry(key).or_insert_with(new);
             match follow.push(&spoken.text) {
                 Some(verdict) if verdict.outcome == Outcome::Block => {
-                    let seen = Seen::new(&request, &verdict);
-                    return self.guard.decide(Judged(vec![seen])).map(drop);
+                    let judged = Judged::of(&self.terms, &request, &verdict);
+                    return self.guard.decide(judged, &self.terms).map(drop);
                 }
                 // Counted once, at the end.
                 Some(_) | None => {}
@@ -335,9 +407,10 @@ impl StreamGuard {
     pub(crate) fn end(&mut self) -> Result<Guarded, EngineError> {
         let mut judged = Judged::default();
         for ((_, direction), follow) in &mut self.follows {
-            judged.take(&self.terms.request(*direction), &follow.end());
+            let request = self.terms.request(*direction);
+            judged.take(&self.terms, &request, &follow.end());
         }
-        self.guard.decide(judged)
+        self.guard.decide(judged, &self.terms)
     }
 }
 

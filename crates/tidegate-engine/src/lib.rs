@@ -44,7 +44,7 @@ pub use context::{Attempt, Context, Spent, Trail};
 pub use error::EngineError;
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
-pub use policies::{Chosen, PolicySource};
+pub use policies::{Agreement, Chosen, PolicySource, Rollout};
 pub use reserve::{Held, Success};
 pub use scans_cache::ScanTerms;
 pub use sessions::{

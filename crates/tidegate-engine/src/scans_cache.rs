@@ -1,9 +1,7 @@
 //! Scans that were made before: the verdict is kept, the text never is.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tidegate_guard::{
-    Detection, Outcome, Rule, Rules, ScanRequest, Severity, Span, Verdict,
-};
+use tidegate_guard::{Detection, Outcome, Rule, Rules, ScanRequest, Severity, Span, Verdict};
 use tidegate_store::{Keep, Name};
 
 use crate::answer::{CacheUse, Cached};
@@ -11,7 +9,7 @@ use crate::assemble::Engine;
 use crate::caller::Caller;
 use crate::error::EngineError;
 use crate::guard::{Scanned, on_pool};
-use crate::policies::PolicySource;
+use crate::policies::{Chosen, PolicySource};
 use crate::store_key;
 use crate::verdicts::Seen;
 
@@ -50,8 +48,23 @@ impl Engine {
         request: ScanRequest,
         terms: ScanTerms<'_>,
     ) -> Result<Scanned, EngineError> {
-        let source = terms.source;
-        let scanned = self.scan_planned(text, request, terms).await?;
+        let chosen = Chosen {
+            policy: request.policy,
+            source: terms.source,
+        };
+        let guard = &self.rooms.guard;
+        let subject = || blake3::hash(text.as_bytes()).as_bytes().to_vec();
+        let (chosen, trial) = guard.enroll(chosen, terms.caller.tenant(), subject);
+        let request = ScanRequest {
+            policy: chosen.policy,
+            ..request
+        };
+        let scanned = self.scan_planned(text, request.clone(), terms).await?;
+        if let Some(trial) = trial {
+            let other = trial.says(&request, &scanned.verdict);
+            guard.compare(&trial, scanned.verdict.outcome, other);
+        }
+        let source = chosen.source;
         Ok(Scanned { source, ..scanned })
     }
 
@@ -333,7 +346,12 @@ mod tests {
             );
             Policy::load("p.toml", &text).unwrap()
         };
-        let others = [Policy::monitor(), Policy::strict(), file("default"), file("strict")];
+        let others = [
+            Policy::monitor(),
+            Policy::strict(),
+            file("default"),
+            file("strict"),
+        ];
         for policy in others {
             let request = ScanRequest {
                 policy,
@@ -342,7 +360,10 @@ mod tests {
             };
             keys.push(scan_key(words, text("a"), &request));
         }
-        for (policy, tenant) in [(file("strict"), None), (Policy::default(), Some("t".into()))] {
+        for (policy, tenant) in [
+            (file("strict"), None),
+            (Policy::default(), Some("t".into())),
+        ] {
             let request = ScanRequest {
                 policy,
                 tenant,

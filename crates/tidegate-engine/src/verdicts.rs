@@ -39,6 +39,8 @@ pub(crate) struct Seen {
     pub(crate) rules: Vec<Arc<str>>,
     /// The rules that the policy suppresses, each once.
     pub(crate) suppressed: Vec<Applied>,
+    /// The worst outcome under a policy that is asked besides.
+    pub(crate) other: Option<Outcome>,
 }
 
 /// A suppression of a policy that kept a rule from deciding.
@@ -57,6 +59,7 @@ impl Seen {
             outcome: verdict.outcome,
             rules: Vec::new(),
             suppressed: Vec::new(),
+            other: None,
         };
         seen.take(request, verdict);
         seen

@@ -239,7 +239,8 @@ fn is_among<T: PartialEq>(all: &Option<Vec<T>>, one: &T) -> bool {
 
 impl PartialEq for Policy {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || (self.id(), self.version()) == (other.id(), other.version())
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.id(), self.version()) == (other.id(), other.version())
     }
 }
 

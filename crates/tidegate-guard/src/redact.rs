@@ -93,10 +93,16 @@ mod tests {
         let rules = Rules::builtin().unwrap();
         let text = "Für a@example.org, bitte, und b@example.org; iban DE89 3704 0044 0532 0130 00.";
         let redacted = rules.redact(text, &request("['pii.email*']")).unwrap();
-        assert!(redacted.starts_with("Für [redacted:pii.email"), "{redacted}");
+        assert!(
+            redacted.starts_with("Für [redacted:pii.email"),
+            "{redacted}"
+        );
         assert!(!redacted.contains("example.org"), "{redacted}");
         assert!(redacted.contains(", bitte, und [redacted:"), "{redacted}");
-        assert!(redacted.ends_with("; iban DE89 3704 0044 0532 0130 00."), "{redacted}");
+        assert!(
+            redacted.ends_with("; iban DE89 3704 0044 0532 0130 00."),
+            "{redacted}"
+        );
         assert_eq!(rules.redact(text, &request("['secrets.*']")), None);
         assert_eq!(rules.redact("calm", &request("['pii.*']")), None);
     }

@@ -19,7 +19,10 @@ impl Tally {
     /// A tally that remembers where each match was.
     pub(crate) fn with_spans() -> Self {
         let spans = Some(Vec::new());
-        Self { spans, ..Self::default() }
+        Self {
+            spans,
+            ..Self::default()
+        }
     }
 
     /// Counts a match of the rule's pattern number `place`.

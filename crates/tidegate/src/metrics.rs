@@ -348,6 +348,16 @@ fn guard(registry: &mut Registry, counts: &GuardCounts) {
         "Verdicts that a rule was part of",
         detections,
     );
+    let suppressed: Family<Labels, Counter> = Family::default();
+    for (rule, count) in &counts.suppressed {
+        let labels = vec![("rule", rule.to_string())];
+        suppressed.get_or_create(&labels).inc_by(*count);
+    }
+    registry.register(
+        "tidegate_guard_suppressed",
+        "Verdicts in which a suppression of a policy kept a rule from deciding",
+        suppressed,
+    );
 }
 
 fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
@@ -505,7 +515,7 @@ mod tests {
     use super::*;
 
     /// Renaming one breaks somebody's dashboard.
-    const NAMES: [&str; 25] = [
+    const NAMES: [&str; 26] = [
         "gen_ai_client_operation_duration_seconds",
         "tidegate_active_requests",
         "tidegate_breaker_state",
@@ -517,6 +527,7 @@ mod tests {
         "tidegate_config_revision",
         "tidegate_denied",
         "tidegate_guard_detections",
+        "tidegate_guard_suppressed",
         "tidegate_guard_verdicts",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
@@ -608,6 +619,7 @@ mod tests {
             guard: GuardCounts {
                 verdicts: vec![(Direction::Prompt, Outcome::Block, 1)],
                 detections: vec![("a.b".into(), Direction::Prompt, 1)],
+                suppressed: vec![("a.b".into(), 1)],
             },
             store: state(Reach::Live),
         };

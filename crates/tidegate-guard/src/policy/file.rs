@@ -67,7 +67,9 @@ pub enum PolicyProblem {
     #[error("a pattern has 1 to {MOST_PATTERN_CHARS} characters of a-z, 0-9, _, -, @, . and *")]
     Pattern,
     /// A suppression of everything.
-    #[error("a suppression of every rule switches the guard off; name a family, or use monitor as base")]
+    #[error(
+        "a suppression of every rule switches the guard off; name a family, or use monitor as base"
+    )]
     Everything,
     /// The priority is too large.
     #[error("priority {0} is outside 0 to {MOST_PRIORITY}")]
@@ -250,7 +252,11 @@ fn list<T>(given: Spanned<Vec<T>>) -> Result<Vec<T>, Fault> {
 
 fn patterns(given: Patterns) -> Result<Option<Vec<Wildcard>>, Fault> {
     let Some(given) = given else { return Ok(None) };
-    list(given)?.iter().map(pattern).collect::<Result<_, _>>().map(Some)
+    list(given)?
+        .iter()
+        .map(pattern)
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 fn pattern(given: &Spanned<String>) -> Result<Wildcard, Fault> {

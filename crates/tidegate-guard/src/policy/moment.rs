@@ -53,7 +53,13 @@ mod tests {
 
     #[test]
     fn what_is_no_time_or_can_be_read_in_two_ways_is_refused() {
-        for text in ["", "2027-01-31", "2027-01-31T00:00:00", "2027-02-30T00:00:00Z", "soon"] {
+        for text in [
+            "",
+            "2027-01-31",
+            "2027-01-31T00:00:00",
+            "2027-02-30T00:00:00Z",
+            "soon",
+        ] {
             check(text, None);
         }
     }

@@ -30,7 +30,10 @@ fn load(base: &str, rest: &str) -> Policy {
 /// One rule with these conditions, over a base that never blocks.
 #[track_caller]
 fn blocking(conditions: &str) -> Policy {
-    load("monitor", &format!("[[rules]]\naction = \"block\"\n{conditions}\n"))
+    load(
+        "monitor",
+        &format!("[[rules]]\naction = \"block\"\n{conditions}\n"),
+    )
 }
 
 fn request() -> ScanRequest {
@@ -119,11 +122,18 @@ fn what_no_rule_names_goes_to_the_base() {
 
 #[test]
 fn the_worst_action_over_all_detections_is_the_outcome() {
-    let rule = |rule: &str, action: &str| {
-        format!("[[rules]]\nrules = ['{rule}']\naction = '{action}'\n")
-    };
-    let actions = [("a.a", "allow"), ("a.f", "flag"), ("a.r", "redact"), ("a.b", "block")];
-    let rules: String = actions.iter().map(|(id, action)| rule(id, action)).collect();
+    let rule =
+        |rule: &str, action: &str| format!("[[rules]]\nrules = ['{rule}']\naction = '{action}'\n");
+    let actions = [
+        ("a.a", "allow"),
+        ("a.f", "flag"),
+        ("a.r", "redact"),
+        ("a.b", "block"),
+    ];
+    let rules: String = actions
+        .iter()
+        .map(|(id, action)| rule(id, action))
+        .collect();
     let request = ScanRequest {
         policy: load("monitor", &rules),
         ..request()
@@ -178,7 +188,12 @@ fn a_suppression_lets_its_rules_decide_nothing_until_it_expires() {
 #[test]
 fn expired_suppressions_are_reported_and_change_the_edition() {
     let policy = load("default", SUPPRESSIONS);
-    let expired = |at| policy.expired(at).map(Suppression::pattern).collect::<Vec<_>>();
+    let expired = |at| {
+        policy
+            .expired(at)
+            .map(Suppression::pattern)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(expired(at(0)), Vec::<&str>::new());
     assert_eq!(expired(at(NEW_YEAR)), ["pii.*"]);
     let suppression = policy.suppression_of("pii.email", at(0)).unwrap();
@@ -199,7 +214,10 @@ fn another_content_under_the_same_name_is_another_policy() {
     assert_ne!(one, other);
     let builtin: Vec<Policy> = Builtin::ALL.iter().map(|one| Policy::from(*one)).collect();
     for (policy, word) in builtin.iter().zip(Builtin::ALL) {
-        assert_eq!((policy.id(), policy.builtin()), (word.as_str(), Some(*word)));
+        assert_eq!(
+            (policy.id(), policy.builtin()),
+            (word.as_str(), Some(*word))
+        );
     }
     assert_eq!(one.builtin(), None);
 }
@@ -237,7 +255,10 @@ fn refused(text: &str, place: (usize, usize), problem: &str) {
     let error = Policy::load("p.toml", text).unwrap_err();
     assert_eq!((error.line, error.column), place, "{error}");
     assert!(error.to_string().contains(problem), "{error}");
-    assert!(error.to_string().starts_with("policy p.toml, line "), "{error}");
+    assert!(
+        error.to_string().starts_with("policy p.toml, line "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -245,26 +266,79 @@ fn a_broken_policy_is_refused_with_its_place() {
     refused("[policy", (1, 8), "unclosed table");
     refused("[policy]\nid = 'p'\n", (1, 1), "missing field `base`");
     refused(&file("lenient", ""), (3, 8), "unknown variant `lenient`");
-    refused(&file("default", "colour = 1"), (4, 1), "unknown field `colour`");
-    refused("[policy]\nid = 'strict'\nbase = 'default'", (2, 6), "built-in policy");
-    refused("[policy]\nid = 'A B'\nbase = 'default'", (2, 6), "the id must be a name");
+    refused(
+        &file("default", "colour = 1"),
+        (4, 1),
+        "unknown field `colour`",
+    );
+    refused(
+        "[policy]\nid = 'strict'\nbase = 'default'",
+        (2, 6),
+        "built-in policy",
+    );
+    refused(
+        "[policy]\nid = 'A B'\nbase = 'default'",
+        (2, 6),
+        "the id must be a name",
+    );
     let rule = |rest: &str| file("default", &format!("[[rules]]\naction = 'flag'\n{rest}"));
     refused(&rule("rule = 'x'"), (6, 1), "unknown field `rule`");
     refused(&rule("rules = []"), (6, 9), "the list is empty");
-    refused(&rule("rules = ['a', 'B']"), (6, 15), "a pattern has 1 to 256");
-    refused(&rule(&format!("rules = ['{}']", "a".repeat(257))), (6, 10), "a pattern has");
-    refused(&rule("priority = 1001"), (6, 12), "priority 1001 is outside");
+    refused(
+        &rule("rules = ['a', 'B']"),
+        (6, 15),
+        "a pattern has 1 to 256",
+    );
+    refused(
+        &rule(&format!("rules = ['{}']", "a".repeat(257))),
+        (6, 10),
+        "a pattern has",
+    );
+    refused(
+        &rule("priority = 1001"),
+        (6, 12),
+        "priority 1001 is outside",
+    );
     refused(&rule("priority = -1"), (6, 12), "priority -1 is outside");
-    refused(&rule("confidence = { min = 0.5, max = 0.4 }"), (6, 14), "min <= max");
+    refused(
+        &rule("confidence = { min = 0.5, max = 0.4 }"),
+        (6, 14),
+        "min <= max",
+    );
     refused(&rule("confidence = { min = nan }"), (6, 14), "min <= max");
-    refused(&rule("severity = 'awful'"), (6, 12), "unknown variant `awful`");
-    refused(&rule("directions = ['up']"), (6, 15), "unknown variant `up`");
-    refused(&file("default", "[[rules]]\naction = 'warn'"), (5, 10), "unknown variant `warn`");
+    refused(
+        &rule("severity = 'awful'"),
+        (6, 12),
+        "unknown variant `awful`",
+    );
+    refused(
+        &rule("directions = ['up']"),
+        (6, 15),
+        "unknown variant `up`",
+    );
+    refused(
+        &file("default", "[[rules]]\naction = 'warn'"),
+        (5, 10),
+        "unknown variant `warn`",
+    );
     let suppression = |rest: &str| file("default", &format!("[[suppressions]]\n{rest}"));
-    refused(&suppression("rule = 'a.*'"), (4, 1), "missing field `reason`");
-    refused(&suppression("rule = 'a.*'\nreason = ' '"), (6, 10), "needs 1 to 500");
-    refused(&suppression("rule = '*'\nreason = 'r'"), (5, 8), "switches the guard off");
-    let expires = |value: &str| suppression(&format!("rule = 'a.b'\nreason = 'r'\nexpires = {value}"));
+    refused(
+        &suppression("rule = 'a.*'"),
+        (4, 1),
+        "missing field `reason`",
+    );
+    refused(
+        &suppression("rule = 'a.*'\nreason = ' '"),
+        (6, 10),
+        "needs 1 to 500",
+    );
+    refused(
+        &suppression("rule = '*'\nreason = 'r'"),
+        (5, 8),
+        "switches the guard off",
+    );
+    let expires =
+        |value: &str| suppression(&format!("rule = 'a.b'\nreason = 'r'\nexpires = {value}"));
     for value in ["'soon'", "7", "2027-01-01", "'2027-01-01T00:00:00'"] {
         refused(&expires(value), (7, 11), "expires must be a time");
     }

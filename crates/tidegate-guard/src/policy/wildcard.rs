@@ -50,9 +50,17 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_characters_and_for_none() {
-        check("pii.email", &["pii.email"], &["pii.email_2", "pii", "xpii.email"]);
+        check(
+            "pii.email",
+            &["pii.email"],
+            &["pii.email_2", "pii", "xpii.email"],
+        );
         check("pii.*", &["pii.email", "pii."], &["pii", "xpii.email"]);
-        check("*.email", &["pii.email", ".email"], &["pii.email_2", "email"]);
+        check(
+            "*.email",
+            &["pii.email", ".email"],
+            &["pii.email_2", "email"],
+        );
         check("p*.e*l", &["pii.email", "p.el"], &["pii.emai", "pii.l"]);
         check("*", &["", "pii.email"], &[]);
         check("a*a", &["aa", "aba"], &["a", "ab"]);

@@ -7,9 +7,7 @@ use super::keys::NO_FILE;
 use super::layers::{Layers, Scalars};
 use super::problems::{Fault, Report};
 use super::store;
-use super::typed::{
-    Backoff, Breaker, Cache, Guard, Level, Log, LogFormat, Resilience, Server, Sessions,
-};
+use super::typed::{Backoff, Breaker, Cache, Level, Log, LogFormat, Resilience, Server, Sessions};
 
 /// Checks settings that limit each other.
 pub(super) fn check_together(layers: &Layers, report: &mut Report) {
@@ -114,14 +112,6 @@ pub(super) fn sessions(scalars: &Scalars) -> Sessions {
         ttl: Duration::from_secs(scalars.integer("sessions.ttl_s")),
         max_bytes: scalars.integer("sessions.max_bytes"),
         history_tokens: scalars.integer("sessions.history_tokens"),
-    }
-}
-
-/// `[guard]`.
-pub(super) fn guard(scalars: &Scalars) -> Guard {
-    Guard {
-        enabled: scalars.flag("guard.enabled"),
-        policy: scalars.word("guard.policy").to_owned(),
     }
 }
 

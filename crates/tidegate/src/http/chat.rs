@@ -72,6 +72,7 @@ async fn converse(
     let mut context = visit.context(deadline);
     context.cache = options.cache.into();
     context.domain = options.domain;
+    context.policy = options.policy;
     context.session = session.as_ref().map(|named| named.id.clone());
     let answer = match visit.live.engine.chat(request, &context).await {
         Ok(answer) => answer,
@@ -174,6 +175,7 @@ struct Options {
     #[serde(default, deserialize_with = "domain")]
     domain: Option<Arc<str>>,
     session_id: Option<String>,
+    policy: Option<String>,
 }
 
 /// A name, or nothing where it is null.
@@ -207,7 +209,7 @@ impl From<CacheWord> for CacheUse {
 }
 
 /// Options of the contract that this version has no room for yet.
-const LATER: [&str; 5] = ["retrieve", "k", "mode", "policy", "priority"];
+const LATER: [&str; 4] = ["retrieve", "k", "mode", "priority"];
 
 impl Options {
     fn take(request: &mut ChatRequest) -> Result<Self, ApiError> {
@@ -231,7 +233,7 @@ impl Options {
                 .about(&format!("tidegate.{key}"));
         }
         let message = "tidegate must be an object of {cache: \"use\" | \"skip\" | \"refresh\", \
-             domain: string of 1 to 256 bytes, session_id: string}";
+             domain: string of 1 to 256 bytes, session_id: string, policy: string}";
         ApiError::invalid("invalid_parameter", message).about("tidegate")
     }
 }

@@ -314,6 +314,16 @@ impl From<EngineError> for ApiError {
             EngineError::Blocked { .. } => {
                 Self::new(StatusCode::FORBIDDEN, BLOCKED, "permission_error", message)
             }
+            EngineError::UnknownPolicy { .. } => {
+                Self::invalid("invalid_parameter", message).about("policy")
+            }
+            EngineError::PolicyNotAllowed { .. } => Self::new(
+                StatusCode::FORBIDDEN,
+                "policy_not_allowed",
+                "permission_error",
+                message,
+            )
+            .about("policy"),
             EngineError::LimitsUnreachable { retry_after } => {
                 unavailable("store_unreachable", message).after(*retry_after)
             }

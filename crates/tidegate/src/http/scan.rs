@@ -1,7 +1,7 @@
 //! `POST /v1/scan`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::body::Body;
@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_engine::{
-    CacheUse, Cached, Deadline, Direction, EngineError, ScanRequest, ScanTerms, UnknownWord,
+    CacheUse, Cached, Deadline, Direction, EngineError, PolicySource, ScanRequest, ScanTerms,
+    UnknownWord,
 };
 
 use super::Gate;
@@ -26,7 +27,7 @@ use crate::scan_report::{Mode, verdict};
 
 const SHAPE: &str = "{text: string} or {texts: [string]}, with mode?: fast | balanced | thorough, \
 direction?: prompt | answer | retrieved | tool_call | tool_result, \
-policy?: monitor | default | strict, suppress?: [rule id], \
+policy?: monitor | default | strict | the id of a configured one, suppress?: [rule id], \
 cache?: default | use | skip | refresh";
 
 #[derive(Deserialize)]
@@ -47,6 +48,8 @@ struct Wish {
 /// How all texts of a request are scanned.
 struct Terms {
     scan: ScanRequest,
+    /// Who chose the policy.
+    source: PolicySource,
     mode: Mode,
     cache: CacheUse,
 }
@@ -61,13 +64,18 @@ pub(super) async fn scan(
 ) -> Result<Response, ApiError> {
     let deadline = Deadline::after(visit.live.settings.deadline);
     let wish: Wish = read_object(&visit.live, request, deadline, SHAPE).await?;
+    let asked = wish.policy.as_deref();
+    let chosen = visit.live.engine.choose_policy(&visit.caller, asked)?;
     let scan = ScanRequest {
         direction: word(wish.direction.as_deref(), "direction", Direction::Prompt)?,
-        policy: word(wish.policy.as_deref(), "policy", visit.live.engine.policy())?,
+        policy: chosen.policy,
         suppress: wish.suppress,
+        tenant: Some(visit.caller.tenant().into()),
+        at: Some(SystemTime::now()),
     };
     let terms = Terms {
         scan,
+        source: chosen.source,
         mode: wish.mode,
         cache: wish.cache.into(),
     };
@@ -148,6 +156,7 @@ async fn one(visit: &Visit, text: String, terms: &Terms) -> Result<(Value, Cache
         caller: &visit.caller,
         mode: terms.mode.as_str(),
         cache: terms.cache,
+        source: terms.source,
     };
     let scan = terms.scan.clone();
     let scanned = visit.live.engine.scan_or_recall(text, scan, cache).await?;
