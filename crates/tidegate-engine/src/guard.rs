@@ -15,6 +15,7 @@ use crate::answer::Cached;
 use crate::assemble::{Engine, Rooms};
 use crate::context::Context;
 use crate::error::EngineError;
+use crate::feedback::Words;
 use crate::policies::{Agreement, Agreements, Chosen, PolicySource, Rollout, Terms, Trial};
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
 
@@ -98,7 +99,7 @@ static BUILTIN: LazyLock<Arc<Rules>> =
 
 /// Texts up to this length are scanned where they are; a hop to another thread
 /// would cost more than it saves. Longer ones go to the CPU pool.
-const MOST_INLINE_BYTES: usize = 8 << 10;
+pub(crate) const MOST_INLINE_BYTES: usize = 8 << 10;
 
 /// What is scanned, and by which rules.
 #[derive(Debug)]
@@ -107,6 +108,7 @@ pub(crate) struct Guard {
     config: GuardConfig,
     pub(crate) verdicts: Arc<Verdicts>,
     agreements: Arc<Agreements>,
+    pub(crate) words: Arc<Words>,
 }
 
 impl Guard {
@@ -117,6 +119,7 @@ impl Guard {
             rules: BUILTIN.clone(),
             config,
             agreements: same.map_or_else(Arc::default, |guard| guard.agreements.clone()),
+            words: before.map_or_else(Arc::default, |guard| guard.words.clone()),
             verdicts: before.map_or_else(Arc::default, |guard| guard.verdicts.clone()),
         }
     }
@@ -136,7 +139,10 @@ impl Guard {
 
     /// What it said so far.
     pub(crate) fn counts(&self) -> GuardCounts {
-        self.verdicts.counts()
+        GuardCounts {
+            feedback: self.words.counts(),
+            ..self.verdicts.counts()
+        }
     }
 
     /// Scans everything that was said.

@@ -29,7 +29,7 @@ pub struct ScanTerms<'a> {
 /// Texts from this length on are looked for in the cache unless a request says
 /// otherwise: shorter ones are scanned in less time than a store on another
 /// machine takes to answer (about 100 µs).
-const LEAST_CACHED_BYTES: usize = 8 << 10;
+pub(crate) const LEAST_CACHED_BYTES: usize = 8 << 10;
 
 /// Longer texts are hashed beside the async runtime.
 const MOST_HASHED_INLINE_BYTES: usize = 256 << 10;

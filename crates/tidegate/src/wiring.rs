@@ -23,11 +23,30 @@ use crate::traces::{Upstream, Upstreams};
 /// reload.
 pub(crate) fn draft(loaded: &Loaded) -> Draft {
     let config = &loaded.config;
+    warn_of_policies(&config.guard);
     Draft {
         engine: engine_config(config),
         settings: gate_settings(config),
         keys: key_ring(config),
         facts: loaded.origins.iter().map(fact).collect(),
+    }
+}
+
+/// Says what of the policies does nothing any more, at start and at reload.
+fn warn_of_policies(guard: &config::Guard) {
+    let now = Some(std::time::SystemTime::now());
+    let all = guard.policies.iter().chain([&guard.policy]);
+    for policy in all {
+        for suppression in policy.expired(now) {
+            let (policy, rule) = (policy.id(), suppression.pattern());
+            let reason = &suppression.reason;
+            tracing::warn!(
+                policy,
+                rule,
+                reason,
+                "policy {policy}: the suppression of {rule} has expired"
+            );
+        }
     }
 }
 
@@ -134,10 +153,10 @@ fn guard(guard: &config::Guard) -> GuardConfig {
             },
         },
         policies: guard.policies.clone(),
-        rollout: guard.rollout.as_ref().map(|rollout| Rollout {
-            policy: rollout.policy.clone(),
-            share: rollout.share,
-            decides: rollout.decides,
+        rollout: (guard.rollout.share > 0.0).then(|| Rollout {
+            policy: guard.rollout.policy.clone(),
+            share: guard.rollout.share,
+            decides: guard.rollout.decides,
         }),
     }
 }

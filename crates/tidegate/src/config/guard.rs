@@ -126,16 +126,15 @@ pub(super) fn build(
         })
     };
     let (policy, candidate) = (of(POLICY), of(CANDIDATE));
-    let share = scalars.share("guard.rollout.share");
     Guard {
         enabled: scalars.flag("guard.enabled"),
         policy,
         is_chosen: scalars.found(POLICY).origin != Origin::Default,
         policies: policies.listed.clone(),
-        rollout: (share > 0.0).then(|| Rollout {
+        rollout: Rollout {
             policy: candidate,
-            share,
+            share: scalars.share("guard.rollout.share"),
             decides: scalars.flag("guard.rollout.decides"),
-        }),
+        },
     }
 }

@@ -137,7 +137,7 @@ pub struct Guard {
     /// What keys and requests may name besides.
     pub policies: Vec<Policy>,
     /// A second policy for a share of the traffic.
-    pub rollout: Option<Rollout>,
+    pub rollout: Rollout,
 }
 
 /// `[guard.rollout]`.
@@ -145,7 +145,7 @@ pub struct Guard {
 pub struct Rollout {
     /// The second policy.
     pub policy: Policy,
-    /// For how much of the traffic, above 0 to 1.
+    /// For how much of the traffic, 0 to 1.
     pub share: f64,
     /// Whether it decides there.
     pub decides: bool,

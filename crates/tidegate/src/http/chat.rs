@@ -8,11 +8,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use tidegate_engine::{Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Deadline, Dialect};
+use tidegate_engine::{
+    Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Context, Deadline, Dialect, EngineError,
+    Outcome,
+};
 
 use super::Gate;
 use super::body::json_body;
@@ -74,14 +77,18 @@ async fn converse(
     context.domain = options.domain;
     context.policy = options.policy;
     context.session = session.as_ref().map(|named| named.id.clone());
-    let answer = match visit.live.engine.chat(request, &context).await {
+    let answer = visit.live.engine.chat(request, &context).await;
+    let verdict = verdict_id(&visit, &context, judged(&answer)).await;
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
             let error = ApiError::after_calls(error, &context.spent, started);
-            return match session {
-                Some(named) => Ok(named.refused(error)),
-                None => Err(error),
+            let mut refusal = match session {
+                Some(named) => named.refused(error),
+                None => error.into_response(),
             };
+            refusal.headers_mut().extend(verdict);
+            return Ok(refusal);
         }
     };
     let operation = match dialect {
@@ -93,7 +100,35 @@ async fn converse(
     if let Some(named) = session {
         named.describe(&mut response, visit.live.engine.session_ttl());
     }
+    response.headers_mut().extend(verdict);
     Ok(response)
+}
+
+/// What the guard said of a request and its answer, if it looked at them.
+fn judged(answer: &Result<Answer, EngineError>) -> Option<(Outcome, Vec<Arc<str>>)> {
+    match answer {
+        Ok(answer) => {
+            let guarded = answer.head.guarded.as_ref()?;
+            Some((guarded.outcome, guarded.rules.clone()))
+        }
+        Err(EngineError::Blocked { rules, .. }) => Some((Outcome::Block, rules.clone())),
+        Err(_) => None,
+    }
+}
+
+/// By what a verdict can be spoken of; of a stream it is the verdict on the
+/// request.
+async fn verdict_id(
+    visit: &Visit,
+    context: &Context,
+    judged: Option<(Outcome, Vec<Arc<str>>)>,
+) -> Option<(HeaderName, HeaderValue)> {
+    let (outcome, rules) = judged?;
+    let engine = &visit.live.engine;
+    let chosen = engine.choose_policy(&visit.caller, context.policy.as_deref());
+    let policy = chosen.ok()?.policy;
+    let id = engine.verdict_id(&visit.caller, outcome, &rules, &policy);
+    Some((VERDICT_ID, HeaderValue::from_str(&id.await).ok()?))
 }
 
 /// The answer as a response, with what is known of it in headers.
@@ -146,6 +181,7 @@ impl From<Operation> for Framing {
 const CACHE: HeaderName = HeaderName::from_static("x-tidegate-cache");
 const MODEL: HeaderName = HeaderName::from_static("x-tidegate-model");
 const VERDICT: HeaderName = HeaderName::from_static("x-tidegate-verdict");
+const VERDICT_ID: HeaderName = HeaderName::from_static("x-tidegate-verdict-id");
 const DEGRADED: HeaderName = HeaderName::from_static("x-tidegate-degraded");
 
 fn describe(response: &mut Response, head: &AnswerHead) {
