@@ -120,7 +120,7 @@ impl Engine {
             return Err(WarmError::Stream);
         }
         let rooms = &self.rooms;
-        let terms = rooms.terms(context)?;
+        let terms = rooms.terms(&request, context)?;
         rooms.guard_prompt(&request, &terms).await?;
         let guarded = rooms
             .guard_whole_answer(request.dialect(), &answer, &terms)

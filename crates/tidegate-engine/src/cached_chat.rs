@@ -113,7 +113,7 @@ impl Rooms {
         request: &ChatRequest,
         context: &Context,
     ) -> Result<Name, EngineError> {
-        let terms = self.terms(context)?;
+        let terms = self.terms(request, context)?;
         let circumstances = Circumstances {
             tenant: context.caller.tenant(),
             guard: &self.guard.version(&terms),

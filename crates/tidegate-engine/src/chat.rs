@@ -30,7 +30,7 @@ impl Engine {
         request: ChatRequest,
         context: &Context,
     ) -> Result<Answer, EngineError> {
-        let terms = self.rooms.terms(context)?;
+        let terms = self.rooms.terms(&request, context)?;
         let context = &context.on(terms.clone());
         let guarded = self.rooms.guard_prompt(&request, &terms).await?;
         let chain = self.rooms.chain(request.model())?;
@@ -87,7 +87,7 @@ impl Rooms {
         let settling = Settling {
             allowance,
             prompt_tokens: prompt,
-            terms: self.terms(context)?,
+            terms: self.terms(request, context)?,
         };
         self.finish(generated, request, settling).await
     }

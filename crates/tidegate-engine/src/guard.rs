@@ -16,7 +16,8 @@ use crate::answer::Cached;
 use crate::assemble::{Engine, Rooms};
 use crate::context::Context;
 use crate::error::EngineError;
-use crate::policies::{Chosen, PolicySource, Terms};
+use crate::feedback::Words;
+use crate::policies::{Agreement, Agreements, Chosen, PolicySource, Rollout, Terms, Trial};
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
 
 /// Whether and how strictly requests and answers are scanned.
@@ -31,6 +32,9 @@ pub struct GuardConfig {
     /// Rules beside those of this build. They are read when the engine is
     /// assembled; no request can name a folder.
     pub packs: Vec<PackFolder>,
+    /// A policy that judges a share of the traffic beside, or instead of, the
+    /// gate's own.
+    pub rollout: Option<Rollout>,
 }
 
 /// Whether requests and answers are scanned on their way through.
@@ -40,6 +44,19 @@ pub enum Scanning {
     On,
     /// They are not; texts can still be scanned on demand.
     Off,
+}
+
+impl GuardConfig {
+    /// Whether the same two policies are compared as in `other`.
+    fn compares_as(&self, other: &Self) -> bool {
+        let second = |config: &Self| {
+            config
+                .rollout
+                .as_ref()
+                .map(|rollout| rollout.policy.clone())
+        };
+        self.chosen.policy == other.chosen.policy && second(self) == second(other)
+    }
 }
 
 impl Default for GuardConfig {
@@ -52,6 +69,7 @@ impl Default for GuardConfig {
             },
             policies: Vec::new(),
             packs: Vec::new(),
+            rollout: None,
         }
     }
 }
@@ -86,7 +104,7 @@ static BUILTIN: LazyLock<Arc<Rules>> =
 
 /// Texts up to this length are scanned where they are; a hop to another thread
 /// would cost more than it saves. Longer ones go to the CPU pool.
-const MOST_INLINE_BYTES: usize = 8 << 10;
+pub(crate) const MOST_INLINE_BYTES: usize = 8 << 10;
 
 /// What is scanned, and by which rules.
 #[derive(Debug)]
@@ -94,6 +112,8 @@ pub(crate) struct Guard {
     pub(crate) rules: Arc<Rules>,
     config: GuardConfig,
     pub(crate) verdicts: Arc<Verdicts>,
+    agreements: Arc<Agreements>,
+    pub(crate) words: Arc<Words>,
 }
 
 impl Guard {
@@ -106,9 +126,12 @@ impl Guard {
             [] => BUILTIN.clone(),
             folders => Arc::new(Rules::with_folders(folders)?),
         };
+        let same = before.filter(|guard| guard.config.compares_as(&config));
         Ok(Self {
             rules,
             config,
+            agreements: same.map_or_else(Arc::default, |guard| guard.agreements.clone()),
+            words: before.map_or_else(Arc::default, |guard| guard.words.clone()),
             verdicts: before.map_or_else(Arc::default, |guard| guard.verdicts.clone()),
         })
     }
@@ -128,7 +151,10 @@ impl Guard {
 
     /// What it said so far.
     pub(crate) fn counts(&self) -> GuardCounts {
-        self.verdicts.counts()
+        GuardCounts {
+            feedback: self.words.counts(),
+            ..self.verdicts.counts()
+        }
     }
 
     /// Scans everything that was said.
@@ -136,15 +162,18 @@ impl Guard {
         let mut judged = Judged::default();
         for spoken in said {
             let request = terms.request(direction(spoken.by));
-            judged.take(&request, &self.rules.scan(&spoken.text, &request));
+            judged.take(terms, &request, &self.rules.scan(&spoken.text, &request));
         }
         judged
     }
 
     /// Counts what was found, logs what is not harmless, and decides.
-    fn decide(&self, judged: Judged) -> Result<Guarded, EngineError> {
+    fn decide(&self, judged: Judged, terms: &Terms) -> Result<Guarded, EngineError> {
         for seen in &judged.0 {
             self.note(seen);
+            if let (Some(trial), Some(other)) = (&terms.trial, seen.other) {
+                self.compare(trial, seen.outcome, other);
+            }
             if seen.outcome > Outcome::Allow {
                 let (direction, verdict) = (seen.direction.as_str(), seen.outcome.as_str());
                 let rules = seen.rules.join(",");
@@ -152,6 +181,21 @@ impl Guard {
             }
         }
         judged.passed()
+    }
+
+    /// Counts what two policies said of the same text, or of one direction of
+    /// the same request.
+    pub(crate) fn compare(&self, trial: &Trial, said: Outcome, other: Outcome) {
+        self.agreements.note(trial.decided, said, other);
+    }
+
+    pub(crate) fn agreement(&self) -> Option<Agreement> {
+        let rollout = self.config.rollout.clone()?;
+        Some(Agreement {
+            policy: self.config.chosen.policy.clone(),
+            rollout,
+            counts: self.agreements.counts(),
+        })
     }
 
     /// Counts a verdict, and writes down which suppressions were applied.
@@ -184,11 +228,24 @@ fn direction(by: Speaker) -> Direction {
 struct Judged(Vec<Seen>);
 
 impl Judged {
-    fn take(&mut self, request: &ScanRequest, verdict: &Verdict) {
+    fn of(terms: &Terms, request: &ScanRequest, verdict: &Verdict) -> Self {
+        let mut judged = Self::default();
+        judged.take(terms, request, verdict);
+        judged
+    }
+
+    fn take(&mut self, terms: &Terms, request: &ScanRequest, verdict: &Verdict) {
+        let other = terms.other(request, verdict);
         let mut all = self.0.iter_mut();
         match all.find(|seen| seen.direction == request.direction) {
-            Some(seen) => seen.take(request, verdict),
-            None => self.0.push(Seen::new(request, verdict)),
+            Some(seen) => {
+                seen.take(request, verdict);
+                seen.other = seen.other.max(other);
+            }
+            None => self.0.push(Seen {
+                other,
+                ..Seen::new(request, verdict)
+            }),
         }
     }
 
@@ -231,13 +288,19 @@ impl Guarded {
 
 impl Rooms {
     /// On what terms the texts of this request are judged.
-    pub(crate) fn terms(&self, context: &Context) -> Result<Arc<Terms>, EngineError> {
+    pub(crate) fn terms(
+        &self,
+        request: &ChatRequest,
+        context: &Context,
+    ) -> Result<Arc<Terms>, EngineError> {
         if let Some(terms) = &context.terms {
             return Ok(terms.clone());
         }
-        let asked = context.policy.as_deref();
-        let chosen = self.guard.choose(&context.caller, asked)?;
-        Ok(Arc::new(Terms::new(chosen, &context.caller)))
+        let (caller, asked) = (&context.caller, context.policy.as_deref());
+        let terms = self
+            .guard
+            .terms(caller, asked, || subject(request, context));
+        terms.map(Arc::new)
     }
 
     /// Step 1: what users and tools say in a request.
@@ -255,7 +318,7 @@ impl Rooms {
             let (guard, request, terms) = (self.guard.clone(), request.clone(), terms.clone());
             on_pool(&self.pool, move || guard.judge(&request.spoken(), &terms)).await?
         };
-        self.guard.decide(judged).map(Some)
+        self.guard.decide(judged, terms).map(Some)
     }
 
     /// Step 7 for a whole answer.
@@ -277,7 +340,7 @@ impl Rooms {
             })
             .await?
         };
-        self.guard.decide(judged).map(Some)
+        self.guard.decide(judged, terms).map(Some)
     }
 
     /// Step 7 for a streamed answer.
@@ -292,6 +355,21 @@ impl Rooms {
             follows: BTreeMap::new(),
         })
     }
+}
+
+/// What a rollout tells traffic apart by: the session, else the user, else the
+/// beginning of the texts.
+fn subject(request: &ChatRequest, context: &Context) -> Vec<u8> {
+    const MOST_BYTES: usize = 64 << 10;
+    if let Some(session) = &context.session {
+        return format!("session {session}").into_bytes();
+    }
+    if let Some(user) = request.user() {
+        return format!("user {user}").into_bytes();
+    }
+    let texts = ["messages", "prompt"].map(|key| request.raw().get(key));
+    let mut bytes = texts.into_iter().flatten().flatten().copied();
+    bytes.by_ref().take(MOST_BYTES).collect()
 }
 
 /// Runs CPU work beside the async runtime. A pool that is full refuses: what
@@ -341,8 +419,8 @@ impl StreamGuard {
             let follow = self.follows.entry(key).or_insert_with(new);
             match follow.push(&spoken.text) {
                 Some(verdict) if verdict.outcome == Outcome::Block => {
-                    let seen = Seen::new(&request, &verdict);
-                    return self.guard.decide(Judged(vec![seen])).map(|_| mark);
+                    let judged = Judged::of(&self.terms, &request, &verdict);
+                    return self.guard.decide(judged, &self.terms).map(|_| mark);
                 }
                 // Counted once, at the end.
                 Some(_) | None => mark.0.push((key, follow.received_bytes())),
@@ -364,9 +442,10 @@ impl StreamGuard {
     pub(crate) fn end(&mut self) -> Result<Guarded, EngineError> {
         let mut judged = Judged::default();
         for ((_, direction), follow) in &mut self.follows {
-            judged.take(&self.terms.request(*direction), &follow.end());
+            let request = self.terms.request(*direction);
+            judged.take(&self.terms, &request, &follow.end());
         }
-        self.guard.decide(judged)
+        self.guard.decide(judged, &self.terms)
     }
 }
 

@@ -16,6 +16,7 @@ mod embed;
 mod entry;
 mod error;
 mod extractive;
+mod feedback;
 mod generate;
 mod guard;
 mod health;
@@ -23,6 +24,7 @@ mod held;
 mod line;
 mod policies;
 mod reserve;
+mod scan_many;
 mod scans_cache;
 mod send;
 mod sessions;
@@ -43,9 +45,10 @@ pub use config::{
 };
 pub use context::{Attempt, Context, Spent, Trail};
 pub use error::EngineError;
+pub use feedback::{Feedback, FeedbackError, Label};
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
-pub use policies::{Chosen, PolicySource};
+pub use policies::{Agreement, Chosen, PolicySource, Rollout};
 pub use reserve::{Held, Success};
 pub use scans_cache::ScanTerms;
 pub use sessions::{

@@ -1,15 +1,19 @@
 //! Which policy judges a text: what the request says, then what its key
 //! demands, then what the gate is configured with.
 
+mod rollout;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tidegate_guard::{Builtin, Direction, Policy, ScanRequest};
+use tidegate_guard::{Builtin, Direction, Outcome, Policy, ScanRequest, Verdict};
 
 use crate::assemble::Engine;
 use crate::caller::Caller;
 use crate::error::EngineError;
 use crate::guard::Guard;
+pub use rollout::{Agreement, Rollout};
+pub(crate) use rollout::{Agreements, Side, Trial};
 
 /// Where a policy came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub(crate) struct Terms {
     pub(crate) chosen: Chosen,
     tenant: Arc<str>,
     at: SystemTime,
+    /// The policy that is asked as well, where there is one.
+    pub(crate) trial: Option<Trial>,
 }
 
 impl Terms {
@@ -62,7 +68,15 @@ impl Terms {
             chosen,
             tenant: caller.shared_tenant(),
             at: SystemTime::now(),
+            trial: None,
         }
+    }
+
+    /// What the other policy would have said.
+    pub(crate) fn other(&self, request: &ScanRequest, verdict: &Verdict) -> Option<Outcome> {
+        self.trial
+            .as_ref()
+            .map(|trial| trial.says(request, verdict))
     }
 
     /// A scan on these terms, with nothing suppressed.
@@ -84,7 +98,67 @@ impl Terms {
     }
 }
 
+impl Trial {
+    /// What the other policy says of the same text.
+    pub(crate) fn says(&self, request: &ScanRequest, verdict: &Verdict) -> Outcome {
+        let other = ScanRequest {
+            policy: self.other.clone(),
+            ..request.clone()
+        };
+        verdict.under(&other).outcome
+    }
+}
+
 impl Guard {
+    /// The terms of a request of `caller`, who may have asked for a policy.
+    /// `subject` stands for the traffic that it belongs to.
+    pub(crate) fn terms(
+        &self,
+        caller: &Caller,
+        asked: Option<&str>,
+        subject: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Terms, EngineError> {
+        let chosen = self.choose(caller, asked)?;
+        let (chosen, trial) = self.enroll(chosen, caller.tenant(), subject);
+        Ok(Terms {
+            trial,
+            ..Terms::new(chosen, caller)
+        })
+    }
+
+    /// What decides, and what is asked besides, where a rollout is under way.
+    pub(crate) fn enroll(
+        &self,
+        chosen: Chosen,
+        tenant: &str,
+        subject: impl FnOnce() -> Vec<u8>,
+    ) -> (Chosen, Option<Trial>) {
+        let concerns = match chosen.source {
+            PolicySource::File | PolicySource::Default => true,
+            PolicySource::Request | PolicySource::Key | PolicySource::Rollout => false,
+        };
+        let rollout = self.config().rollout.as_ref().filter(|_| concerns);
+        let Some(rollout) = rollout.filter(|rollout| rollout.takes(tenant, &subject())) else {
+            return (chosen, None);
+        };
+        if !rollout.decides {
+            let trial = Trial {
+                other: rollout.policy.clone(),
+                decided: Side::Own,
+            };
+            return (chosen, Some(trial));
+        }
+        let trial = Trial {
+            other: chosen.policy,
+            decided: Side::Candidate,
+        };
+        let chosen = Chosen {
+            policy: rollout.policy.clone(),
+            source: PolicySource::Rollout,
+        };
+        (chosen, Some(trial))
+    }
+
     /// What judges the texts of `caller`, who may have asked for a policy by
     /// its name.
     ///
@@ -158,6 +232,11 @@ impl Engine {
         asked: Option<&str>,
     ) -> Result<Chosen, EngineError> {
         self.rooms.guard.choose(caller, asked)
+    }
+
+    /// How the gate's own policy and the one that is rolled out agree.
+    pub fn agreement(&self) -> Option<Agreement> {
+        self.rooms.guard.agreement()
     }
 
     /// The policies of the configuration beside the built-in ones.

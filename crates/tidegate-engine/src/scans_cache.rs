@@ -9,7 +9,7 @@ use crate::assemble::Engine;
 use crate::caller::Caller;
 use crate::error::EngineError;
 use crate::guard::{Scanned, on_pool};
-use crate::policies::PolicySource;
+use crate::policies::{Chosen, PolicySource};
 use crate::store_key;
 use crate::verdicts::Seen;
 
@@ -29,7 +29,7 @@ pub struct ScanTerms<'a> {
 /// Texts from this length on are looked for in the cache unless a request says
 /// otherwise: shorter ones are scanned in less time than a store on another
 /// machine takes to answer (about 100 µs).
-const LEAST_CACHED_BYTES: usize = 8 << 10;
+pub(crate) const LEAST_CACHED_BYTES: usize = 8 << 10;
 
 /// Longer texts are hashed beside the async runtime.
 const MOST_HASHED_INLINE_BYTES: usize = 256 << 10;
@@ -48,8 +48,23 @@ impl Engine {
         request: ScanRequest,
         terms: ScanTerms<'_>,
     ) -> Result<Scanned, EngineError> {
-        let source = terms.source;
-        let scanned = self.scan_planned(text, request, terms).await?;
+        let chosen = Chosen {
+            policy: request.policy,
+            source: terms.source,
+        };
+        let guard = &self.rooms.guard;
+        let subject = || blake3::hash(text.as_bytes()).as_bytes().to_vec();
+        let (chosen, trial) = guard.enroll(chosen, terms.caller.tenant(), subject);
+        let request = ScanRequest {
+            policy: chosen.policy,
+            ..request
+        };
+        let scanned = self.scan_planned(text, request.clone(), terms).await?;
+        if let Some(trial) = trial {
+            let other = trial.says(&request, &scanned.verdict);
+            guard.compare(&trial, scanned.verdict.outcome, other);
+        }
+        let source = chosen.source;
         Ok(Scanned { source, ..scanned })
     }
 

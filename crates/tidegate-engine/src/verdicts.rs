@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_guard::{Direction, Outcome, ScanRequest, Suppression, Verdict};
 
+use crate::feedback::Label;
+
 /// What the guard said so far. Both lists are bounded: by the directions, and
 /// by the rules times the directions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct GuardCounts {
     pub detections: Vec<(Arc<str>, Direction, u64)>,
     /// Verdicts in which a suppression of a policy kept a rule from deciding.
     pub suppressed: Vec<(Arc<str>, u64)>,
+    /// What was said of verdicts, by rule.
+    pub feedback: Vec<(Arc<str>, Label, u64)>,
 }
 
 /// Counters of verdicts.
@@ -39,6 +43,8 @@ pub(crate) struct Seen {
     pub(crate) rules: Vec<Arc<str>>,
     /// The rules that the policy suppresses, each once.
     pub(crate) suppressed: Vec<Applied>,
+    /// The worst outcome under a policy that is asked besides.
+    pub(crate) other: Option<Outcome>,
 }
 
 /// A suppression of a policy that kept a rule from deciding.
@@ -57,6 +63,7 @@ impl Seen {
             outcome: verdict.outcome,
             rules: Vec::new(),
             suppressed: Vec::new(),
+            other: None,
         };
         seen.take(request, verdict);
         seen
@@ -112,6 +119,7 @@ impl Verdicts {
         let verdicts = counted.verdicts.iter();
         let detections = counted.detections.iter();
         GuardCounts {
+            feedback: Vec::new(),
             verdicts: verdicts
                 .map(|((direction, outcome), count)| (*direction, *outcome, *count))
                 .collect(),
