@@ -97,8 +97,9 @@ impl Follow {
         self.chars = self.layer.text().push_plain(&self.fresh, self.chars);
         self.fresh.clear();
         self.layer.advance(&self.rules, ending);
-        let tallies = self.rules.tallies_of(&self.layer);
-        self.rules.verdict(&tallies, &self.request)
+        let mut views = Vec::new();
+        self.layer.tallies(&mut views);
+        self.rules.verdict_of(&views, &self.request)
     }
 }
 

@@ -7,6 +7,7 @@ mod follow;
 mod hold;
 mod load;
 mod pack;
+mod parts;
 mod policy;
 mod reading;
 mod redact;
@@ -27,6 +28,7 @@ pub use pack::{
     Examples, Layer as PackLayer, Pack, PackError, PackFile, PackFolder, Remark, RemarkKind,
     RuleProblem, Source,
 };
+pub use parts::{Part, PartScan};
 pub use policy::{Builtin, Layer, Policy, PolicyError, PolicyProblem, Suppression};
 pub use rule::{Near, Origin, Rule};
 pub use rules::{BUILTIN, Rules};

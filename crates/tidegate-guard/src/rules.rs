@@ -15,13 +15,13 @@ use crate::verdict::{Detection, Direction, Outcome, ScanRequest, Verdict};
 use crate::views::{Layer as View, Tape};
 use crate::watches::{Watched, Watches};
 
-/// A whole text is read in blocks of this many bytes, so that all views of a block
-/// are made while it is at hand.
-const BLOCK_BYTES: usize = 64 * 1024;
-
 /// The longest match of a rule's pattern, in bytes. A stream is followed with
 /// a tail of this length, so no pattern may need more.
 pub(crate) const MAX_MATCH_BYTES: usize = 4_096;
+
+/// Rules of this family are about disguises themselves. What they find is in the
+/// text as it is; no view that undoes disguises has a say.
+const DISGUISES: &str = "encoded_payload";
 
 macro_rules! builtin {
     ($($name:literal),+) => {
@@ -174,23 +174,24 @@ impl Rules {
 
     /// Scans a whole text.
     pub fn scan(&self, text: &str, request: &ScanRequest) -> Verdict {
-        let tallies = self.tallies(text, request.direction, &Tally::default());
-        self.verdict(&tallies, request)
+        let view = self.read(text, request.direction, &Tally::default());
+        let mut views = Vec::new();
+        view.tallies(&mut views);
+        self.verdict_of(&views, request)
+    }
+
+    fn read(&self, text: &str, direction: Direction, blank: &Tally) -> View {
+        let mut view = View::first(direction, blank);
+        view.read_all(text, |view, ending| view.advance(self, ending));
+        view
     }
 
     /// What each rule found in a whole text, counted from `blank` on.
     pub(crate) fn tallies(&self, text: &str, direction: Direction, blank: &Tally) -> Vec<Tally> {
-        let mut view = View::first(direction, blank);
-        let (mut start, mut chars) = (0, 0);
-        while text.len() - start > BLOCK_BYTES {
-            let end = text.floor_char_boundary(start + BLOCK_BYTES);
-            chars = view.text().push_plain(&text[start..end], chars);
-            view.advance(self, Ending::Open);
-            start = end;
-        }
-        view.text().push_plain(&text[start..], chars);
-        view.advance(self, Ending::Last);
-        self.tallies_of(&view)
+        let view = self.read(text, direction, blank);
+        let mut views = Vec::new();
+        view.tallies(&mut views);
+        merged(&views, &self.parts.rules)
     }
 
     /// Scans a text as it is, with its disguises: what measurements compare a scan
@@ -205,12 +206,10 @@ impl Rules {
     }
 
     /// What all views of a text come to.
-    pub(crate) fn tallies_of(&self, view: &View) -> Vec<Tally> {
-        let mut views = Vec::new();
-        view.tallies(&mut views);
-        match views.as_slice() {
-            [only] => only.to_vec(),
-            views => merged(views, self.len()),
+    pub(crate) fn verdict_of(&self, views: &[&[Tally]], request: &ScanRequest) -> Verdict {
+        match views {
+            [only] => self.verdict(only, request),
+            views => self.verdict(&merged(views, &self.parts.rules), request),
         }
     }
 
@@ -340,11 +339,12 @@ impl Rules {
 }
 
 /// What views found together.
-fn merged(views: &[&[Tally]], rules: usize) -> Vec<Tally> {
-    let mut tallies = vec![Tally::default(); rules];
-    for view in views {
-        for (tally, found) in tallies.iter_mut().zip(*view) {
-            if found.matches > 0 {
+fn merged(views: &[&[Tally]], rules: &[Rule]) -> Vec<Tally> {
+    let mut tallies = vec![Tally::default(); rules.len()];
+    for (view, found) in views.iter().enumerate() {
+        for ((tally, found), rule) in tallies.iter_mut().zip(*found).zip(rules) {
+            let counts = view == 0 || &*rule.family != DISGUISES;
+            if counts && found.matches > 0 {
                 tally.merge(found);
             }
         }

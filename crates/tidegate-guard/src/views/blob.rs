@@ -71,6 +71,9 @@ impl Block {
                 Some(_) => match line_break(&bytes[block.end..], is_last)? {
                     0 => block.goes_on = false,
                     _ if block.on_line < MIN_LINE => block.goes_on = false,
+                    skipped if block.ends_hex(&bytes[block.end + skipped..], is_last)? => {
+                        block.goes_on = false;
+                    }
                     skipped => {
                         block.end += skipped;
                         block.on_line = 0;
@@ -83,6 +86,20 @@ impl Block {
             break;
         }
         Some(block)
+    }
+
+    /// True when all letters are hexadecimal digits and those of the next line are
+    /// not.
+    fn ends_hex(&self, next: &[u8], is_last: bool) -> Option<bool> {
+        const LOOK: usize = 6;
+        if self.letters.is_empty() || !self.letters.iter().all(u8::is_ascii_hexdigit) {
+            return Some(false);
+        }
+        if next.len() < LOOK && !is_last {
+            return None;
+        }
+        let mut word = next.iter().take(LOOK).take_while(|byte| is_letter(**byte));
+        Some(word.any(|byte| !byte.is_ascii_hexdigit()))
     }
 
     /// What the block says, if that is text.

@@ -143,6 +143,9 @@ impl Decode {
     ) -> Option<usize> {
         let at = self.read;
         let bytes = source.bytes_from(at);
+        if length > 2 && bytes[..length].iter().all(u8::is_ascii_alphabetic) {
+            return Some(at + length);
+        }
         let row = numbers::read(bytes, length, is_last)?;
         if let Some(chars) = row.chars {
             for (takes, byte) in chars {

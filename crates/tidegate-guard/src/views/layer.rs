@@ -12,6 +12,10 @@ use super::fold::Fold;
 use super::tape::Tape;
 use super::words::Words;
 
+/// A whole text is read in blocks of this many bytes, so that all views of a block
+/// are made while it is at hand.
+const BLOCK_BYTES: usize = 64 * 1024;
+
 /// One layer of a text, with what has been found in it.
 #[derive(Debug)]
 pub(crate) struct Layer {
@@ -74,6 +78,19 @@ impl Layer {
     /// The code point at which the first such match begins.
     pub(crate) fn alone(&self) -> Option<usize> {
         self.reading.as_ref().and_then(Reading::alone)
+    }
+
+    /// Reads a whole text; `advance` is called whenever there is something new.
+    pub(crate) fn read_all(&mut self, text: &str, advance: impl Fn(&mut Self, Ending)) {
+        let (mut start, mut chars) = (0, 0);
+        while text.len() - start > BLOCK_BYTES {
+            let end = text.floor_char_boundary(start + BLOCK_BYTES);
+            chars = self.text.push_plain(&text[start..end], chars);
+            advance(self, Ending::Open);
+            start = end;
+        }
+        self.text.push_plain(&text[start..], chars);
+        advance(self, Ending::Last);
     }
 
     /// The text of this layer.
@@ -140,9 +157,19 @@ impl Layer {
     }
 
     /// True when something is encoded more often than it is decoded.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "verdicts have no place for it yet")
+    )]
     pub(crate) fn is_too_deep(&self) -> bool {
         let next = self.next.as_ref();
         (self.deeper == 0 && self.decode.has_met) || next.is_some_and(|next| next.is_too_deep())
+    }
+
+    /// What is kept of the text with its disguises undone.
+    #[cfg(test)]
+    pub(crate) fn plain_text(&self) -> &str {
+        self.plain.text()
     }
 
     /// Bytes of text that are kept, of all views.

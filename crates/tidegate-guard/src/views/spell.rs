@@ -57,7 +57,7 @@ pub(super) fn spell(written: &[u8], known: &Vocabulary) -> Option<String> {
         has_letter |= c.is_ascii_alphabetic();
         match (sign, sign_beyond(c)) {
             (Some(byte), _) if byte.is_ascii_alphabetic() => {
-                letters.push(Some(byte.to_ascii_lowercase()));
+                letters.push(Some(byte));
             }
             (Some(b'1' | b'!' | b'|'), _) => letters.push(None),
             (Some(byte), _) if is_between(byte) => {}
@@ -66,13 +66,19 @@ pub(super) fn spell(written: &[u8], known: &Vocabulary) -> Option<String> {
             (None, None) => return None,
         }
     }
-    if !has_letter || letters.len() < 2 {
+    // A number may be anything; one of three signs is `all` more often than not.
+    if letters.len() < 2 || !(has_letter || letters.len() == 3) {
         return None;
     }
     let doubts = letters.iter().filter(|letter| letter.is_none()).count();
     let ways = 1_usize << doubts.min(MAX_DOUBTS);
     let meant = (0..ways).map(|way| settle(&letters, way));
-    let meant = meant.into_iter().find(|word| known.knows(word))?;
+    let meant = meant
+        .into_iter()
+        .find(|word| known.knows(&word.to_ascii_lowercase()))?;
+    if has_known_parts(written, known) {
+        return None;
+    }
     (!written.eq_ignore_ascii_case(&meant)).then(|| String::from_utf8_lossy(&meant).into_owned())
 }
 
@@ -80,6 +86,12 @@ pub(super) fn spell(written: &[u8], known: &Vocabulary) -> Option<String> {
 /// two, or a short word of letters with some digits among them.
 pub(super) fn spell_unknown(written: &[u8]) -> Option<String> {
     const MAX_LENGTH: usize = 14;
+    if let Some(at) = written.iter().position(|byte| *byte == b'@')
+        && at > 1
+        && written[at..].contains(&b'.')
+    {
+        return Some(address(written));
+    }
     if let [_, joint, _, _, ..] = written
         && is_between(*joint)
     {
@@ -109,6 +121,30 @@ pub(super) fn spell_unknown(written: &[u8]) -> Option<String> {
     written.iter().map(letter).collect()
 }
 
+/// An address of electronic mail, each part of it by itself.
+fn address(written: &[u8]) -> String {
+    let parts = written.split_inclusive(|byte| matches!(byte, b'@' | b'.'));
+    let part = |part: &[u8]| {
+        let (name, sign) = match part.split_last() {
+            Some((sign @ (b'@' | b'.'), name)) => (name, char::from(*sign).to_string()),
+            Some(_) | None => (part, String::new()),
+        };
+        let name =
+            spell_unknown(name).unwrap_or_else(|| String::from_utf8_lossy(name).into_owned());
+        name + &sign
+    };
+    parts.map(part).collect()
+}
+
+/// True when a sign stands between words that are words by themselves, as in
+/// `auth.token`.
+fn has_known_parts(written: &[u8], known: &Vocabulary) -> bool {
+    let parts = written.split(|byte| matches!(byte, b'.' | b'-' | b'_'));
+    let parts: Vec<&[u8]> = parts.collect();
+    let is_word = |part: &&[u8]| part.len() > 2 && known.has(&part.to_ascii_lowercase());
+    parts.len() > 1 && parts.iter().all(is_word)
+}
+
 /// Each doubt is an i or an l; one bit of `way` decides, the last bit all others.
 fn settle(letters: &[Option<u8>], way: usize) -> Vec<u8> {
     let mut doubt = 0;
@@ -129,7 +165,7 @@ pub(super) fn spell_apart(letters: &[u8], known: &Vocabulary) -> Option<String> 
     }
     let lower = letters.to_ascii_lowercase();
     if known.knows(&lower) {
-        return Some(String::from_utf8_lossy(&lower).into_owned());
+        return Some(String::from_utf8_lossy(letters).into_owned());
     }
     spell(letters, known).or_else(|| row(&lower, known))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// A shorter word is too often something else.
 pub(crate) const MIN_TELLING: usize = 4;
@@ -70,7 +70,22 @@ impl Vocabulary {
                 }
                 self.limit(ways)
             }
-            HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) => {
+            HirKind::Class(class) => match few_letters(class) {
+                Some(letters) => {
+                    let add = |word: Vec<u8>| {
+                        letters
+                            .iter()
+                            .map(move |letter| [&word[..], &[*letter]].concat())
+                    };
+                    let ways = open.into_iter().flat_map(add).collect();
+                    self.limit(ways)
+                }
+                None => {
+                    self.end(open);
+                    vec![Vec::new()]
+                }
+            },
+            HirKind::Empty | HirKind::Look(_) => {
                 self.end(open);
                 vec![Vec::new()]
             }
@@ -105,6 +120,23 @@ impl Vocabulary {
         let words = words.into_iter().filter(|word| word.len() > 1);
         self.words.extend(words.map(Vec::into_boxed_slice));
     }
+}
+
+/// The letters of a class that has only a few.
+fn few_letters(class: &Class) -> Option<Vec<u8>> {
+    const FEW: usize = 4;
+    let Class::Unicode(class) = class else {
+        return None;
+    };
+    let chars = class.iter().flat_map(|range| range.start()..=range.end());
+    let letters: Vec<char> = chars.take(FEW + 1).collect();
+    let is_small = letters.len() <= FEW && letters.iter().all(char::is_ascii_alphabetic);
+    is_small.then(|| {
+        letters
+            .iter()
+            .map(|c| c.to_ascii_lowercase() as u8)
+            .collect()
+    })
 }
 
 #[cfg(test)]

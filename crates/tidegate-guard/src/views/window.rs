@@ -54,6 +54,7 @@ impl Window {
     /// Has all copied that stands around `range`.
     pub(crate) fn open(&mut self, range: &Range<usize>, source: &Tape, target: &mut Tape) {
         if range.start >= self.until {
+            self.advance(range.start, source, target);
             let from = source.floor(range.start.saturating_sub(CONTEXT_BYTES));
             if from > self.copied + 2 * GAP_PAIRS {
                 if target.end() > 0 {

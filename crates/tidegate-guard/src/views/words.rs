@@ -151,13 +151,16 @@ impl Words {
         plain: &mut Tape,
         known: &Vocabulary,
     ) -> Option<usize> {
-        let (range, letters) = page.apart(first)?;
+        let (mut range, letters) = page.apart(first)?;
+        if letters.len() > 1 {
+            range.end += page.extra_spaces(range.end)?;
+        }
         let marks = page.take_marks(&range);
         let meant = spell_apart(&letters, known);
         let tells = marks.is_disguised || meant.as_ref().is_some_and(|m| m.len() >= MIN_TELLING);
         // What is no word of the rules may still stand between two of them.
         let meant = meant.unwrap_or_else(|| String::from_utf8_lossy(&letters).into_owned());
-        if meant != page.folded.slice(range.clone()) {
+        if letters.len() > 1 || meant != page.folded.slice(range.clone()) {
             self.put(&range, &meant, tells, page, plain);
         } else if tells {
             self.window.open(&range, page.folded, plain);
@@ -378,6 +381,18 @@ impl Page<'_> {
             word = following;
         }
         Some((range, letters))
+    }
+
+    /// Spaces at `at` beyond the one that stands between any two words: with them
+    /// words are kept apart whose letters are.
+    fn extra_spaces(&self, at: usize) -> Option<usize> {
+        const MOST: usize = 4;
+        let bytes = self.folded.bytes_from(at);
+        if bytes.len() <= MOST && !self.is_last {
+            return None;
+        }
+        let spaces = bytes.iter().take(MOST).take_while(|byte| **byte == b' ');
+        Some(spaces.count().saturating_sub(1))
     }
 
     /// Takes the marks up to the end of `range`; tells of those inside.

@@ -51,7 +51,7 @@ pub const ALL: &[Disguise] = &[
         pieces.join("\n")
     }),
     ("leetspeak, light", |t| letters(t, "eio", "310")),
-    ("leetspeak, heavy", |t| letters(t, "aeilost", "4310057")),
+    ("leetspeak, heavy", |t| letters(t, "aeilost", "4311057")),
     ("leetspeak, signs", |t| letters(t, "aials", "@!4|$")),
     ("letters with spaces", |t| spread(t, " ")),
     ("letters with dots", |t| spread(t, ".")),
@@ -188,8 +188,15 @@ fn within(text: &str, sign: &str) -> String {
 /// Letters that stand apart, words with more space between them.
 fn spread(text: &str, sign: &str) -> String {
     let word = |word: &str| {
-        let chars: Vec<String> = word.chars().map(String::from).collect();
-        chars.join(sign)
+        let mut spread = String::new();
+        for c in word.chars() {
+            let is_within = spread.chars().last().is_some_and(char::is_alphanumeric);
+            if is_within && c.is_alphanumeric() {
+                spread.push_str(sign);
+            }
+            spread.push(c);
+        }
+        spread
     };
     let space = if sign == " " { "   " } else { " " };
     let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(space);
