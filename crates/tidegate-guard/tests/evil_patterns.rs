@@ -1,5 +1,7 @@
 //! Patterns that are made to hurt are refused, or they are linear and small.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use tidegate_guard::{Direction, Rules, ScanRequest};
 
 /// The longest match of an accepted pattern, which bounds what a scan reads

@@ -234,7 +234,7 @@ async fn packs_hold_from_the_start_and_a_reload_takes_new_ones_whole_or_not_at_a
         let reply = ask(program.addr, &post("/v1/scan", &json!({"text": ATTACK}))).await;
         reply.json()["verdict"].as_str().unwrap().to_owned()
     };
-    let reload = || ask(program.addr, &request("POST /admin/reload", "", b""));
+    let reload = || async { ask(program.addr, &request("POST /admin/reload", "", b"")).await };
     assert_eq!(verdict().await, "block");
     write(folder.path(), &PACK.replace("'\\bburn", "'(burn"));
     let refused = reload().await;

@@ -100,10 +100,10 @@ pub(super) fn random(text: &str) -> bool {
     let is_part = |c: char| {
         c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '_' | '-' | '!' | '#' | '~' | '.')
     };
-    let words = text
+    let mut words = text
         .split(|c: char| !is_part(c))
         .filter(|word| !word.is_empty());
-    let Some(word) = words.last() else {
+    let Some(word) = words.next_back() else {
         return false;
     };
     let mut counts = [0_u32; 128];

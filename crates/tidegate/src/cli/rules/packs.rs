@@ -7,12 +7,17 @@ use tidegate_guard::{BUILTIN, PackError, PackFile, PackFolder, PackLayer, Rules}
 /// The word for the rules of this build.
 const OWN: &str = "builtin";
 
-/// Loads packs that were named on the command line. Every example of theirs is
-/// tried; those of this build only where nothing else is named.
-pub(super) fn load(named: &str) -> Result<Rules, PackError> {
-    if named == OWN {
-        return Rules::load(BUILTIN);
+/// Loads packs and tries all their examples; those of this build where nothing
+/// else is named.
+pub(super) fn load_tried(named: &str) -> Result<Rules, PackError> {
+    match named == OWN {
+        true => Rules::load(BUILTIN),
+        false => load(named),
     }
+}
+
+/// Loads packs that were named on the command line.
+pub(super) fn load(named: &str) -> Result<Rules, PackError> {
     let parts: Vec<&str> = named.split('+').collect();
     let mut files = Vec::new();
     for (place, part) in parts.iter().enumerate().filter(|(_, part)| **part != OWN) {

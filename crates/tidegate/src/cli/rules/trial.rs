@@ -63,7 +63,7 @@ struct Tally {
 }
 
 pub(super) fn run(args: &TestArgs) -> Result<Exit, Exit> {
-    let rules = match packs::load(&args.packs) {
+    let rules = match packs::load_tried(&args.packs) {
         Ok(rules) => rules,
         Err(error) => {
             for error in error.each() {
