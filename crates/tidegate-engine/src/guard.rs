@@ -202,7 +202,7 @@ impl Guard {
     }
 }
 
-fn direction(by: Speaker) -> Direction {
+pub(crate) fn direction(by: Speaker) -> Direction {
     match by {
         Speaker::User => Direction::Prompt,
         Speaker::Tool => Direction::ToolResult,
@@ -385,6 +385,9 @@ pub(crate) struct StreamGuard {
     follows: BTreeMap<(usize, Direction), Follow>,
 }
 
+/// What a stream is called in errors.
+const STREAM: &str = "streamed answer";
+
 /// Answers that are told apart; no request may ask for more.
 const MOST_CHOICES: usize = 16;
 
@@ -398,9 +401,11 @@ impl StreamGuard {
             let new = || self.guard.rules.follow(request.clone());
             let follow = self.follows.entry(key).or_insert_with(new);
             match follow.push(&spoken.text) {
-                Some(verdict) if verdict.outcome == Outcome::Block => {
+                // A stream is not taken back: what is to be redacted ends it.
+                Some(verdict) if verdict.outcome >= Outcome::Redact => {
                     let judged = Judged::of(&self.terms, &request, &verdict);
-                    return self.guard.decide(judged, &self.terms).map(drop);
+                    let guarded = self.guard.decide(judged, &self.terms)?;
+                    return guarded.must_not_redact(STREAM).map(drop);
                 }
                 // Counted once, at the end.
                 Some(_) | None => {}
@@ -416,7 +421,8 @@ impl StreamGuard {
             let request = self.terms.request(*direction);
             judged.take(&self.terms, &request, &follow.end());
         }
-        self.guard.decide(judged, &self.terms)
+        let guarded = self.guard.decide(judged, &self.terms)?;
+        guarded.must_not_redact(STREAM)
     }
 }
 

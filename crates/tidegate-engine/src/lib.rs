@@ -22,6 +22,7 @@ mod guard;
 mod health;
 mod line;
 mod policies;
+mod redact;
 mod reserve;
 mod scan_many;
 mod scans_cache;

@@ -311,7 +311,7 @@ impl From<EngineError> for ApiError {
                 message,
             )
             .after(*retry_after),
-            EngineError::Blocked { .. } => {
+            EngineError::Blocked { .. } | EngineError::NotRedacted { .. } => {
                 Self::new(StatusCode::FORBIDDEN, BLOCKED, "permission_error", message)
             }
             EngineError::UnknownPolicy { .. } => {
