@@ -121,10 +121,16 @@ impl Engine {
         }
         let rooms = &self.rooms;
         let terms = rooms.terms(&request, context)?;
-        rooms.guard_prompt(&request, &terms).await?;
+        // What is given goes by no model: it is kept as it is, or not at all.
+        let prompt = rooms.guard_prompt(&request, &terms).await?;
+        prompt
+            .map(|found| found.must_not_redact("given request"))
+            .transpose()?;
         let guarded = rooms
             .guard_whole_answer(request.dialect(), &answer, &terms)
             .await?;
+        let guarded = guarded.map(|found| found.must_not_redact("given answer"));
+        let guarded = guarded.transpose()?;
         if answer.len() > MOST_KEPT_BYTES {
             return Ok(());
         }

@@ -334,7 +334,11 @@ fn settle(allowance: Allowance, head: &AnswerHead) {
 /// Ends what a request may use whose call has failed.
 fn failed(error: EngineError, allowance: Allowance) -> EngineError {
     // What was blocked was answered before: its tokens stand.
-    if !matches!(error, EngineError::Blocked { .. }) {
+    let judged = matches!(
+        error,
+        EngineError::Blocked { .. } | EngineError::NotRedacted { .. }
+    );
+    if !judged {
         allowance.settle(Used::Tokens(0));
     }
     error

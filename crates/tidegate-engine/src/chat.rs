@@ -33,6 +33,8 @@ impl Engine {
         let terms = self.rooms.terms(&request, context)?;
         let context = &context.on(terms.clone());
         let guarded = self.rooms.guard_prompt(&request, &terms).await?;
+        let request = self.rooms.redact_prompt(request, guarded.as_ref(), &terms);
+        let request = request.await?;
         let chain = self.rooms.chain(request.model())?;
         let mut session = self.rooms.open_session(&request, context).await?;
         let request = gather_context(request);
@@ -112,7 +114,10 @@ impl Rooms {
                 head.guarded = self
                     .guard_whole_answer(request.dialect(), &completion.body, &terms)
                     .await?;
-                AnswerBody::Whole(completion.body)
+                let dialect = request.dialect();
+                let guarded = head.guarded.as_ref();
+                let body = self.redact_answer(dialect, completion.body, guarded, &terms);
+                AnswerBody::Whole(body.await?)
             }
             Reply::Stream(committed) => {
                 let watch = Watch {

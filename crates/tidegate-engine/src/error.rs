@@ -56,6 +56,18 @@ pub enum EngineError {
         /// The rules that matched.
         rules: Vec<Arc<str>>,
     },
+    /// The policy redacts what was said, where that cannot be done.
+    #[error(
+        "the {place} holds what the policy redacts, which cannot be done there: {}; ask for the answer whole, or leave it out",
+        rules.join(", ")
+    )]
+    NotRedacted {
+        /// What cannot be redacted: a stream, a message of a session, JSON that
+        /// would be none any more.
+        place: &'static str,
+        /// The rules that matched.
+        rules: Vec<Arc<str>>,
+    },
     /// No policy has this name.
     #[error("policy must be one of {}", known.join(", "))]
     UnknownPolicy {
@@ -160,6 +172,7 @@ impl EngineError {
             Self::UnknownModel { .. }
             | Self::TooLarge { .. }
             | Self::Blocked { .. }
+            | Self::NotRedacted { .. }
             | Self::UnknownPolicy { .. }
             | Self::PolicyNotAllowed { .. }
             | Self::TenantTooLarge { .. }

@@ -214,7 +214,7 @@ impl Guard {
     }
 }
 
-fn direction(by: Speaker) -> Direction {
+pub(crate) fn direction(by: Speaker) -> Direction {
     match by {
         Speaker::User => Direction::Prompt,
         Speaker::Tool => Direction::ToolResult,
@@ -404,6 +404,9 @@ type Text = (usize, Direction);
 #[derive(Debug, Default)]
 pub(crate) struct Mark(Vec<(Text, usize)>);
 
+/// What a stream is called in errors.
+const STREAM: &str = "streamed answer";
+
 /// Answers that are told apart; no request may ask for more.
 const MOST_CHOICES: usize = 16;
 
@@ -418,9 +421,11 @@ impl StreamGuard {
             let new = || self.guard.rules.follow(request.clone());
             let follow = self.follows.entry(key).or_insert_with(new);
             match follow.push(&spoken.text) {
-                Some(verdict) if verdict.outcome == Outcome::Block => {
+                // A stream is not taken back: what is to be redacted ends it.
+                Some(verdict) if verdict.outcome >= Outcome::Redact => {
                     let judged = Judged::of(&self.terms, &request, &verdict);
-                    return self.guard.decide(judged, &self.terms).map(|_| mark);
+                    let guarded = self.guard.decide(judged, &self.terms)?;
+                    return guarded.must_not_redact(STREAM).map(|_| mark);
                 }
                 // Counted once, at the end.
                 Some(_) | None => mark.0.push((key, follow.received_bytes())),
@@ -445,7 +450,8 @@ impl StreamGuard {
             let request = self.terms.request(*direction);
             judged.take(&self.terms, &request, &follow.end());
         }
-        self.guard.decide(judged, &self.terms)
+        let guarded = self.guard.decide(judged, &self.terms)?;
+        guarded.must_not_redact(STREAM)
     }
 }
 

@@ -23,6 +23,7 @@ mod health;
 mod held;
 mod line;
 mod policies;
+mod redact;
 mod reserve;
 mod scan_many;
 mod scans_cache;

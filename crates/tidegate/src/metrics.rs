@@ -1,5 +1,7 @@
 //! Metrics in Prometheus' words: base units, `_seconds`, `_total`.
 
+mod guard;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -11,8 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tidegate_engine::{
-    Agreement, AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, GuardCounts, Health,
-    StoreState,
+    AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, Health, StoreState,
 };
 
 use crate::traces::SpanCounts;
@@ -323,81 +324,9 @@ fn engine_registry(health: &EngineHealth) -> Registry {
     registry
 }
 
-/// Bounded by the rules and the directions.
-fn guard(registry: &mut Registry, counts: &GuardCounts) {
-    let verdicts: Family<Labels, Counter> = Family::default();
-    for (direction, outcome, count) in &counts.verdicts {
-        let labels = vec![("direction", direction.as_str().to_owned())];
-        verdicts
-            .get_or_create(&with(labels, "verdict", outcome.as_str()))
-            .inc_by(*count);
-    }
-    registry.register(
-        "tidegate_guard_verdicts",
-        "Verdicts of the guard by direction",
-        verdicts,
-    );
-    let detections: Family<Labels, Counter> = Family::default();
-    for (rule, direction, count) in &counts.detections {
-        let labels = vec![("rule", rule.to_string())];
-        detections
-            .get_or_create(&with(labels, "direction", direction.as_str()))
-            .inc_by(*count);
-    }
-    registry.register(
-        "tidegate_guard_detections",
-        "Verdicts that a rule was part of",
-        detections,
-    );
-    let suppressed: Family<Labels, Counter> = Family::default();
-    for (rule, count) in &counts.suppressed {
-        let labels = vec![("rule", rule.to_string())];
-        suppressed.get_or_create(&labels).inc_by(*count);
-    }
-    registry.register(
-        "tidegate_guard_suppressed",
-        "Verdicts in which a suppression of a policy kept a rule from deciding",
-        suppressed,
-    );
-    let feedback: Family<Labels, Counter> = Family::default();
-    for (rule, label, count) in &counts.feedback {
-        let layer = vec![("rule", rule.to_string()), ("layer", "L1".to_owned())];
-        let labels = with(layer, "label", label.as_str());
-        feedback.get_or_create(&labels).inc_by(*count);
-    }
-    registry.register(
-        "tidegate_guard_feedback",
-        "What was said of verdicts, for each rule in them",
-        feedback,
-    );
-}
-
-/// Bounded by the outcomes.
-fn rollout(registry: &mut Registry, agreement: Option<&Agreement>) {
-    let rollout: Family<Labels, Counter> = Family::default();
-    let pairs = agreement.iter().flat_map(|agreement| {
-        let pairs = agreement.counts.iter();
-        pairs.map(|pair| (agreement.policy.id(), agreement.rollout.policy.id(), pair))
-    });
-    for (policy, candidate, (own, other, count)) in pairs {
-        let policies = vec![
-            ("policy", policy.to_owned()),
-            ("candidate", candidate.to_owned()),
-        ];
-        let labels = with(policies, "outcome", own.as_str());
-        let labels = with(labels, "candidate_outcome", other.as_str());
-        rollout.get_or_create(&labels).inc_by(*count);
-    }
-    registry.register(
-        "tidegate_guard_rollout",
-        "Verdicts by what the gate's own policy and the one that is rolled out said",
-        rollout,
-    );
-}
-
 fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
-    guard(registry, &health.guard);
-    rollout(registry, health.agreement.as_ref());
+    guard::guard(registry, &health.guard);
+    guard::rollout(registry, health.agreement.as_ref());
     let waiting: Gauge<f64, AtomicU64> = Gauge::default();
     waiting.set(health.waiting as f64);
     registry.register(
@@ -545,8 +474,8 @@ fn headroom_ratios(entry: &EntryHealth) -> impl Iterator<Item = (&'static str, f
 #[cfg(test)]
 mod tests {
     use tidegate_engine::{
-        BreakerHealth, Counts, Direction, Label, Level, OnUnreachable, Outcome, Policy, Quota,
-        Reach, Rollout,
+        Agreement, BreakerHealth, Counts, Direction, GuardCounts, Label, Level, OnUnreachable,
+        Outcome, Policy, Quota, Reach, Rollout,
     };
 
     use super::*;

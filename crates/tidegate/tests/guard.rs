@@ -8,6 +8,8 @@ mod answers;
 mod gateway;
 #[path = "surface/openmetrics.rs"]
 mod openmetrics;
+#[path = "guard/redaction.rs"]
+mod redaction;
 
 use gateway::{
     CANARY, House, Plan, Program, Reply, Scene, Stage, ask, chat, check_refusal, entry_stats, get,

@@ -5,6 +5,8 @@
 
 #[path = "scan/command.rs"]
 mod command;
+#[path = "scan/feedback.rs"]
+mod feedback;
 #[path = "scan/formats.rs"]
 mod formats;
 mod gateway;

@@ -145,7 +145,9 @@ impl Rooms {
             }
             let request = Message::as_request(std::slice::from_ref(&message.said));
             let request = request.map_err(|_| wrong(at))?;
-            self.guard_prompt(&request, &terms).await?;
+            let found = self.guard_prompt(&request, &terms).await?;
+            let found = found.map(|found| found.must_not_redact("message of a session"));
+            found.transpose()?;
         }
         Ok(())
     }

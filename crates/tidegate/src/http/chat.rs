@@ -111,7 +111,9 @@ fn judged(answer: &Result<Answer, EngineError>) -> Option<(Outcome, Vec<Arc<str>
             let guarded = answer.head.guarded.as_ref()?;
             Some((guarded.outcome, guarded.rules.clone()))
         }
-        Err(EngineError::Blocked { rules, .. }) => Some((Outcome::Block, rules.clone())),
+        Err(EngineError::Blocked { rules, .. } | EngineError::NotRedacted { rules, .. }) => {
+            Some((Outcome::Block, rules.clone()))
+        }
         Err(_) => None,
     }
 }

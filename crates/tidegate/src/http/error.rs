@@ -304,39 +304,27 @@ impl From<EngineError> for ApiError {
             EngineError::UnknownModel { .. } => {
                 Self::absent("model_not_found", message).about("model")
             }
-            EngineError::Throttled { retry_after, .. } => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate_limit_exceeded",
-                "rate_limit_error",
-                message,
-            )
-            .after(*retry_after),
-            EngineError::Blocked { .. } => {
-                Self::new(StatusCode::FORBIDDEN, BLOCKED, "permission_error", message)
+            EngineError::Throttled { retry_after, .. } => {
+                throttled("rate_limit_exceeded", message).after(*retry_after)
+            }
+            EngineError::Blocked { .. } | EngineError::NotRedacted { .. } => {
+                forbidden(BLOCKED, message)
             }
             EngineError::UnknownPolicy { .. } => {
                 Self::invalid("invalid_parameter", message).about("policy")
             }
-            EngineError::PolicyNotAllowed { .. } => Self::new(
-                StatusCode::FORBIDDEN,
-                "policy_not_allowed",
-                "permission_error",
-                message,
-            )
-            .about("policy"),
+            EngineError::PolicyNotAllowed { .. } => {
+                forbidden("policy_not_allowed", message).about("policy")
+            }
             EngineError::LimitsUnreachable { retry_after } => {
                 unavailable("store_unreachable", message).after(*retry_after)
             }
             EngineError::Busy { retry_after } => {
                 unavailable("overloaded", message).after(*retry_after)
             }
-            EngineError::TenantLimited { retry_after, .. } => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "tenant_limit_exceeded",
-                "rate_limit_error",
-                message,
-            )
-            .after(*retry_after),
+            EngineError::TenantLimited { retry_after, .. } => {
+                throttled("tenant_limit_exceeded", message).after(*retry_after)
+            }
             EngineError::NoHealthyModel { retry_after, .. } => {
                 unavailable("no_healthy_model", message).after(*retry_after)
             }
@@ -409,6 +397,15 @@ impl From<FeedbackError> for ApiError {
             FeedbackError::Unreachable => unavailable("store_unreachable", message).after(HINT),
         }
     }
+}
+
+fn throttled(code: &str, message: String) -> ApiError {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    ApiError::new(status, code, "rate_limit_error", message)
+}
+
+fn forbidden(code: &str, message: String) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, code, "permission_error", message)
 }
 
 fn unavailable(code: &str, message: String) -> ApiError {

@@ -202,3 +202,74 @@ async fn a_rollout_decides_or_only_asks_and_leaves_named_policies_alone() {
     let found = judged(1.0, true, named).await;
     assert_eq!(decision(&found), ["default", "request", "flag"]);
 }
+
+const CARDS: &str = "[[rules]]\nrules = ['pii.payment_card']\naction = 'redact'\n";
+
+#[tokio::test]
+async fn the_text_comes_back_without_what_is_redacted_only_when_asked() {
+    let mut plan = plan();
+    plan.guard.chosen.policy = policy("own", "default", CARDS);
+    let house = House::open(plan).await;
+    let text = format!("pay with {CARD}, please");
+    let found = verdict(&house, json!({"text": text, "redact": true})).await;
+    assert_eq!(found["verdict"], "redact");
+    let redacted = "pay with [redacted:pii.payment_card], please";
+    assert_eq!(found["redacted_text"], redacted);
+    let found = verdict(&house, json!({"text": "hello", "redact": true})).await;
+    assert_eq!(found["redacted_text"], Value::Null);
+    let unasked = verdict(&house, json!({"text": text})).await;
+    assert_eq!(unasked.get("redacted_text"), None);
+    let both = json!({"texts": ["hello", text], "redact": true});
+    let results = verdict(&house, both).await["results"].clone();
+    assert_eq!(results[0]["redacted_text"], Value::Null);
+    assert_eq!(results[1]["redacted_text"], redacted);
+}
+
+#[tokio::test]
+async fn many_texts_are_judged_as_one_by_one_and_in_their_order() {
+    let house = House::open(plan()).await;
+    let pieces = ["hello", ATTACK, ADDRESS, CARD];
+    let texts: Vec<String> = (0..64)
+        .map(|n| format!("{} {}", pieces[n % 4], "tide ".repeat(n * 20)))
+        .collect();
+    let results = verdict(&house, json!({"texts": texts})).await["results"].clone();
+    assert_eq!(results.as_array().unwrap().len(), 64);
+    for (text, together) in texts.iter().zip(results.as_array().unwrap()) {
+        let alone = verdict(&house, json!({"text": text})).await;
+        for key in ["verdict", "detections", "text_sha256", "policy_source"] {
+            assert_eq!(together[key], alone[key], "{key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_agreement_of_two_policies_is_shown() {
+    let mut plan = plan();
+    plan.guard.rollout = Some(Rollout {
+        policy: Policy::strict(),
+        share: 1.0,
+        decides: false,
+    });
+    let house = House::open(plan).await;
+    for text in ["hello", CARD, CARD, ATTACK] {
+        verdict(&house, json!({"text": text})).await;
+    }
+    verdict(&house, json!({"texts": [CARD]})).await;
+    let stats = house.ask(&get("/v1/stats")).await.json();
+    let rollout = &stats["guard"]["rollout"];
+    let row = |own, candidate, count| json!({"outcome": own, "candidate_outcome": candidate, "count": count});
+    let expected = [
+        row("allow", "allow", 1),
+        row("flag", "block", 3),
+        row("block", "block", 1),
+    ];
+    assert_eq!(rollout["agreement"], json!(expected));
+    assert_eq!(
+        (&rollout["policy"], &rollout["share"]),
+        (&json!("strict"), &json!(1.0))
+    );
+    let metrics = house.ask(&get("/metrics")).await.text();
+    let line = "tidegate_guard_rollout_total{policy=\"default\",candidate=\"strict\",\
+        outcome=\"flag\",candidate_outcome=\"block\"} 3";
+    assert!(metrics.contains(line), "{metrics}");
+}
