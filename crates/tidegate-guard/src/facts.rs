@@ -5,6 +5,7 @@
 //! once; only patterns whose literal is there run at all, and only near it.
 //! Every automaton is linear in the text.
 
+mod prefixes;
 mod seek;
 mod shape;
 
@@ -22,6 +23,7 @@ use crate::views::Vocabulary;
 
 use shape::Literals;
 
+pub(crate) use prefixes::Prefixes;
 pub(crate) use seek::{BORDER_BYTES, Ending, Found, Piece, Seeker};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.

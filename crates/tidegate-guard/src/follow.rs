@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::facts::Ending;
+use crate::hold::Hold;
 use crate::rules::Rules;
+use crate::tally::Tally;
 use crate::verdict::{ScanRequest, Verdict};
 use crate::views::Layer;
 
-/// New text is scanned when there is this much of it.
+/// New text is scanned when there is this much of it: less than is held at most.
 const STEP_BYTES: usize = 256;
 
 /// A scan of a text that arrives in pieces.
@@ -28,12 +30,15 @@ pub struct Follow {
     scanned_bytes: usize,
     chars: usize,
     reported: Option<Verdict>,
+    hold: Hold,
 }
 
 impl Follow {
     pub(crate) fn new(rules: Arc<Rules>, request: ScanRequest) -> Self {
+        let watched = rules.watch(&request);
         Self {
-            layer: Layer::first(request.direction),
+            layer: Layer::first(request.direction, &Tally::default()).watching(&watched.near),
+            hold: Hold::new(watched),
             request,
             fresh: String::new(),
             scanned_bytes: 0,
@@ -45,14 +50,18 @@ impl Follow {
 
     /// Takes the next piece. Answers when the verdict is worse than any before.
     ///
-    /// Text is scanned in steps of 256 bytes, so a short piece may wait for the
-    /// next one; [`Self::scanned_bytes`] tells.
+    /// Text is scanned in steps of 256 bytes, and at once where something is
+    /// complete that may be blocked.
     pub fn push(&mut self, piece: &str) -> Option<Verdict> {
         self.fresh.push_str(piece);
-        if self.fresh.len() < STEP_BYTES {
+        let is_due = self.hold.push(piece);
+        if !is_due && self.fresh.len() < STEP_BYTES {
+            self.hold.release();
             return None;
         }
         let verdict = self.advance(Ending::Open);
+        self.hold.wait_for(self.layer.alone());
+        self.hold.release();
         let is_worse = match &self.reported {
             Some(reported) => verdict.is_worse_than(reported),
             None => verdict.has_threats(),
@@ -70,6 +79,17 @@ impl Follow {
     /// has only begun before this place is found when the rest of it is there.
     pub fn scanned_bytes(&self) -> usize {
         self.scanned_bytes
+    }
+
+    /// The bytes from the start of the text that are no part of anything that may
+    /// still be blocked. At most 512 code points stand behind them.
+    pub fn clear_bytes(&self) -> usize {
+        self.hold.clear_bytes()
+    }
+
+    /// The bytes that have arrived.
+    pub fn received_bytes(&self) -> usize {
+        self.hold.received_bytes()
     }
 
     fn advance(&mut self, ending: Ending) -> Verdict {

@@ -68,7 +68,7 @@ impl Rules {
     pub fn scan_part(&self, text: &str, part: &Part, request: &ScanRequest) -> PartScan {
         let kind = match &part.kind {
             Kind::Views => {
-                let mut layer = Layer::first(request.direction);
+                let mut layer = Layer::first(request.direction, &Tally::default());
                 layer.read_all(text, |layer, ending| layer.views(self, ending));
                 Scanned::Views(Box::new(layer))
             }

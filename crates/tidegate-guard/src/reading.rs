@@ -25,18 +25,24 @@ pub(crate) struct Reading {
     certain: Vec<Tally>,
     /// The same with all matches that later text may change.
     tallies: Vec<Tally>,
+    /// Rules whose matches are told while they wait for something near them, and
+    /// the code point at which the first of those begins.
+    near: Vec<usize>,
+    alone: Option<usize>,
 }
 
 impl Reading {
-    pub(crate) fn new(rules: &Rules, direction: Direction) -> Self {
+    pub(crate) fn new(rules: &Rules, direction: Direction, blank: &Tally) -> Self {
         let patterns = rules.facts().len();
         Self {
             seeker: rules.seeker(direction),
             read: 0,
             places: vec![Vec::new(); patterns],
             counted: vec![0; patterns],
-            certain: vec![Tally::default(); rules.len()],
-            tallies: vec![Tally::default(); rules.len()],
+            certain: vec![blank.clone(); rules.len()],
+            tallies: vec![blank.clone(); rules.len()],
+            near: Vec::new(),
+            alone: None,
         }
     }
 
@@ -58,9 +64,10 @@ impl Reading {
         }
         if findings.open.is_empty() && self.places.iter().all(Vec::is_empty) {
             self.tallies.clone_from(&self.certain);
+            self.alone = None;
             return;
         }
-        self.count(rules, &places_of(tape, &findings.open));
+        self.count(rules, tape, &places_of(tape, &findings.open));
         self.settle(rules, tape);
     }
 
@@ -69,7 +76,18 @@ impl Reading {
         &self.tallies
     }
 
-    fn count(&mut self, rules: &Rules, open: &[(usize, Place)]) {
+    /// The same, telling of matches of these rules that wait for something near.
+    pub(crate) fn watching(mut self, near: &[usize]) -> Self {
+        self.near = near.to_vec();
+        self
+    }
+
+    /// The code point at which the first such match begins.
+    pub(crate) fn alone(&self) -> Option<usize> {
+        self.alone
+    }
+
+    fn count(&mut self, rules: &Rules, tape: &Tape, open: &[(usize, Place)]) {
         self.tallies.clone_from(&self.certain);
         let settled: Vec<usize> = self.places.iter().map(Vec::len).collect();
         for (pattern, place) in open {
@@ -78,6 +96,12 @@ impl Reading {
         let places = &self.places;
         let part = |pattern: usize| self.counted[pattern]..places[pattern].len();
         rules.count(places, part, &mut self.tallies);
+        if !self.near.is_empty() {
+            let chars = tape.chars_before() + tape.text().chars().count();
+            let alone = self.near.iter();
+            let alone = alone.filter_map(|rule| rules.first_alone(*rule, places, chars));
+            self.alone = alone.min();
+        }
         for (places, settled) in self.places.iter_mut().zip(settled) {
             places.truncate(settled);
         }

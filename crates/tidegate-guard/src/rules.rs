@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::facts::{Ending, Facts, Piece, Seeker};
 use crate::follow::Follow;
-use crate::pack::{Pack, PackError};
+use crate::pack::{Examples, Pack, PackError};
+use crate::policy::Layer;
 use crate::reading::{Reading, places_of};
 use crate::rule::Rule;
 use crate::span::Span;
 use crate::tally::Tally;
-use crate::verdict::{Detection, Direction, ScanRequest, Verdict};
-use crate::views::{Layer, Tape};
+use crate::verdict::{Detection, Direction, Outcome, ScanRequest, Verdict};
+use crate::views::{Layer as View, Tape};
+use crate::watches::{Watched, Watches};
 
 /// The longest match of a rule's pattern, in bytes. A stream is followed with
 /// a tail of this length, so no pattern may need more.
@@ -27,15 +29,24 @@ macro_rules! builtin {
     };
 }
 
-/// The packs that are part of the program.
-const BUILTIN: &[(&str, &str)] = &builtin![
+/// The packs that are part of the program, as names and TOML texts.
+pub const BUILTIN: &[(&str, &str)] = &builtin![
     "instruction_override",
+    "instruction_override_languages",
     "jailbreak_persona",
     "prompt_extraction",
+    "prompt_extraction_languages",
     "delimiter_spoofing",
     "encoded_payload",
     "tool_abuse",
+    "command_injection",
+    "tool_misuse",
+    "goal_hijack",
+    "context_poisoning",
+    "memory_poisoning",
+    "multi_agent",
     "exfiltration",
+    "harmful_content",
     "secrets",
     "pii"
 ];
@@ -48,6 +59,7 @@ pub struct Rules {
     /// For each pattern one bit for each direction that needs it.
     wanted: Vec<u8>,
     version: String,
+    watches: Watches,
 }
 
 /// What packs bring, besides patterns.
@@ -87,7 +99,7 @@ impl Rules {
     ///
     /// None that a release can have: the tests load them.
     pub fn builtin() -> Result<Self, PackError> {
-        Self::load(BUILTIN)
+        Self::with_folders(&[])
     }
 
     pub(crate) fn assemble(parts: Parts, facts: Facts, version: String) -> Self {
@@ -104,13 +116,13 @@ impl Rules {
             facts,
             wanted,
             version,
+            watches: Watches::default(),
         }
     }
 
-    /// The patterns of one rule.
-    pub(crate) fn patterns_of(&self, rule: usize) -> std::ops::Range<usize> {
-        let first = self.parts.bounds[rule].first;
-        first..first + self.parts.rules[rule].patterns.len()
+    /// The examples of one rule.
+    pub(crate) fn examples_of(&self, rule: usize) -> &Examples {
+        &self.parts.rules[rule].origin.examples
     }
 
     /// Gives up what the examples needed and most texts will not.
@@ -149,13 +161,37 @@ impl Rules {
         self.facts.unfiltered()
     }
 
+    /// The number of a rule's first pattern among all patterns.
+    pub(crate) fn first_pattern(&self, rule: usize) -> usize {
+        self.parts.bounds[rule].first
+    }
+
+    /// The patterns of one rule.
+    fn patterns_of(&self, rule: usize) -> Range<usize> {
+        let first = self.first_pattern(rule);
+        first..first + self.parts.rules[rule].patterns.len()
+    }
+
     /// Scans a whole text.
     pub fn scan(&self, text: &str, request: &ScanRequest) -> Verdict {
-        let mut layer = Layer::first(request.direction);
-        layer.read_all(text, |layer, ending| layer.advance(self, ending));
+        let view = self.read(text, request.direction, &Tally::default());
         let mut views = Vec::new();
-        layer.tallies(&mut views);
+        view.tallies(&mut views);
         self.verdict_of(&views, request)
+    }
+
+    fn read(&self, text: &str, direction: Direction, blank: &Tally) -> View {
+        let mut view = View::first(direction, blank);
+        view.read_all(text, |view, ending| view.advance(self, ending));
+        view
+    }
+
+    /// What each rule found in a whole text, counted from `blank` on.
+    pub(crate) fn tallies(&self, text: &str, direction: Direction, blank: &Tally) -> Vec<Tally> {
+        let view = self.read(text, direction, blank);
+        let mut views = Vec::new();
+        view.tallies(&mut views);
+        merged(&views, &self.parts.rules)
     }
 
     /// Scans a text as it is, with its disguises: what measurements compare a scan
@@ -164,7 +200,7 @@ impl Rules {
     pub fn scan_as_is(&self, text: &str, request: &ScanRequest) -> Verdict {
         let mut tape = Tape::default();
         tape.push_plain(text, 0);
-        let mut reading = Reading::new(self, request.direction);
+        let mut reading = Reading::new(self, request.direction, &Tally::default());
         reading.advance(self, &tape, Ending::Last);
         self.verdict(reading.tallies(), request)
     }
@@ -180,6 +216,41 @@ impl Rules {
     /// Begins to scan a text that arrives in pieces.
     pub fn follow(self: &Arc<Self>, request: ScanRequest) -> Follow {
         Follow::new(Arc::clone(self), request)
+    }
+
+    /// What to look for before a text is shown: all that may be blocked.
+    ///
+    /// Where that is too much for one automaton, nothing is held back: what is
+    /// blocked is then found up to a step after its beginning was shown.
+    pub(crate) fn watch(&self, request: &ScanRequest) -> Arc<Watched> {
+        let may_block = |rule: &Rule| {
+            let is_here = rule.directions.contains(&request.direction);
+            is_here && request.policy.may_hold_up(rule, request) && !request.suppresses(&rule.id)
+        };
+        let rules = self.parts.rules.iter().enumerate();
+        let watched = rules.filter(|(_, rule)| may_block(rule));
+        let watched: Vec<usize> = watched.map(|(index, _)| index).collect();
+        self.watches.get(watched, |rules| {
+            let patterns = rules.iter().flat_map(|rule| self.patterns_of(*rule));
+            let near = rules
+                .iter()
+                .filter(|rule| self.parts.rules[**rule].near.is_some());
+            Watched {
+                prefixes: self.facts.prefixes(patterns).ok().flatten(),
+                near: near.copied().collect(),
+            }
+        })
+    }
+
+    /// Where the first match of a rule begins that counts if what it needs near
+    /// it is still to come. `chars` is the length of the text so far.
+    pub(crate) fn first_alone(&self, rule: usize, places: &Places, chars: usize) -> Option<usize> {
+        let within = self.parts.rules[rule].near.as_ref()?.within;
+        let found = self.patterns_of(rule).flat_map(|pattern| &places[pattern]);
+        let alone = found.filter(|place| {
+            chars.saturating_sub(place.here.end) <= within && !self.stands(rule, place.here, places)
+        });
+        alone.map(|place| place.origin.start).min()
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -256,11 +327,14 @@ impl Rules {
                 span,
                 matches: tally.matches,
                 message: Arc::clone(&rule.message),
-                suppressed: request.suppresses(&rule.id),
+                layer: Layer::L1,
+                // What the verdict decides over.
+                suppressed: false,
+                action: Outcome::Allow,
             })
         };
         let found = self.parts.rules.iter().zip(tallies).filter_map(detection);
-        Verdict::decide(request.policy, found.collect())
+        Verdict::decide(request, found.collect())
     }
 }
 

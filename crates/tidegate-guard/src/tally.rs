@@ -17,6 +17,8 @@ pub(crate) struct Tally {
     patterns: u64,
     chars: usize,
     kept: Vec<Match>,
+    /// Every match, where that is asked for.
+    pub(crate) spans: Option<Vec<Span>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +30,15 @@ struct Match {
 }
 
 impl Tally {
+    /// A tally that remembers where each match was.
+    pub(crate) fn with_spans() -> Self {
+        let spans = Some(Vec::new());
+        Self {
+            spans,
+            ..Self::default()
+        }
+    }
+
     /// Counts a match of the rule's pattern number `pattern`.
     pub(crate) fn add(&mut self, pattern: usize, place: Place) {
         let (origin, chars) = (place.origin, place.here.len());
@@ -41,6 +52,9 @@ impl Tally {
         self.matches += 1;
         self.patterns |= 1 << pattern;
         self.chars += chars;
+        if let Some(spans) = &mut self.spans {
+            spans.push(origin);
+        }
         self.first = self.first.min(Some(origin)).or(Some(origin));
     }
 
@@ -51,6 +65,9 @@ impl Tally {
         if self.matches == 0 {
             self.clone_from(other);
             return;
+        }
+        if let (Some(spans), Some(others)) = (&mut self.spans, &other.spans) {
+            spans.extend(others);
         }
         if self.matches.max(other.matches) > MAX_KEPT {
             if other.matches > self.matches {

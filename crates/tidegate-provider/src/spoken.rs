@@ -47,18 +47,49 @@ impl Spoken {
     }
 }
 
+/// Something that was said, and the JSON that says it.
+pub(crate) struct Heard<'a> {
+    pub(crate) spoken: Spoken,
+    pub(crate) json: &'a RawValue,
+}
+
+impl<'a> Heard<'a> {
+    fn new(by: Speaker, text: impl Into<String>, json: &'a RawValue) -> Self {
+        let spoken = Spoken::new(by, text);
+        Self { spoken, json }
+    }
+}
+
+fn spoken(heard: Vec<Heard<'_>>) -> Vec<Spoken> {
+    heard.into_iter().map(|heard| heard.spoken).collect()
+}
+
+/// The fields of a request that hold what users and tools say.
+pub(crate) const OF_REQUEST: [&str; 3] = ["messages", "prompt", "suffix"];
+
 /// What users and tools say in a request, in order.
 pub(crate) fn of_request(dialect: Dialect, raw: &RawObject) -> Vec<Spoken> {
-    match dialect {
-        Dialect::Chat | Dialect::Messages => {
-            let mut said = Vec::new();
-            for message in messages(raw) {
+    let fields = OF_REQUEST
+        .iter()
+        .filter_map(|key| Some((*key, raw.get(key)?)));
+    let heard = fields.flat_map(|(key, json)| of_field(dialect, key, json));
+    heard.map(|heard| heard.spoken).collect()
+}
+
+/// What users and tools say in one of these fields.
+pub(crate) fn of_field<'a>(dialect: Dialect, key: &str, json: &'a [u8]) -> Vec<Heard<'a>> {
+    let mut said = Vec::new();
+    match (dialect, key) {
+        (Dialect::Chat | Dialect::Messages, "messages") => {
+            let messages: Vec<Fields<'a>> = serde_json::from_slice(json).unwrap_or_default();
+            for message in messages {
                 of_message(&message, &mut said);
             }
-            said
         }
-        Dialect::Completion => prompts(raw),
+        (Dialect::Completion, "prompt" | "suffix") => prompts(json, &mut said),
+        (Dialect::Chat | Dialect::Messages | Dialect::Completion, _) => {}
     }
+    said
 }
 
 /// The text of the last message that the user wrote.
@@ -81,22 +112,22 @@ fn messages(raw: &RawObject) -> Vec<Fields<'_>> {
         .unwrap_or_default()
 }
 
-fn prompts(raw: &RawObject) -> Vec<Spoken> {
-    let json = raw.get("prompt");
-    let prompt = json.and_then(|json| serde_json::from_slice(json).ok());
-    let texts = match prompt {
-        Some(Input::Text(text)) => vec![text],
-        Some(Input::Texts(texts)) => texts,
-        // Numbers that only the model's own tokenizer could read.
-        Some(Input::Tokens(_) | Input::TokenLists(_)) | None => Vec::new(),
+fn prompts<'a>(json: &'a [u8], said: &mut Vec<Heard<'a>>) {
+    let Ok(prompt) = serde_json::from_slice::<&RawValue>(json) else {
+        return;
     };
-    let suffix = raw.get("suffix");
-    let suffix = suffix.and_then(|json| serde_json::from_slice::<String>(json).ok());
-    let texts = texts.into_iter().chain(suffix);
-    texts.map(|text| Spoken::new(Speaker::User, text)).collect()
+    match serde_json::from_slice(json) {
+        Ok(Input::Text(text)) => said.push(Heard::new(Speaker::User, text, prompt)),
+        Ok(Input::Texts(texts)) => {
+            let texts = texts.into_iter().zip(items(prompt));
+            said.extend(texts.map(|(text, json)| Heard::new(Speaker::User, text, json)));
+        }
+        // Numbers that only the model's own tokenizer could read.
+        Ok(Input::Tokens(_) | Input::TokenLists(_)) | Err(_) => {}
+    }
 }
 
-fn of_message(message: &Fields<'_>, said: &mut Vec<Spoken>) {
+fn of_message<'a>(message: &Fields<'a>, said: &mut Vec<Heard<'a>>) {
     let role = message.word("role").unwrap_or_default();
     let by = match &*role {
         "tool" | "function" => Speaker::Tool,
@@ -111,10 +142,10 @@ fn of_message(message: &Fields<'_>, said: &mut Vec<Spoken>) {
 }
 
 /// Hears text that is a string, a part, or a list of either.
-fn of_content(by: Speaker, content: &RawValue, levels: usize, said: &mut Vec<Spoken>) {
-    let as_it_stands = || Spoken::new(by, content.get());
+fn of_content<'a>(by: Speaker, content: &'a RawValue, levels: usize, said: &mut Vec<Heard<'a>>) {
+    let as_it_stands = || Heard::new(by, content.get(), content);
     match (content.get().as_bytes().first(), levels.checked_sub(1)) {
-        (Some(b'"'), _) => said.extend(text(content).map(|text| Spoken::new(by, text))),
+        (Some(b'"'), _) => said.extend(text(content).map(|text| Heard::new(by, text, content))),
         (Some(b'[' | b'{'), None) => said.push(as_it_stands()),
         (Some(b'['), Some(deeper)) => {
             for item in items(content) {
@@ -129,7 +160,7 @@ fn of_content(by: Speaker, content: &RawValue, levels: usize, said: &mut Vec<Spo
     }
 }
 
-fn of_part(by: Speaker, part: &Fields<'_>, levels: usize, said: &mut Vec<Spoken>) {
+fn of_part<'a>(by: Speaker, part: &Fields<'a>, levels: usize, said: &mut Vec<Heard<'a>>) {
     let of_tool = part.word("type").is_some_and(|kind| kind == "tool_result");
     for (key, words) in part.words() {
         let from_tool = of_tool && key != "text";
@@ -168,6 +199,11 @@ impl Visitor<'_> for Lossy {
 /// What the model says in a whole answer. Each field is read by itself, so that
 /// one of an odd shape hides no other.
 pub fn spoken_answer(dialect: Dialect, body: &[u8]) -> Vec<Spoken> {
+    spoken(of_answer(dialect, body))
+}
+
+/// The same, with the JSON that says it.
+pub(crate) fn of_answer(dialect: Dialect, body: &[u8]) -> Vec<Heard<'_>> {
     let mut said = Vec::new();
     if let Ok(answer) = serde_json::from_slice::<&RawValue>(body) {
         match dialect {
@@ -187,7 +223,7 @@ pub(crate) fn of_chunk(dialect: Dialect, json: &[u8]) -> Vec<Spoken> {
             if let Ok(event) = serde_json::from_slice::<&RawValue>(json) {
                 each_field(event, &mut said, of_event);
             }
-            said
+            spoken(said)
         }
     }
 }
@@ -196,8 +232,8 @@ pub(crate) fn of_chunk(dialect: Dialect, json: &[u8]) -> Vec<Spoken> {
 /// of it is heard as it stands.
 fn each_field<'a>(
     json: &'a RawValue,
-    said: &mut Vec<Spoken>,
-    hear: impl Fn(&str, &'a RawValue, &mut Vec<Spoken>),
+    said: &mut Vec<Heard<'a>>,
+    hear: impl Fn(&str, &'a RawValue, &mut Vec<Heard<'a>>),
 ) {
     match Fields::of(json) {
         Some(fields) => {
@@ -206,13 +242,13 @@ fn each_field<'a>(
             }
         }
         None if json.get().starts_with('{') => {
-            said.push(Spoken::new(Speaker::Model, json.get()));
+            said.push(Heard::new(Speaker::Model, json.get(), json));
         }
         None => {}
     }
 }
 
-fn of_choices(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+fn of_choices<'a>(key: &str, value: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     if key != "choices" {
         return;
     }
@@ -221,13 +257,13 @@ fn of_choices(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
         each_field(choice, said, of_choice);
         let index = Fields::of(choice).and_then(|choice| choice.get("index"));
         let index = index.and_then(|index| serde_json::from_str(index.get()).ok());
-        for spoken in &mut said[first..] {
-            spoken.choice = index.unwrap_or(0);
+        for heard in &mut said[first..] {
+            heard.spoken.choice = index.unwrap_or(0);
         }
     }
 }
 
-fn of_choice(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+fn of_choice<'a>(key: &str, value: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     match key {
         "text" => of_model(value, said),
         "message" | "delta" => each_field(value, said, of_chat_message),
@@ -235,7 +271,7 @@ fn of_choice(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
     }
 }
 
-fn of_chat_message(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+fn of_chat_message<'a>(key: &str, value: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     match key {
         "content" | "refusal" | "reasoning_content" | "reasoning" | "thinking" => {
             of_model(value, said);
@@ -250,20 +286,20 @@ fn of_chat_message(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
     }
 }
 
-fn of_tool_call(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+fn of_tool_call<'a>(key: &str, value: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     if matches!(key, "function" | "custom") {
         each_field(value, said, of_function);
     }
 }
 
-fn of_function(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+fn of_function<'a>(key: &str, value: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     if matches!(key, "arguments" | "input") {
         to_tool(value, said);
     }
 }
 
 /// One field of an event of Anthropic's.
-fn of_event(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+fn of_event<'a>(key: &str, value: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     match key {
         "delta" | "content_block" => each_field(value, said, of_block),
         "message" => each_field(value, said, of_blocks),
@@ -272,7 +308,7 @@ fn of_event(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
 }
 
 /// The content of an answer of Anthropic's.
-fn of_blocks(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+fn of_blocks<'a>(key: &str, value: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     if key != "content" {
         return;
     }
@@ -284,7 +320,7 @@ fn of_blocks(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
     }
 }
 
-fn of_block(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
+fn of_block<'a>(key: &str, value: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     match key {
         "text" | "thinking" | "content" => of_model(value, said),
         "partial_json" | "input" => to_tool(value, said),
@@ -292,15 +328,15 @@ fn of_block(key: &str, value: &RawValue, said: &mut Vec<Spoken>) {
     }
 }
 
-fn of_model(words: &RawValue, said: &mut Vec<Spoken>) {
+fn of_model<'a>(words: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     of_content(Speaker::Model, words, MOST_LEVELS, said);
 }
 
 /// Input of a tool: a string that holds JSON, or the JSON itself.
-fn to_tool(input: &RawValue, said: &mut Vec<Spoken>) {
+fn to_tool<'a>(input: &'a RawValue, said: &mut Vec<Heard<'a>>) {
     if input.get() != "null" {
-        let input = text(input).unwrap_or_else(|| input.get().to_owned());
-        said.push(Spoken::new(Speaker::ModelToTool, input));
+        let words = text(input).unwrap_or_else(|| input.get().to_owned());
+        said.push(Heard::new(Speaker::ModelToTool, words, input));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Metrics in Prometheus' words: base units, `_seconds`, `_total`.
 
+mod guard;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tidegate_engine::{
-    AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, GuardCounts, Health, StoreState,
+    AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, Health, StoreState,
 };
 
 use crate::traces::SpanCounts;
@@ -322,36 +324,9 @@ fn engine_registry(health: &EngineHealth) -> Registry {
     registry
 }
 
-/// Bounded by the rules and the directions.
-fn guard(registry: &mut Registry, counts: &GuardCounts) {
-    let verdicts: Family<Labels, Counter> = Family::default();
-    for (direction, outcome, count) in &counts.verdicts {
-        let labels = vec![("direction", direction.as_str().to_owned())];
-        verdicts
-            .get_or_create(&with(labels, "verdict", outcome.as_str()))
-            .inc_by(*count);
-    }
-    registry.register(
-        "tidegate_guard_verdicts",
-        "Verdicts of the guard by direction",
-        verdicts,
-    );
-    let detections: Family<Labels, Counter> = Family::default();
-    for (rule, direction, count) in &counts.detections {
-        let labels = vec![("rule", rule.to_string())];
-        detections
-            .get_or_create(&with(labels, "direction", direction.as_str()))
-            .inc_by(*count);
-    }
-    registry.register(
-        "tidegate_guard_detections",
-        "Verdicts that a rule was part of",
-        detections,
-    );
-}
-
 fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
-    guard(registry, &health.guard);
+    guard::guard(registry, &health.guard);
+    guard::rollout(registry, health.agreement.as_ref());
     let waiting: Gauge<f64, AtomicU64> = Gauge::default();
     waiting.set(health.waiting as f64);
     registry.register(
@@ -499,13 +474,14 @@ fn headroom_ratios(entry: &EntryHealth) -> impl Iterator<Item = (&'static str, f
 #[cfg(test)]
 mod tests {
     use tidegate_engine::{
-        BreakerHealth, Counts, Direction, Level, OnUnreachable, Outcome, Quota, Reach,
+        Agreement, BreakerHealth, Counts, Direction, GuardCounts, Label, Level, OnUnreachable,
+        Outcome, Policy, Quota, Reach, Rollout,
     };
 
     use super::*;
 
     /// Renaming one breaks somebody's dashboard.
-    const NAMES: [&str; 25] = [
+    const NAMES: [&str; 28] = [
         "gen_ai_client_operation_duration_seconds",
         "tidegate_active_requests",
         "tidegate_breaker_state",
@@ -517,6 +493,9 @@ mod tests {
         "tidegate_config_revision",
         "tidegate_denied",
         "tidegate_guard_detections",
+        "tidegate_guard_feedback",
+        "tidegate_guard_rollout",
+        "tidegate_guard_suppressed",
         "tidegate_guard_verdicts",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
@@ -608,7 +587,18 @@ mod tests {
             guard: GuardCounts {
                 verdicts: vec![(Direction::Prompt, Outcome::Block, 1)],
                 detections: vec![("a.b".into(), Direction::Prompt, 1)],
+                suppressed: vec![("a.b".into(), 1)],
+                feedback: vec![("a.b".into(), Label::Confirmed, 1)],
             },
+            agreement: Some(Agreement {
+                policy: Policy::default(),
+                rollout: Rollout {
+                    policy: Policy::strict(),
+                    share: 0.5,
+                    decides: false,
+                },
+                counts: vec![(Outcome::Flag, Outcome::Block, 1)],
+            }),
             store: state(Reach::Live),
         };
         let mut metrics = Metrics::default();

@@ -5,11 +5,15 @@
 
 #[path = "scan/command.rs"]
 mod command;
+#[path = "scan/feedback.rs"]
+mod feedback;
 #[path = "scan/formats.rs"]
 mod formats;
 mod gateway;
 #[path = "surface/openmetrics.rs"]
 mod openmetrics;
+#[path = "scan/policies.rs"]
+mod policies;
 #[path = "scan/turns.rs"]
 mod turns;
 
@@ -61,6 +65,8 @@ async fn a_text_gets_a_verdict_with_every_field_of_the_contract() {
         "l2",
         "mode",
         "policy",
+        "policy_source",
+        "policy_version",
         "severity",
         "text_sha256",
         "timings_ms",
@@ -94,7 +100,7 @@ async fn a_text_gets_a_verdict_with_every_field_of_the_contract() {
 #[tokio::test]
 async fn texts_get_their_verdicts_in_order_each_with_an_id_of_its_own() {
     let house = house().await;
-    let texts = json!({"texts": ["hello", ATTACK, "", ADDRESS]});
+    let texts = json!({"texts": ["hello", ATTACK, "", CARD]});
     let results = verdict(&house, texts).await["results"].clone();
     let results = results.as_array().unwrap();
     let words: Vec<_> = results.iter().map(|one| &one["verdict"]).collect();
@@ -137,6 +143,8 @@ async fn a_policy_decides_between_flag_and_block() {
         ("default", CARD, "flag"),
         ("strict", CARD, "block"),
         ("strict", ADDRESS, "flag"),
+        ("monitor", ADDRESS, "flag"),
+        ("default", ADDRESS, "allow"),
     ] {
         let found = verdict(&house, json!({"text": text, "policy": policy})).await;
         assert_eq!(found["verdict"], expected, "{policy}: {text}");
@@ -291,7 +299,7 @@ async fn ten_mebibytes_are_scanned_while_others_are_answered() {
 #[tokio::test]
 async fn the_policy_of_the_gate_holds_where_a_scan_names_none() {
     let mut plan = Plan::serving(&[("m", &["up/answer"])]);
-    plan.guard.policy = tidegate_engine::Policy::Monitor;
+    plan.guard.chosen.policy = tidegate_engine::Policy::monitor();
     plan.guard.scanning = tidegate_engine::Scanning::Off;
     let house = House::open(plan).await;
     let found = verdict(&house, json!({"text": ATTACK})).await;

@@ -63,6 +63,7 @@ fn sample_request(method: &str, path: &str, session: &str) -> Vec<u8> {
         "/v1/cache/warm" => json!({"entries": [{"request": chat("m")}, {"request": {}}]}),
         "/v1/limits/m/reserve" => json!({"tokens": 1}),
         "/v1/limits/settle" => json!({"reservation": "none", "tokens": 1, "success": true}),
+        _ if path.ends_with("/feedback") => json!({"label": "confirmed"}),
         _ => json!({}),
     };
     match method {
@@ -84,7 +85,15 @@ async fn every_operation_of_the_description_answers_in_its_shape() {
         for (method, operation) in operations.as_object().unwrap() {
             let session = json!({"user_id": "ada", "messages": [{"role": "user", "content": "x"}]});
             let session = house.ask(&post("/v1/sessions", &session)).await.json();
-            let id = session["id"].as_str().unwrap();
+            let scanned = post("/v1/scan", &json!({"text": "hello"}));
+            let scanned = house.ask(&scanned).await.json();
+            let of_verdict = path.starts_with("/v1/verdicts/");
+            let id = if of_verdict {
+                &scanned["id"]
+            } else {
+                &session["id"]
+            };
+            let id = id.as_str().unwrap();
             let reply = house.ask(&sample_request(method, path, id)).await;
             let settles = path == "/v1/limits/settle";
             let expected = if settles {

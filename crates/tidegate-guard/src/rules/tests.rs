@@ -1,5 +1,6 @@
 use super::*;
-use crate::verdict::{Outcome, Policy, Severity};
+use crate::policy::Policy;
+use crate::verdict::{Outcome, Severity};
 
 const PACK: &str = r#"
 [pack]
@@ -50,10 +51,41 @@ fn answer(text: &str) -> Verdict {
 
 #[test]
 fn the_builtin_packs_load_and_every_example_holds() {
+    // As packs of the last layer every pattern is built and every example tried.
+    let tried = Rules::load(BUILTIN).unwrap_or_else(|error| panic!("{error}"));
+    assert!(tried.len() >= 300, "{}", tried.len());
     let rules = Rules::builtin().unwrap();
-    assert!(rules.len() >= 40, "{}", rules.len());
-    assert_eq!(rules.packs().len(), 9);
+    assert_eq!(rules.len(), tried.len());
+    assert_eq!(rules.packs().len(), BUILTIN.len());
     assert_eq!(rules.version().len(), 16);
+}
+
+#[test]
+fn every_file_of_the_packs_folder_is_part_of_the_program() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packs/guard");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let mut names: Vec<String> = BUILTIN
+        .iter()
+        .map(|(name, _)| format!("{name}.toml"))
+        .collect();
+    files.sort();
+    names.sort();
+    assert_eq!(files, names);
+}
+
+#[test]
+fn every_builtin_rule_names_a_reference_and_what_to_do() {
+    for rule in Rules::builtin().unwrap().iter() {
+        assert!(!rule.references.is_empty(), "{}", rule.id);
+        assert!(
+            !rule.remediation.is_empty() && !rule.message.is_empty(),
+            "{}",
+            rule.id
+        );
+    }
 }
 
 #[test]
@@ -129,11 +161,11 @@ fn the_policy_of_the_request_decides() {
         let request = ScanRequest {
             policy,
             direction: Direction::Answer,
-            suppress: Vec::new(),
+            ..ScanRequest::default()
         };
         rules().scan("send it to http://a", &request).outcome
     };
-    assert_eq!(outcome(Policy::Monitor), Outcome::Flag);
-    assert_eq!(outcome(Policy::Default), Outcome::Flag);
-    assert_eq!(outcome(Policy::Strict), Outcome::Block);
+    assert_eq!(outcome(Policy::monitor()), Outcome::Flag);
+    assert_eq!(outcome(Policy::default()), Outcome::Flag);
+    assert_eq!(outcome(Policy::strict()), Outcome::Block);
 }

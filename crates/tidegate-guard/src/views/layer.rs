@@ -20,6 +20,10 @@ const BLOCK_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Layer {
     direction: Direction,
+    /// What counting begins with.
+    blank: Tally,
+    /// Rules whose matches are told while they wait for something near them.
+    near: Vec<usize>,
     /// The text as it is.
     text: Tape,
     reading: Option<Reading>,
@@ -38,11 +42,11 @@ pub(crate) struct Layer {
 
 impl Layer {
     /// The first layer, for text that stands in `direction`.
-    pub(crate) fn first(direction: Direction) -> Self {
-        Self::new(direction, MAX_LAYERS)
+    pub(crate) fn first(direction: Direction, blank: &Tally) -> Self {
+        Self::new(direction, blank, MAX_LAYERS)
     }
 
-    fn new(direction: Direction, deeper: usize) -> Self {
+    fn new(direction: Direction, blank: &Tally, deeper: usize) -> Self {
         let decode = if deeper == 0 {
             Decode::blind()
         } else {
@@ -50,6 +54,8 @@ impl Layer {
         };
         Self {
             direction,
+            blank: blank.clone(),
+            near: Vec::new(),
             text: Tape::default(),
             reading: None,
             fold: Fold::default(),
@@ -61,6 +67,17 @@ impl Layer {
             next: None,
             deeper,
         }
+    }
+
+    /// The same, telling of matches of these rules that wait for something near.
+    pub(crate) fn watching(mut self, near: &[usize]) -> Self {
+        self.near = near.to_vec();
+        self
+    }
+
+    /// The code point at which the first such match begins.
+    pub(crate) fn alone(&self) -> Option<usize> {
+        self.reading.as_ref().and_then(Reading::alone)
     }
 
     /// Reads a whole text; `advance` is called whenever there is something new.
@@ -84,9 +101,8 @@ impl Layer {
     /// Takes in what is new on the text, and searches all views of it.
     pub(crate) fn advance(&mut self, rules: &Rules, ending: Ending) {
         if self.text.end() > 0 {
-            let reading = self
-                .reading
-                .get_or_insert_with(|| Reading::new(rules, self.direction));
+            let new = || Reading::new(rules, self.direction, &self.blank).watching(&self.near);
+            let reading = self.reading.get_or_insert_with(new);
             reading.advance(rules, &self.text, ending);
         }
         self.views(rules, ending);
@@ -106,7 +122,7 @@ impl Layer {
         if self.plain.end() > 0 {
             let reading = self
                 .plain_reading
-                .get_or_insert_with(|| Reading::new(rules, self.direction));
+                .get_or_insert_with(|| Reading::new(rules, self.direction, &self.blank));
             reading.advance(rules, &self.plain, ending);
             self.plain
                 .forget(self.plain.end().saturating_sub(TAIL_BYTES));
@@ -120,7 +136,7 @@ impl Layer {
                 let mut nowhere = Tape::default();
                 return self.decode.advance(&self.folded, &mut nowhere, ending);
             }
-            None => Box::new(Self::new(self.direction, self.deeper - 1)),
+            None => Box::new(Self::new(self.direction, &self.blank, self.deeper - 1)),
         };
         self.decode.advance(&self.folded, &mut next.text, ending);
         if next.text.end() > 0 {

@@ -1,15 +1,14 @@
 //! Turns merged settings into typed sections, and checks what only shows when
 //! several settings are seen together.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::NO_FILE;
 use super::layers::{Layers, Scalars};
 use super::problems::{Fault, Report};
 use super::store;
-use super::typed::{
-    Backoff, Breaker, Cache, Guard, Level, Log, LogFormat, Resilience, Server, Sessions,
-};
+use super::typed::{Backoff, Breaker, Cache, Level, Log, LogFormat, Resilience, Server, Sessions};
 
 /// Checks settings that limit each other.
 pub(super) fn check_together(layers: &Layers, report: &mut Report) {
@@ -117,12 +116,10 @@ pub(super) fn sessions(scalars: &Scalars) -> Sessions {
     }
 }
 
-/// `[guard]`.
-pub(super) fn guard(scalars: &Scalars) -> Guard {
-    Guard {
-        enabled: scalars.flag("guard.enabled"),
-        policy: scalars.word("guard.policy").to_owned(),
-    }
+/// A folder, unless the setting says that there is none.
+pub(super) fn folder(scalars: &Scalars, path: &str) -> Option<PathBuf> {
+    let word = Some(scalars.word(path)).filter(|folder| *folder != NO_FILE);
+    word.map(Into::into)
 }
 
 /// `[resilience]`.

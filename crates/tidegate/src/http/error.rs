@@ -13,7 +13,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
-use tidegate_engine::{EngineError, RequestError, SessionError, Spent, StoreError};
+use tidegate_engine::{EngineError, FeedbackError, RequestError, SessionError, Spent, StoreError};
 use upstream::{not_served, rejected, upstream};
 
 /// An error in OpenAI's shape.
@@ -304,15 +304,17 @@ impl From<EngineError> for ApiError {
             EngineError::UnknownModel { .. } => {
                 Self::absent("model_not_found", message).about("model")
             }
-            EngineError::Throttled { retry_after, .. } => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate_limit_exceeded",
-                "rate_limit_error",
-                message,
-            )
-            .after(*retry_after),
-            EngineError::Blocked { .. } => {
-                Self::new(StatusCode::FORBIDDEN, BLOCKED, "permission_error", message)
+            EngineError::Throttled { retry_after, .. } => {
+                throttled("rate_limit_exceeded", message).after(*retry_after)
+            }
+            EngineError::Blocked { .. } | EngineError::NotRedacted { .. } => {
+                forbidden(BLOCKED, message)
+            }
+            EngineError::UnknownPolicy { .. } => {
+                Self::invalid("invalid_parameter", message).about("policy")
+            }
+            EngineError::PolicyNotAllowed { .. } => {
+                forbidden("policy_not_allowed", message).about("policy")
             }
             EngineError::LimitsUnreachable { retry_after } => {
                 unavailable("store_unreachable", message).after(*retry_after)
@@ -320,13 +322,9 @@ impl From<EngineError> for ApiError {
             EngineError::Busy { retry_after } => {
                 unavailable("overloaded", message).after(*retry_after)
             }
-            EngineError::TenantLimited { retry_after, .. } => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "tenant_limit_exceeded",
-                "rate_limit_error",
-                message,
-            )
-            .after(*retry_after),
+            EngineError::TenantLimited { retry_after, .. } => {
+                throttled("tenant_limit_exceeded", message).after(*retry_after)
+            }
             EngineError::NoHealthyModel { retry_after, .. } => {
                 unavailable("no_healthy_model", message).after(*retry_after)
             }
@@ -384,6 +382,30 @@ impl From<SessionError> for ApiError {
             None => api,
         }
     }
+}
+
+impl From<FeedbackError> for ApiError {
+    fn from(error: FeedbackError) -> Self {
+        /// A breaker in front of the store looks again about as often.
+        const HINT: Duration = Duration::from_secs(1);
+        let message = error.to_string();
+        match error {
+            FeedbackError::Unknown => Self::absent("verdict_not_found", message).about("id"),
+            FeedbackError::NothingFound => {
+                Self::invalid("invalid_parameter", message).about("label")
+            }
+            FeedbackError::Unreachable => unavailable("store_unreachable", message).after(HINT),
+        }
+    }
+}
+
+fn throttled(code: &str, message: String) -> ApiError {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    ApiError::new(status, code, "rate_limit_error", message)
+}
+
+fn forbidden(code: &str, message: String) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, code, "permission_error", message)
 }
 
 fn unavailable(code: &str, message: String) -> ApiError {
