@@ -89,7 +89,6 @@ fn nested(times: usize) -> String {
 }
 
 /// Texts that are made to be slow for the engine or for a view.
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn made() -> Vec<(&'static str, String)> {
     vec![
         ("digits", "4111 1111 1111 1112 ".repeat(MIB / 20)),

@@ -191,7 +191,7 @@ mod tests {
 
     fn read(text: &str) -> Layer {
         let rules = Rules::builtin().expect("the tests load them");
-        let mut layer = Layer::first(Direction::Prompt);
+        let mut layer = Layer::first(Direction::Prompt, &Tally::default());
         layer.read_all(text, |layer, ending| layer.advance(&rules, ending));
         layer
     }
