@@ -182,6 +182,7 @@ fn outcome_code(outcome: Outcome) -> u8 {
         Outcome::Allow => 1,
         Outcome::Flag => 2,
         Outcome::Block => 3,
+        Outcome::Redact => 4,
     }
 }
 

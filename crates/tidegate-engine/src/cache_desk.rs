@@ -77,7 +77,7 @@ impl Engine {
         context: &Context,
     ) -> Result<Warmed, WarmError> {
         let chain = self.rooms.chain(request.model())?;
-        let name = self.rooms.answer_name(&chain, &request, context);
+        let name = self.rooms.answer_name(&chain, &request, context)?;
         if self.rooms.store.cache.get(&name).await.is_some() {
             return Ok(Warmed::There);
         }
@@ -120,13 +120,16 @@ impl Engine {
             return Err(WarmError::Stream);
         }
         let rooms = &self.rooms;
-        rooms.guard_prompt(&request).await?;
-        let guarded = rooms.guard_whole_answer(request.dialect(), &answer).await?;
+        let terms = rooms.terms(&request, context)?;
+        rooms.guard_prompt(&request, &terms).await?;
+        let guarded = rooms
+            .guard_whole_answer(request.dialect(), &answer, &terms)
+            .await?;
         if answer.len() > MOST_KEPT_BYTES {
             return Ok(());
         }
         let chain = rooms.chain(request.model())?;
-        let name = rooms.answer_name(&chain, &request, context);
+        let name = rooms.answer_name(&chain, &request, context)?;
         let head = AnswerHead {
             // No entry of a chain has given it.
             model: Arc::from(format!("given/{}", request.model())),

@@ -77,7 +77,7 @@ impl Rooms {
         if plan == CachePlan::Bypass {
             return self.answer(&chain, &request, context, allowance).await;
         }
-        let name = self.answer_name(&chain, &request, context);
+        let name = self.answer_name(&chain, &request, context)?;
         let context = context.clone();
         let asked = Arc::new(Asked {
             chain,
@@ -112,14 +112,15 @@ impl Rooms {
         chain: &Chain,
         request: &ChatRequest,
         context: &Context,
-    ) -> Name {
+    ) -> Result<Name, EngineError> {
+        let terms = self.terms(request, context)?;
         let circumstances = Circumstances {
             tenant: context.caller.tenant(),
-            guard: &self.guard.version(),
+            guard: &self.guard.version(&terms),
             domain: context.domain.as_deref(),
             origins: &self.origins(chain),
         };
-        CachedAnswer::key(&circumstances, request)
+        Ok(CachedAnswer::key(&circumstances, request))
     }
 
     async fn recall(&self, name: &Name) -> Option<(CachedAnswer, Freshness)> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_guard::Policy;
 use tidegate_provider::Usage;
 use tidegate_store::{Dimension, Grantor, Quota, Refused, Reservation, Used};
 
@@ -18,6 +19,7 @@ pub struct Caller {
     quota: Quota,
     limit_key: Arc<str>,
     word: Word,
+    policy: Option<Policy>,
 }
 
 /// What a caller's word counts for.
@@ -46,7 +48,21 @@ impl Caller {
             limit_key: store_key::tenant_limit(tenant).into(),
             quota,
             word: Word::Tenant,
+            policy: None,
         }
+    }
+
+    /// The same, whose texts are judged by `policy` unless an operator, or a
+    /// stricter wish, says otherwise.
+    #[must_use]
+    pub fn under(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// The policy that its key demands.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policy.as_ref()
     }
 
     /// The same, whose word on the health of upstreams counts for everybody.
@@ -64,6 +80,10 @@ impl Caller {
     /// The tenant's name.
     pub fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    pub(crate) fn shared_tenant(&self) -> Arc<str> {
+        self.tenant.clone()
     }
 
     /// Tokens that it may use in a window, where that is limited.

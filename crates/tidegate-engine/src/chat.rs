@@ -1,5 +1,7 @@
 //! One chat request, stage by stage.
 
+use std::sync::Arc;
+
 use tidegate_provider::ChatRequest;
 use tidegate_text::estimate_tokens_of_bytes;
 
@@ -11,6 +13,7 @@ use crate::context::Context;
 use crate::error::EngineError;
 use crate::generate::{Call, Generated, Job, Reply};
 use crate::guard::Guarded;
+use crate::policies::Terms;
 use crate::sessions::room_for_history;
 use crate::stream::{AnswerStream, UsageWanted, Watch};
 
@@ -27,7 +30,9 @@ impl Engine {
         request: ChatRequest,
         context: &Context,
     ) -> Result<Answer, EngineError> {
-        let guarded = self.rooms.guard_prompt(&request).await?;
+        let terms = self.rooms.terms(&request, context)?;
+        let context = &context.on(terms.clone());
+        let guarded = self.rooms.guard_prompt(&request, &terms).await?;
         let chain = self.rooms.chain(request.model())?;
         let mut session = self.rooms.open_session(&request, context).await?;
         let request = gather_context(request);
@@ -79,7 +84,12 @@ impl Rooms {
             budget: context.deadline.remaining(),
         };
         let generated = allowance.over(self.generator.generate(chain, job)).await?;
-        self.finish(generated, request, prompt, allowance).await
+        let settling = Settling {
+            allowance,
+            prompt_tokens: prompt,
+            terms: self.terms(request, context)?,
+        };
+        self.finish(generated, request, settling).await
     }
 
     /// Settles what a whole answer used and looks at what it says; a stream
@@ -88,21 +98,25 @@ impl Rooms {
         &self,
         generated: Generated,
         request: &ChatRequest,
-        prompt_tokens: u64,
-        allowance: Allowance,
+        settling: Settling,
     ) -> Result<Answer, EngineError> {
+        let Settling {
+            allowance,
+            prompt_tokens,
+            terms,
+        } = settling;
         let mut head = head_of(&generated);
         let body = match generated.reply {
             Reply::Whole(completion) => {
                 allowance.settle_with(completion.usage);
                 head.guarded = self
-                    .guard_whole_answer(request.dialect(), &completion.body)
+                    .guard_whole_answer(request.dialect(), &completion.body, &terms)
                     .await?;
                 AnswerBody::Whole(completion.body)
             }
             Reply::Stream(committed) => {
                 let watch = Watch {
-                    guard: self.stream_guard(request.dialect()),
+                    guard: self.stream_guard(request.dialect(), terms),
                     usage: UsageWanted::of(request),
                     idle: self.generator.resilience.attempt.stream_idle,
                 };
@@ -112,6 +126,14 @@ impl Rooms {
         };
         Ok(Answer { head, body })
     }
+}
+
+/// What is left to do for an answer.
+struct Settling {
+    allowance: Allowance,
+    prompt_tokens: u64,
+    /// On what terms it is judged.
+    terms: Arc<Terms>,
 }
 
 impl Answer {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::answer::CacheUse;
 use crate::caller::Caller;
 use crate::generate::Reply;
+use crate::policies::Terms;
 
 /// On whose behalf, until when, and how.
 #[derive(Debug, Clone)]
@@ -25,10 +26,14 @@ pub struct Context {
     pub domain: Option<Arc<str>>,
     /// The id of the session that it is part of.
     pub session: Option<String>,
+    /// The policy that the request asks for, by its name.
+    pub policy: Option<String>,
     /// Where the calls that are made for it are noted.
     pub trail: Trail,
     /// What it has waited for so far.
     pub spent: Spent,
+    /// How its texts are judged, once that is known.
+    pub(crate) terms: Option<Arc<Terms>>,
 }
 
 impl Context {
@@ -40,8 +45,18 @@ impl Context {
             cache: CacheUse::Default,
             domain: None,
             session: None,
+            policy: None,
             trail: Trail::default(),
             spent: Spent::default(),
+            terms: None,
+        }
+    }
+
+    /// The same request, judged on these terms from here on.
+    pub(crate) fn on(&self, terms: Arc<Terms>) -> Self {
+        Self {
+            terms: Some(terms),
+            ..self.clone()
         }
     }
 }

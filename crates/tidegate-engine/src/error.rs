@@ -56,6 +56,22 @@ pub enum EngineError {
         /// The rules that matched.
         rules: Vec<Arc<str>>,
     },
+    /// No policy has this name.
+    #[error("policy must be one of {}", known.join(", "))]
+    UnknownPolicy {
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The policy may let through what the caller's key demands to be held up.
+    #[error(
+        "this key demands the policy {demanded:?}, and {policy:?} may be milder; leave it out, or name a stricter one"
+    )]
+    PolicyNotAllowed {
+        /// What was asked for.
+        policy: String,
+        /// What the key demands.
+        demanded: String,
+    },
     /// The CPU has more to scan than it can.
     #[error("too much is being scanned already; retry in {} ms", retry_after.as_millis())]
     Busy {
@@ -144,6 +160,8 @@ impl EngineError {
             Self::UnknownModel { .. }
             | Self::TooLarge { .. }
             | Self::Blocked { .. }
+            | Self::UnknownPolicy { .. }
+            | Self::PolicyNotAllowed { .. }
             | Self::TenantTooLarge { .. }
             | Self::Upstream { .. }
             | Self::Rejected(_)

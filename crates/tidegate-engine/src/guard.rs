@@ -14,19 +14,27 @@ use tracing::info;
 
 use crate::answer::Cached;
 use crate::assemble::{Engine, Rooms};
+use crate::context::Context;
 use crate::error::EngineError;
+use crate::feedback::Words;
+use crate::policies::{Agreement, Agreements, Chosen, PolicySource, Rollout, Terms, Trial};
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
 
 /// Whether and how strictly requests and answers are scanned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GuardConfig {
     /// Whether requests and answers are scanned on their way through.
     pub scanning: Scanning,
-    /// What is blocked, unless a scan asks for another policy.
-    pub policy: Policy,
+    /// What decides, unless a request or its key names another policy.
+    pub chosen: Chosen,
+    /// What requests and keys may name besides, by id.
+    pub policies: Vec<Policy>,
     /// Rules beside those of this build. They are read when the engine is
     /// assembled; no request can name a folder.
     pub packs: Vec<PackFolder>,
+    /// A policy that judges a share of the traffic beside, or instead of, the
+    /// gate's own.
+    pub rollout: Option<Rollout>,
 }
 
 /// Whether requests and answers are scanned on their way through.
@@ -38,12 +46,30 @@ pub enum Scanning {
     Off,
 }
 
+impl GuardConfig {
+    /// Whether the same two policies are compared as in `other`.
+    fn compares_as(&self, other: &Self) -> bool {
+        let second = |config: &Self| {
+            config
+                .rollout
+                .as_ref()
+                .map(|rollout| rollout.policy.clone())
+        };
+        self.chosen.policy == other.chosen.policy && second(self) == second(other)
+    }
+}
+
 impl Default for GuardConfig {
     fn default() -> Self {
         Self {
             scanning: Scanning::On,
-            policy: Policy::Default,
+            chosen: Chosen {
+                policy: Policy::default(),
+                source: PolicySource::Default,
+            },
+            policies: Vec::new(),
             packs: Vec::new(),
+            rollout: None,
         }
     }
 }
@@ -68,6 +94,8 @@ pub struct Scanned {
     pub rules_took: Duration,
     /// Whether it was said before.
     pub cached: Cached,
+    /// Who chose the policy that decided.
+    pub source: PolicySource,
 }
 
 /// The rules of this build, compiled once for the process.
@@ -76,7 +104,7 @@ static BUILTIN: LazyLock<Arc<Rules>> =
 
 /// Texts up to this length are scanned where they are; a hop to another thread
 /// would cost more than it saves. Longer ones go to the CPU pool.
-const MOST_INLINE_BYTES: usize = 8 << 10;
+pub(crate) const MOST_INLINE_BYTES: usize = 8 << 10;
 
 /// What is scanned, and by which rules.
 #[derive(Debug)]
@@ -84,6 +112,8 @@ pub(crate) struct Guard {
     pub(crate) rules: Arc<Rules>,
     config: GuardConfig,
     pub(crate) verdicts: Arc<Verdicts>,
+    agreements: Arc<Agreements>,
+    pub(crate) words: Arc<Words>,
 }
 
 impl Guard {
@@ -96,50 +126,54 @@ impl Guard {
             [] => BUILTIN.clone(),
             folders => Arc::new(Rules::with_folders(folders)?),
         };
+        let same = before.filter(|guard| guard.config.compares_as(&config));
         Ok(Self {
             rules,
             config,
+            agreements: same.map_or_else(Arc::default, |guard| guard.agreements.clone()),
+            words: before.map_or_else(Arc::default, |guard| guard.words.clone()),
             verdicts: before.map_or_else(Arc::default, |guard| guard.verdicts.clone()),
         })
     }
 
     /// Names the rules and the policy: answers that passed under one may not
     /// stand for answers under another.
-    pub(crate) fn version(&self) -> String {
+    pub(crate) fn version(&self, terms: &Terms) -> String {
         match self.config.scanning {
-            Scanning::On => format!("{}:{}", self.rules.version(), self.config.policy),
+            Scanning::On => format!("{}:{}", self.rules.version(), terms.edition()),
             Scanning::Off => "off".to_owned(),
         }
     }
 
-    /// What it said so far.
-    pub(crate) fn counts(&self) -> GuardCounts {
-        self.verdicts.counts()
+    pub(crate) fn config(&self) -> &GuardConfig {
+        &self.config
     }
 
-    fn request(&self, direction: Direction) -> ScanRequest {
-        ScanRequest {
-            direction,
-            policy: self.config.policy,
-            ..ScanRequest::default()
+    /// What it said so far.
+    pub(crate) fn counts(&self) -> GuardCounts {
+        GuardCounts {
+            feedback: self.words.counts(),
+            ..self.verdicts.counts()
         }
     }
 
     /// Scans everything that was said.
-    fn judge(&self, said: &[Spoken]) -> Judged {
+    fn judge(&self, said: &[Spoken], terms: &Terms) -> Judged {
         let mut judged = Judged::default();
         for spoken in said {
-            let direction = direction(spoken.by);
-            let verdict = self.rules.scan(&spoken.text, &self.request(direction));
-            judged.take(direction, &verdict);
+            let request = terms.request(direction(spoken.by));
+            judged.take(terms, &request, &self.rules.scan(&spoken.text, &request));
         }
         judged
     }
 
     /// Counts what was found, logs what is not harmless, and decides.
-    fn decide(&self, judged: Judged) -> Result<Guarded, EngineError> {
+    fn decide(&self, judged: Judged, terms: &Terms) -> Result<Guarded, EngineError> {
         for seen in &judged.0 {
-            self.verdicts.count(seen);
+            self.note(seen);
+            if let (Some(trial), Some(other)) = (&terms.trial, seen.other) {
+                self.compare(trial, seen.outcome, other);
+            }
             if seen.outcome > Outcome::Allow {
                 let (direction, verdict) = (seen.direction.as_str(), seen.outcome.as_str());
                 let rules = seen.rules.join(",");
@@ -147,6 +181,36 @@ impl Guard {
             }
         }
         judged.passed()
+    }
+
+    /// Counts what two policies said of the same text, or of one direction of
+    /// the same request.
+    pub(crate) fn compare(&self, trial: &Trial, said: Outcome, other: Outcome) {
+        self.agreements.note(trial.decided, said, other);
+    }
+
+    pub(crate) fn agreement(&self) -> Option<Agreement> {
+        let rollout = self.config.rollout.clone()?;
+        Some(Agreement {
+            policy: self.config.chosen.policy.clone(),
+            rollout,
+            counts: self.agreements.counts(),
+        })
+    }
+
+    /// Counts a verdict, and writes down which suppressions were applied.
+    pub(crate) fn note(&self, seen: &Seen) {
+        self.verdicts.count(seen);
+        for applied in &seen.suppressed {
+            let (rule, pattern) = (&*applied.rule, applied.suppression.pattern());
+            let reason = &applied.suppression.reason;
+            let by = applied.suppression.by.as_deref().unwrap_or_default();
+            let (policy, direction) = (&*applied.policy, seen.direction.as_str());
+            info!(
+                rule,
+                pattern, reason, by, policy, direction, "guard: {rule} is suppressed by {policy}"
+            );
+        }
     }
 }
 
@@ -164,10 +228,24 @@ fn direction(by: Speaker) -> Direction {
 struct Judged(Vec<Seen>);
 
 impl Judged {
-    fn take(&mut self, direction: Direction, verdict: &Verdict) {
-        match self.0.iter_mut().find(|seen| seen.direction == direction) {
-            Some(seen) => seen.take(verdict),
-            None => self.0.push(Seen::new(direction, verdict)),
+    fn of(terms: &Terms, request: &ScanRequest, verdict: &Verdict) -> Self {
+        let mut judged = Self::default();
+        judged.take(terms, request, verdict);
+        judged
+    }
+
+    fn take(&mut self, terms: &Terms, request: &ScanRequest, verdict: &Verdict) {
+        let other = terms.other(request, verdict);
+        let mut all = self.0.iter_mut();
+        match all.find(|seen| seen.direction == request.direction) {
+            Some(seen) => {
+                seen.take(request, verdict);
+                seen.other = seen.other.max(other);
+            }
+            None => self.0.push(Seen {
+                other,
+                ..Seen::new(request, verdict)
+            }),
         }
     }
 
@@ -209,21 +287,38 @@ impl Guarded {
 }
 
 impl Rooms {
+    /// On what terms the texts of this request are judged.
+    pub(crate) fn terms(
+        &self,
+        request: &ChatRequest,
+        context: &Context,
+    ) -> Result<Arc<Terms>, EngineError> {
+        if let Some(terms) = &context.terms {
+            return Ok(terms.clone());
+        }
+        let (caller, asked) = (&context.caller, context.policy.as_deref());
+        let terms = self
+            .guard
+            .terms(caller, asked, || subject(request, context));
+        terms.map(Arc::new)
+    }
+
     /// Step 1: what users and tools say in a request.
     pub(crate) async fn guard_prompt(
         &self,
         request: &ChatRequest,
+        terms: &Arc<Terms>,
     ) -> Result<Option<Guarded>, EngineError> {
         if self.guard.config.scanning == Scanning::Off {
             return Ok(None);
         }
         let judged = if request.content().prompt_bytes <= MOST_INLINE_BYTES {
-            self.guard.judge(&request.spoken())
+            self.guard.judge(&request.spoken(), terms)
         } else {
-            let (guard, request) = (self.guard.clone(), request.clone());
-            on_pool(&self.pool, move || guard.judge(&request.spoken())).await?
+            let (guard, request, terms) = (self.guard.clone(), request.clone(), terms.clone());
+            on_pool(&self.pool, move || guard.judge(&request.spoken(), &terms)).await?
         };
-        self.guard.decide(judged).map(Some)
+        self.guard.decide(judged, terms).map(Some)
     }
 
     /// Step 7 for a whole answer.
@@ -231,33 +326,50 @@ impl Rooms {
         &self,
         dialect: Dialect,
         body: &bytes::Bytes,
+        terms: &Arc<Terms>,
     ) -> Result<Option<Guarded>, EngineError> {
         if self.guard.config.scanning == Scanning::Off {
             return Ok(None);
         }
         let judged = if body.len() <= MOST_INLINE_BYTES {
-            self.guard.judge(&spoken_answer(dialect, body))
+            self.guard.judge(&spoken_answer(dialect, body), terms)
         } else {
-            let (guard, body) = (self.guard.clone(), body.clone());
+            let (guard, body, terms) = (self.guard.clone(), body.clone(), terms.clone());
             on_pool(&self.pool, move || {
-                guard.judge(&spoken_answer(dialect, &body))
+                guard.judge(&spoken_answer(dialect, &body), &terms)
             })
             .await?
         };
-        self.guard.decide(judged).map(Some)
+        self.guard.decide(judged, terms).map(Some)
     }
 
     /// Step 7 for a streamed answer.
-    pub(crate) fn stream_guard(&self, dialect: Dialect) -> Option<StreamGuard> {
+    pub(crate) fn stream_guard(&self, dialect: Dialect, terms: Arc<Terms>) -> Option<StreamGuard> {
         if self.guard.config.scanning == Scanning::Off {
             return None;
         }
         Some(StreamGuard {
             dialect,
             guard: self.guard.clone(),
+            terms,
             follows: BTreeMap::new(),
         })
     }
+}
+
+/// What a rollout tells traffic apart by: the session, else the user, else the
+/// beginning of the texts.
+fn subject(request: &ChatRequest, context: &Context) -> Vec<u8> {
+    const MOST_BYTES: usize = 64 << 10;
+    if let Some(session) = &context.session {
+        return format!("session {session}").into_bytes();
+    }
+    if let Some(user) = request.user() {
+        return format!("user {user}").into_bytes();
+    }
+    let texts = ["messages", "prompt"].map(|key| request.raw().get(key));
+    let mut bytes = texts.into_iter().flatten().flatten().copied();
+    bytes.by_ref().take(MOST_BYTES).collect()
 }
 
 /// Runs CPU work beside the async runtime. A pool that is full refuses: what
@@ -280,41 +392,60 @@ pub(crate) async fn on_pool<T: Send + 'static>(
 pub(crate) struct StreamGuard {
     dialect: Dialect,
     guard: Arc<Guard>,
+    terms: Arc<Terms>,
     /// Answers that are streamed side by side are texts of their own.
-    follows: BTreeMap<(usize, Direction), Follow>,
+    follows: BTreeMap<Text, Follow>,
 }
+
+/// Which of the texts that are streamed at once: whose answer, and of which kind.
+type Text = (usize, Direction);
+
+/// Where in which texts a chunk ends, in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Mark(Vec<(Text, usize)>);
 
 /// Answers that are told apart; no request may ask for more.
 const MOST_CHOICES: usize = 16;
 
 impl StreamGuard {
-    /// Looks at a chunk before it is sent.
-    pub(crate) fn check(&mut self, chunk: &Chunk) -> Result<(), EngineError> {
+    /// Looks at a chunk before it is sent, and says where its text ends.
+    pub(crate) fn check(&mut self, chunk: &Chunk) -> Result<Mark, EngineError> {
+        let mut mark = Mark::default();
         for spoken in chunk.spoken(self.dialect) {
             let direction = direction(spoken.by);
             let key = (spoken.choice.min(MOST_CHOICES - 1), direction);
-            let guard = &self.guard;
-            let new = || guard.rules.follow(guard.request(direction));
+            let request = self.terms.request(direction);
+            let new = || self.guard.rules.follow(request.clone());
             let follow = self.follows.entry(key).or_insert_with(new);
             match follow.push(&spoken.text) {
                 Some(verdict) if verdict.outcome == Outcome::Block => {
-                    let seen = Seen::new(direction, &verdict);
-                    return self.guard.decide(Judged(vec![seen])).map(drop);
+                    let judged = Judged::of(&self.terms, &request, &verdict);
+                    return self.guard.decide(judged, &self.terms).map(|_| mark);
                 }
                 // Counted once, at the end.
-                Some(_) | None => {}
+                Some(_) | None => mark.0.push((key, follow.received_bytes())),
             }
         }
-        Ok(())
+        Ok(mark)
+    }
+
+    /// Whether nothing of a chunk's text can become what is blocked.
+    pub(crate) fn is_clear(&self, mark: &Mark) -> bool {
+        let is_clear = |(key, end): &(Text, usize)| {
+            let follow = self.follows.get(key);
+            follow.is_none_or(|follow| *end <= follow.clear_bytes())
+        };
+        mark.0.iter().all(is_clear)
     }
 
     /// Looks at what is left when the answer has ended.
     pub(crate) fn end(&mut self) -> Result<Guarded, EngineError> {
         let mut judged = Judged::default();
         for ((_, direction), follow) in &mut self.follows {
-            judged.take(*direction, &follow.end());
+            let request = self.terms.request(*direction);
+            judged.take(&self.terms, &request, &follow.end());
         }
-        self.guard.decide(judged)
+        self.guard.decide(judged, &self.terms)
     }
 }
 
@@ -325,7 +456,7 @@ impl Engine {
     /// [`EngineError::Busy`] when the CPU pool is full.
     pub async fn scan(&self, text: String, request: ScanRequest) -> Result<Scanned, EngineError> {
         let rules = self.rooms.guard.rules.clone();
-        let (length, direction) = (text.len(), request.direction);
+        let (length, asked) = (text.len(), request.clone());
         let scan = move || {
             let started = Instant::now();
             let verdict = rules.scan(&text, &request);
@@ -334,6 +465,7 @@ impl Engine {
                 rules_took: started.elapsed(),
                 text_sha256: text_sha256(&text),
                 cached: Cached::Bypass,
+                source: PolicySource::Request,
             }
         };
         let scanned = if length <= MOST_INLINE_BYTES {
@@ -341,14 +473,13 @@ impl Engine {
         } else {
             on_pool(&self.rooms.pool, scan).await?
         };
-        let seen = Seen::new(direction, &scanned.verdict);
-        self.rooms.guard.verdicts.count(&seen);
+        self.rooms.guard.note(&Seen::new(&asked, &scanned.verdict));
         Ok(scanned)
     }
 
-    /// What is blocked unless a scan asks for another policy.
+    /// What decides unless a request or its key names another policy.
     pub fn policy(&self) -> Policy {
-        self.rooms.guard.config.policy
+        self.rooms.guard.config.chosen.policy.clone()
     }
 
     /// The number of rules in force.

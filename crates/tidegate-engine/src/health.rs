@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::assemble::Engine;
 use crate::entry::Entry;
+use crate::policies::Agreement;
 use crate::verdicts::GuardCounts;
 
 /// How the engine is doing.
@@ -22,6 +23,8 @@ pub struct EngineHealth {
     pub cache: CacheStats,
     /// What the guard said.
     pub guard: GuardCounts,
+    /// How the gate's own policy and one that is rolled out agree.
+    pub agreement: Option<Agreement>,
     /// The home of what is shared.
     pub store: StoreState,
 }
@@ -97,6 +100,7 @@ impl Engine {
             waiting: self.rooms.chains.waiting(),
             cache: self.rooms.store.cache.stats(),
             guard: self.rooms.guard.counts(),
+            agreement: self.rooms.guard.agreement(),
             store: self.store_state(),
         }
     }

@@ -16,11 +16,15 @@ mod embed;
 mod entry;
 mod error;
 mod extractive;
+mod feedback;
 mod generate;
 mod guard;
 mod health;
+mod held;
 mod line;
+mod policies;
 mod reserve;
+mod scan_many;
 mod scans_cache;
 mod send;
 mod sessions;
@@ -41,8 +45,10 @@ pub use config::{
 };
 pub use context::{Attempt, Context, Spent, Trail};
 pub use error::EngineError;
+pub use feedback::{Feedback, FeedbackError, Label};
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
+pub use policies::{Agreement, Chosen, PolicySource, Rollout};
 pub use reserve::{Held, Success};
 pub use scans_cache::ScanTerms;
 pub use sessions::{
@@ -50,8 +56,8 @@ pub use sessions::{
 };
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
-    Detection, Direction, Layer, Outcome, PackError, PackFolder, Policy, ScanRequest, Severity,
-    Span, UnknownWord, Verdict,
+    Builtin, Detection, Direction, Layer, Outcome, PackError, PackFolder, PackLayer, Policy,
+    PolicyError, ScanRequest, Severity, Span, Suppression, UnknownWord, Verdict,
 };
 #[cfg(feature = "bedrock")]
 pub use tidegate_provider::BedrockConfig;

@@ -4,6 +4,7 @@
 //! turns in order, and by comparing versions, which loses none where a lease
 //! was lost. Whoever reads it lets it live on.
 
+mod again;
 mod error;
 mod history;
 mod id;
@@ -84,7 +85,7 @@ impl Engine {
         caller: &Caller,
         patch: SessionPatch,
     ) -> Result<Session, EngineError> {
-        self.rooms.guard_messages(&patch.messages).await?;
+        self.rooms.guard_messages(&patch.messages, caller).await?;
         let sessions = &self.rooms.sessions;
         sessions.create(caller.tenant(), &patch).await
     }
@@ -108,7 +109,7 @@ impl Engine {
         patch: SessionPatch,
         deadline: Deadline,
     ) -> Result<Session, EngineError> {
-        self.rooms.guard_messages(&patch.messages).await?;
+        self.rooms.guard_messages(&patch.messages, caller).await?;
         let change = |session: &mut Session| patch.apply(session, SystemTime::now());
         let sessions = &self.rooms.sessions;
         let lease = sessions.lock(caller.tenant(), id, deadline).await?;

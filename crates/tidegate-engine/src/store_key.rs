@@ -2,7 +2,7 @@
 //! so that no name of one tenant can ever be a name of another's.
 
 /// Owner of what all tenants share; no tenant can have this name.
-const EVERYBODY: &str = "*";
+pub(crate) const EVERYBODY: &str = "*";
 
 /// The limits of a chain entry.
 pub(crate) fn entry_limit(entry: &str) -> String {

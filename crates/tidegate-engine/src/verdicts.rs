@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidegate_guard::{Direction, Outcome, Verdict};
+use tidegate_guard::{Direction, Outcome, ScanRequest, Suppression, Verdict};
+
+use crate::feedback::Label;
 
 /// What the guard said so far. Both lists are bounded: by the directions, and
 /// by the rules times the directions.
@@ -14,6 +16,10 @@ pub struct GuardCounts {
     pub verdicts: Vec<(Direction, Outcome, u64)>,
     /// Verdicts that a rule was part of, by direction.
     pub detections: Vec<(Arc<str>, Direction, u64)>,
+    /// Verdicts in which a suppression of a policy kept a rule from deciding.
+    pub suppressed: Vec<(Arc<str>, u64)>,
+    /// What was said of verdicts, by rule.
+    pub feedback: Vec<(Arc<str>, Label, u64)>,
 }
 
 /// Counters of verdicts.
@@ -24,6 +30,7 @@ pub(crate) struct Verdicts(Mutex<Counted>);
 struct Counted {
     verdicts: BTreeMap<(Direction, Outcome), u64>,
     detections: BTreeMap<(Arc<str>, Direction), u64>,
+    suppressed: BTreeMap<Arc<str>, u64>,
 }
 
 /// What was found in one direction of a request or an answer.
@@ -34,27 +41,60 @@ pub(crate) struct Seen {
     pub(crate) outcome: Outcome,
     /// The rules that matched, each once.
     pub(crate) rules: Vec<Arc<str>>,
+    /// The rules that the policy suppresses, each once.
+    pub(crate) suppressed: Vec<Applied>,
+    /// The worst outcome under a policy that is asked besides.
+    pub(crate) other: Option<Outcome>,
+}
+
+/// A suppression of a policy that kept a rule from deciding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) rule: Arc<str>,
+    pub(crate) policy: String,
+    pub(crate) suppression: Suppression,
 }
 
 impl Seen {
-    pub(crate) fn new(direction: Direction, verdict: &Verdict) -> Self {
+    /// What `verdict` says of a text of `request`.
+    pub(crate) fn new(request: &ScanRequest, verdict: &Verdict) -> Self {
         let mut seen = Self {
-            direction,
+            direction: request.direction,
             outcome: verdict.outcome,
             rules: Vec::new(),
+            suppressed: Vec::new(),
+            other: None,
         };
-        seen.take(verdict);
+        seen.take(request, verdict);
         seen
     }
 
     /// Adds another verdict of the same direction.
-    pub(crate) fn take(&mut self, verdict: &Verdict) {
+    pub(crate) fn take(&mut self, request: &ScanRequest, verdict: &Verdict) {
         self.outcome = self.outcome.max(verdict.outcome);
-        let counted = verdict.detections.iter().filter(|found| !found.suppressed);
+        for found in verdict.detections.iter().filter(|found| found.suppressed) {
+            self.suppress(request, &found.rule);
+        }
+        let counted = verdict.detections.iter().filter(|found| found.counts());
         for found in counted {
             if !self.rules.contains(&found.rule) {
                 self.rules.push(found.rule.clone());
             }
+        }
+    }
+}
+
+impl Seen {
+    /// What a request itself suppresses is its own business.
+    fn suppress(&mut self, request: &ScanRequest, rule: &Arc<str>) {
+        let known = self.suppressed.iter().any(|known| known.rule == *rule);
+        let suppression = request.policy.suppression_of(rule, request.at);
+        if let Some(suppression) = suppression.filter(|_| !known) {
+            self.suppressed.push(Applied {
+                rule: rule.clone(),
+                policy: request.policy.id().to_owned(),
+                suppression: suppression.clone(),
+            });
         }
     }
 }
@@ -68,6 +108,10 @@ impl Verdicts {
             let key = (rule.clone(), seen.direction);
             *counted.detections.entry(key).or_default() += 1;
         }
+        for applied in &seen.suppressed {
+            let rule = applied.rule.clone();
+            *counted.suppressed.entry(rule).or_default() += 1;
+        }
     }
 
     pub(crate) fn counts(&self) -> GuardCounts {
@@ -75,11 +119,17 @@ impl Verdicts {
         let verdicts = counted.verdicts.iter();
         let detections = counted.detections.iter();
         GuardCounts {
+            feedback: Vec::new(),
             verdicts: verdicts
                 .map(|((direction, outcome), count)| (*direction, *outcome, *count))
                 .collect(),
             detections: detections
                 .map(|((rule, direction), count)| (rule.clone(), *direction, *count))
+                .collect(),
+            suppressed: counted
+                .suppressed
+                .iter()
+                .map(|(rule, count)| (rule.clone(), *count))
                 .collect(),
         }
     }

@@ -5,6 +5,7 @@
 //! once; only patterns whose literal is there run at all, and only near it.
 //! Every automaton is linear in the text.
 
+mod prefixes;
 mod seek;
 mod shape;
 
@@ -18,9 +19,11 @@ use regex_syntax::hir::Hir;
 
 use crate::checksum::Check;
 use crate::span::{Span, spans_of};
+use crate::views::Vocabulary;
 
 use shape::Literals;
 
+pub(crate) use prefixes::Prefixes;
 pub(crate) use seek::{Ending, Found, Piece, Seeker};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.
@@ -123,6 +126,7 @@ pub struct Facts {
     needed_by: Vec<Vec<u32>>,
     unfiltered: Vec<u32>,
     longest_literal: usize,
+    vocabulary: Vocabulary,
 }
 
 impl Facts {
@@ -152,10 +156,12 @@ impl Facts {
             needed_by: Vec::new(),
             unfiltered: Vec::new(),
             longest_literal: 0,
+            vocabulary: Vocabulary::default(),
         };
         let mut literals: std::collections::BTreeMap<Vec<u8>, Vec<u32>> = Default::default();
         for (index, pattern) in (0_u32..).zip(patterns) {
             let (compiled, needed) = read(pattern).map_err(|error| (index as usize, error))?;
+            facts.vocabulary.learn(&pattern.expression);
             facts.patterns.push(compiled);
             match needed {
                 Some(needed) => {
@@ -228,6 +234,11 @@ impl Facts {
         for pattern in &mut self.patterns {
             pattern.automaton = OnceLock::new();
         }
+    }
+
+    /// The words of all patterns.
+    pub(crate) fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
     }
 
     /// Bytes of the longest match of a pattern.

@@ -4,13 +4,19 @@ mod checksum;
 mod digest;
 mod facts;
 mod follow;
+mod hold;
 mod load;
 mod pack;
+mod policy;
+mod reading;
+mod redact;
 mod rule;
 mod rules;
 mod span;
 mod tally;
 mod verdict;
+mod views;
+mod watches;
 mod word;
 
 pub use checksum::Check;
@@ -18,10 +24,12 @@ pub use digest::text_sha256;
 pub use facts::{Fact, Facts, Pattern, PatternError};
 pub use follow::Follow;
 pub use pack::{
-    Examples, Layer, Pack, PackError, PackFile, PackFolder, Remark, RemarkKind, RuleProblem, Source,
+    Examples, Layer as PackLayer, Pack, PackError, PackFile, PackFolder, Remark, RemarkKind,
+    RuleProblem, Source,
 };
+pub use policy::{Builtin, Layer, Policy, PolicyError, PolicyProblem, Suppression};
 pub use rule::{Near, Origin, Rule};
 pub use rules::{BUILTIN, Rules};
 pub use span::Span;
-pub use verdict::{Detection, Direction, Outcome, Policy, ScanRequest, Severity, Verdict};
+pub use verdict::{Detection, Direction, Outcome, ScanRequest, Severity, Verdict};
 pub use word::UnknownWord;

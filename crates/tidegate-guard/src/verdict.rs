@@ -1,7 +1,9 @@
 //! What is asked of a scan and what it answers.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use crate::policy::{Layer, Policy};
 use crate::span::Span;
 use crate::word::words;
 
@@ -38,45 +40,16 @@ words! {
 }
 
 words! {
-    /// What is done about detections. Each of them flags at least, but those of
-    /// low severity under `default`, which are listed.
-    pub enum Policy {
-        /// Never blocks.
-        Monitor = "monitor",
-        /// Blocks what is critical, from a confidence of 0.85.
-        Default = "default",
-        /// Blocks what is medium or worse, from a confidence of 0.5.
-        Strict = "strict",
-    }
-}
-
-words! {
     /// What a verdict says to do, the mildest first.
     pub enum Outcome {
         /// Nothing was found that counts.
         Allow = "allow",
         /// Something was found; the text may pass.
         Flag = "flag",
+        /// The text may pass without the places in which something was found.
+        Redact = "redact",
         /// The text may not pass.
         Block = "block",
-    }
-}
-
-impl Policy {
-    /// What this policy does about one detection that counts.
-    pub fn outcome(self, severity: Severity, confidence: f64) -> Outcome {
-        let (least, sure) = match self {
-            Self::Monitor => return Outcome::Flag,
-            // An address is information, not a threat: it is listed only.
-            Self::Default if severity == Severity::Low => return Outcome::Allow,
-            Self::Default => (Severity::Critical, 0.85),
-            Self::Strict => (Severity::Medium, 0.5),
-        };
-        if severity >= least && confidence >= sure {
-            Outcome::Block
-        } else {
-            Outcome::Flag
-        }
     }
 }
 
@@ -90,6 +63,11 @@ pub struct ScanRequest {
     /// Rules whose detections are listed and do not decide: an id, or the
     /// beginning of ids with `*` behind it.
     pub suppress: Vec<String>,
+    /// Whose the text is, for policies that name tenants.
+    pub tenant: Option<Arc<str>>,
+    /// What time it is, for suppressions that expire. Without it those that
+    /// can expire have.
+    pub at: Option<SystemTime>,
 }
 
 impl Default for ScanRequest {
@@ -97,14 +75,21 @@ impl Default for ScanRequest {
     fn default() -> Self {
         Self {
             direction: Direction::Prompt,
-            policy: Policy::Default,
+            policy: Policy::default(),
             suppress: Vec::new(),
+            tenant: None,
+            at: None,
         }
     }
 }
 
 impl ScanRequest {
+    /// Whether the request itself, or its policy, lets `rule` decide nothing.
     pub(crate) fn suppresses(&self, rule: &str) -> bool {
+        self.names(rule) || self.policy.suppression_of(rule, self.at).is_some()
+    }
+
+    fn names(&self, rule: &str) -> bool {
         let names = |pattern: &String| match pattern.strip_suffix('*') {
             Some(beginning) => rule.starts_with(beginning),
             None => rule == pattern,
@@ -130,8 +115,20 @@ pub struct Detection {
     pub matches: usize,
     /// What was found, in words.
     pub message: Arc<str>,
-    /// True when the request suppresses this rule: it does not decide.
+    /// What found it.
+    pub layer: Layer,
+    /// True when the request or its policy suppresses this rule: it does not
+    /// decide.
     pub suppressed: bool,
+    /// What the policy does about it; nothing where it is suppressed.
+    pub action: Outcome,
+}
+
+impl Detection {
+    /// True when it is part of what the verdict says.
+    pub fn counts(&self) -> bool {
+        self.action > Outcome::Allow
+    }
 }
 
 /// The answer of a scan.
@@ -150,22 +147,36 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Decides over `detections`.
-    pub(crate) fn decide(policy: Policy, mut detections: Vec<Detection>) -> Self {
+    /// Decides over `detections`, whatever was decided over them before.
+    pub(crate) fn decide(request: &ScanRequest, mut detections: Vec<Detection>) -> Self {
         detections.sort_by(|a, b| (a.span, &a.rule).cmp(&(b.span, &b.rule)));
-        let counted = || detections.iter().filter(|found| !found.suppressed);
-        let outcome = counted().map(|found| policy.outcome(found.severity, found.confidence));
-        let outcome = outcome.max().unwrap_or(Outcome::Allow);
+        for found in &mut detections {
+            found.suppressed = request.suppresses(&found.rule);
+            found.action = if found.suppressed {
+                Outcome::Allow
+            } else {
+                request.policy.action(found, request)
+            };
+        }
+        let counted = || detections.iter().filter(|found| found.counts());
+        let outcome = counted().map(|found| found.action).max();
         let severity = counted().map(|found| found.severity).max();
         let severity = severity.unwrap_or(Severity::None);
         let worst = counted().filter(|found| found.severity == severity);
         Self {
-            outcome,
+            outcome: outcome.unwrap_or(Outcome::Allow),
             severity,
             confidence: worst.map(|found| found.confidence).fold(0.0, f64::max),
             detections,
-            policy,
+            policy: request.policy.clone(),
         }
+    }
+
+    /// What the same findings come to under another request: another policy,
+    /// another tenant, another time. The text is not read again.
+    #[must_use]
+    pub fn under(&self, request: &ScanRequest) -> Self {
+        Self::decide(request, self.detections.clone())
     }
 
     /// True when a detection counts.
@@ -184,6 +195,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Builtin;
 
     fn detection(severity: Severity, confidence: f64) -> Detection {
         Detection {
@@ -194,13 +206,23 @@ mod tests {
             span: Span::default(),
             matches: 1,
             message: "a".into(),
+            layer: Layer::L1,
             suppressed: false,
+            action: Outcome::Allow,
         }
     }
 
+    fn decide(policy: Builtin, found: Vec<Detection>) -> Verdict {
+        let request = ScanRequest {
+            policy: policy.into(),
+            ..ScanRequest::default()
+        };
+        Verdict::decide(&request, found)
+    }
+
     #[track_caller]
-    fn check(policy: Policy, severity: Severity, confidence: f64, expected: Outcome) {
-        let verdict = Verdict::decide(policy, vec![detection(severity, confidence)]);
+    fn check(policy: Builtin, severity: Severity, confidence: f64, expected: Outcome) {
+        let verdict = decide(policy, vec![detection(severity, confidence)]);
         assert_eq!(
             verdict.outcome, expected,
             "{policy} {severity} {confidence}"
@@ -209,41 +231,45 @@ mod tests {
 
     #[test]
     fn monitor_never_blocks() {
-        check(Policy::Monitor, Severity::Critical, 1.0, Outcome::Flag);
+        check(Builtin::Monitor, Severity::Critical, 1.0, Outcome::Flag);
     }
 
     #[test]
     fn the_default_policy_blocks_what_is_critical_and_sure() {
-        check(Policy::Default, Severity::Critical, 0.85, Outcome::Block);
-        check(Policy::Default, Severity::Critical, 0.849, Outcome::Flag);
-        check(Policy::Default, Severity::High, 1.0, Outcome::Flag);
-        check(Policy::Default, Severity::Medium, 0.1, Outcome::Flag);
+        check(Builtin::Default, Severity::Critical, 0.85, Outcome::Block);
+        check(Builtin::Default, Severity::Critical, 0.849, Outcome::Flag);
+        check(Builtin::Default, Severity::High, 1.0, Outcome::Flag);
+        check(Builtin::Default, Severity::Medium, 0.1, Outcome::Flag);
     }
 
     #[test]
     fn what_is_low_is_listed_and_flags_only_where_it_is_asked_for() {
-        check(Policy::Default, Severity::Low, 1.0, Outcome::Allow);
-        check(Policy::Monitor, Severity::Low, 1.0, Outcome::Flag);
+        check(Builtin::Default, Severity::Low, 1.0, Outcome::Allow);
+        check(Builtin::Monitor, Severity::Low, 1.0, Outcome::Flag);
     }
 
     #[test]
     fn the_strict_policy_blocks_from_medium() {
-        check(Policy::Strict, Severity::Medium, 0.5, Outcome::Block);
-        check(Policy::Strict, Severity::Medium, 0.49, Outcome::Flag);
-        check(Policy::Strict, Severity::Low, 1.0, Outcome::Flag);
+        check(Builtin::Strict, Severity::Medium, 0.5, Outcome::Block);
+        check(Builtin::Strict, Severity::Medium, 0.49, Outcome::Flag);
+        check(Builtin::Strict, Severity::Low, 1.0, Outcome::Flag);
     }
 
     #[test]
     fn a_suppressed_detection_is_listed_and_does_not_decide() {
-        let suppressed = Detection {
-            suppressed: true,
-            ..detection(Severity::Critical, 1.0)
+        let request = ScanRequest {
+            policy: Policy::strict(),
+            suppress: vec!["a.b".to_owned()],
+            ..ScanRequest::default()
         };
-        let verdict = Verdict::decide(Policy::Strict, vec![suppressed]);
+        let found = vec![detection(Severity::Critical, 1.0)];
+        let verdict = Verdict::decide(&request, found);
         assert_eq!(verdict.outcome, Outcome::Allow);
         assert_eq!(verdict.severity, Severity::None);
-        assert_eq!(verdict.detections.len(), 1);
+        assert!(verdict.detections[0].suppressed);
         assert!(!verdict.has_threats());
+        let again = verdict.under(&ScanRequest::default());
+        assert_eq!(again.outcome, Outcome::Block);
     }
 
     #[test]
@@ -253,7 +279,7 @@ mod tests {
             detection(Severity::High, 0.6),
             detection(Severity::High, 0.7),
         ];
-        let verdict = Verdict::decide(Policy::Default, found);
+        let verdict = decide(Builtin::Default, found);
         assert_eq!(
             (verdict.severity, verdict.confidence),
             (Severity::High, 0.7)
@@ -273,10 +299,10 @@ mod tests {
 
     #[test]
     fn every_word_is_read_back() {
-        for policy in Policy::ALL {
+        for policy in Builtin::ALL {
             assert_eq!(policy.as_str().parse(), Ok(*policy));
         }
         let unknown = "blocked".parse::<Outcome>().unwrap_err();
-        assert_eq!(unknown.expected, ["allow", "flag", "block"]);
+        assert_eq!(unknown.expected, ["allow", "flag", "redact", "block"]);
     }
 }

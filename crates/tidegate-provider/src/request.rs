@@ -122,6 +122,18 @@ impl ChatRequest {
         self.choices
     }
 
+    /// The user that the application makes the request for, if it says so.
+    pub fn user(&self) -> Option<String> {
+        let json = match self.dialect {
+            Dialect::Chat | Dialect::Completion => self.raw.get("user")?.clone(),
+            Dialect::Messages => {
+                let metadata = RawObject::parse(self.raw.get("metadata")?).ok()?;
+                metadata.get("user_id")?.clone()
+            }
+        };
+        serde_json::from_slice(&json).ok()
+    }
+
     /// How much the request carries.
     pub fn content(&self) -> ContentCounts {
         self.content
@@ -297,6 +309,22 @@ mod tests {
 
     fn message(text: &str) -> String {
         chat(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_dialect_says_elsewhere_whom_a_request_is_made_for() {
+        let user = |dialect, field: &str| {
+            let body = format!(
+                r#"{{"model":"m","max_tokens":1,"prompt":"x","messages":[{{"role":"user"}}],{field}}}"#
+            );
+            ChatRequest::parse_as(dialect, body.into()).unwrap().user()
+        };
+        let (plain, nested) = (r#""user":"a""#, r#""metadata":{"user_id":"b"}"#);
+        assert_eq!(user(Dialect::Chat, plain).as_deref(), Some("a"));
+        assert_eq!(user(Dialect::Completion, plain).as_deref(), Some("a"));
+        assert_eq!(user(Dialect::Messages, nested).as_deref(), Some("b"));
+        assert_eq!(user(Dialect::Messages, plain), None);
+        assert_eq!(user(Dialect::Chat, r#""user":7"#), None);
     }
 
     #[test]

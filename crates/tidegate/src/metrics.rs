@@ -11,7 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tidegate_engine::{
-    AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, GuardCounts, Health, StoreState,
+    Agreement, AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, GuardCounts, Health,
+    StoreState,
 };
 
 use crate::traces::SpanCounts;
@@ -348,10 +349,55 @@ fn guard(registry: &mut Registry, counts: &GuardCounts) {
         "Verdicts that a rule was part of",
         detections,
     );
+    let suppressed: Family<Labels, Counter> = Family::default();
+    for (rule, count) in &counts.suppressed {
+        let labels = vec![("rule", rule.to_string())];
+        suppressed.get_or_create(&labels).inc_by(*count);
+    }
+    registry.register(
+        "tidegate_guard_suppressed",
+        "Verdicts in which a suppression of a policy kept a rule from deciding",
+        suppressed,
+    );
+    let feedback: Family<Labels, Counter> = Family::default();
+    for (rule, label, count) in &counts.feedback {
+        let layer = vec![("rule", rule.to_string()), ("layer", "L1".to_owned())];
+        let labels = with(layer, "label", label.as_str());
+        feedback.get_or_create(&labels).inc_by(*count);
+    }
+    registry.register(
+        "tidegate_guard_feedback",
+        "What was said of verdicts, for each rule in them",
+        feedback,
+    );
+}
+
+/// Bounded by the outcomes.
+fn rollout(registry: &mut Registry, agreement: Option<&Agreement>) {
+    let rollout: Family<Labels, Counter> = Family::default();
+    let pairs = agreement.iter().flat_map(|agreement| {
+        let pairs = agreement.counts.iter();
+        pairs.map(|pair| (agreement.policy.id(), agreement.rollout.policy.id(), pair))
+    });
+    for (policy, candidate, (own, other, count)) in pairs {
+        let policies = vec![
+            ("policy", policy.to_owned()),
+            ("candidate", candidate.to_owned()),
+        ];
+        let labels = with(policies, "outcome", own.as_str());
+        let labels = with(labels, "candidate_outcome", other.as_str());
+        rollout.get_or_create(&labels).inc_by(*count);
+    }
+    registry.register(
+        "tidegate_guard_rollout",
+        "Verdicts by what the gate's own policy and the one that is rolled out said",
+        rollout,
+    );
 }
 
 fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
     guard(registry, &health.guard);
+    rollout(registry, health.agreement.as_ref());
     let waiting: Gauge<f64, AtomicU64> = Gauge::default();
     waiting.set(health.waiting as f64);
     registry.register(
@@ -499,13 +545,14 @@ fn headroom_ratios(entry: &EntryHealth) -> impl Iterator<Item = (&'static str, f
 #[cfg(test)]
 mod tests {
     use tidegate_engine::{
-        BreakerHealth, Counts, Direction, Level, OnUnreachable, Outcome, Quota, Reach,
+        BreakerHealth, Counts, Direction, Label, Level, OnUnreachable, Outcome, Policy, Quota,
+        Reach, Rollout,
     };
 
     use super::*;
 
     /// Renaming one breaks somebody's dashboard.
-    const NAMES: [&str; 25] = [
+    const NAMES: [&str; 28] = [
         "gen_ai_client_operation_duration_seconds",
         "tidegate_active_requests",
         "tidegate_breaker_state",
@@ -517,6 +564,9 @@ mod tests {
         "tidegate_config_revision",
         "tidegate_denied",
         "tidegate_guard_detections",
+        "tidegate_guard_feedback",
+        "tidegate_guard_rollout",
+        "tidegate_guard_suppressed",
         "tidegate_guard_verdicts",
         "tidegate_http_request_duration_seconds",
         "tidegate_http_requests",
@@ -608,7 +658,18 @@ mod tests {
             guard: GuardCounts {
                 verdicts: vec![(Direction::Prompt, Outcome::Block, 1)],
                 detections: vec![("a.b".into(), Direction::Prompt, 1)],
+                suppressed: vec![("a.b".into(), 1)],
+                feedback: vec![("a.b".into(), Label::Confirmed, 1)],
             },
+            agreement: Some(Agreement {
+                policy: Policy::default(),
+                rollout: Rollout {
+                    policy: Policy::strict(),
+                    share: 0.5,
+                    decides: false,
+                },
+                counts: vec![(Outcome::Flag, Outcome::Block, 1)],
+            }),
             store: state(Reach::Live),
         };
         let mut metrics = Metrics::default();

@@ -50,7 +50,9 @@ pub(crate) fn verdict(id: &str, scanned: &Scanned, mode: Mode, took: Duration) -
         "detections": detections,
         "l2": {"outcome": "disabled", "score": null, "model": null},
         "mode": mode.as_str(),
-        "policy": verdict.policy.as_str(),
+        "policy": verdict.policy.id(),
+        "policy_source": scanned.source.as_str(),
+        "policy_version": verdict.policy.version(),
         "text_sha256": scanned.text_sha256,
         "duration_ms": millis(took),
         "timings_ms": {"l1": millis(scanned.rules_took), "l2": 0.0},
@@ -60,7 +62,7 @@ pub(crate) fn verdict(id: &str, scanned: &Scanned, mode: Mode, took: Duration) -
 
 fn detection(found: &Detection) -> Value {
     json!({
-        "layer": "L1",
+        "layer": found.layer.as_str(),
         "rule_id": &*found.rule,
         "family": &*found.family,
         "severity": found.severity.as_str(),
@@ -69,6 +71,7 @@ fn detection(found: &Detection) -> Value {
         "matches": found.matches,
         "message": &*found.message,
         "suppressed": found.suppressed,
+        "action": found.action.as_str(),
     })
 }
 

@@ -131,11 +131,14 @@ async fn an_attack_in_any_part_of_any_turn_of_the_user_is_found() {
 #[tokio::test]
 async fn the_header_says_what_the_guard_made_of_a_request() {
     for (policy, text, verdict) in [
-        (Policy::Default, "hello", "allow"),
-        (Policy::Default, ADDRESS, "flag"),
-        (Policy::Monitor, ATTACK, "flag"),
+        (Policy::default(), "hello", "allow"),
+        (Policy::default(), ADDRESS, "flag"),
+        (Policy::monitor(), ATTACK, "flag"),
     ] {
-        let (house, stage) = before(vec![Scene::answer()], |plan| plan.guard.policy = policy).await;
+        let (house, stage) = before(vec![Scene::answer()], |plan| {
+            plan.guard.chosen.policy = policy.clone()
+        })
+        .await;
         let reply = house.complete(&says(text)).await;
         assert_eq!(reply.status, 200, "{policy} {text}");
         assert_eq!(
@@ -163,7 +166,7 @@ async fn a_guard_that_is_off_lets_everything_through_and_says_nothing() {
 
 #[tokio::test]
 async fn results_of_tools_are_scanned_as_results_of_tools() {
-    let strict = |plan: &mut Plan| plan.guard.policy = Policy::Strict;
+    let strict = |plan: &mut Plan| plan.guard.chosen.policy = Policy::strict();
     let (house, stage) = before(vec![Scene::answer()], strict).await;
     let call = json!({"role": "assistant", "tool_calls": [
         {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});

@@ -10,6 +10,8 @@ mod formats;
 mod gateway;
 #[path = "surface/openmetrics.rs"]
 mod openmetrics;
+#[path = "scan/policies.rs"]
+mod policies;
 #[path = "scan/turns.rs"]
 mod turns;
 
@@ -61,6 +63,8 @@ async fn a_text_gets_a_verdict_with_every_field_of_the_contract() {
         "l2",
         "mode",
         "policy",
+        "policy_source",
+        "policy_version",
         "severity",
         "text_sha256",
         "timings_ms",
@@ -293,7 +297,7 @@ async fn ten_mebibytes_are_scanned_while_others_are_answered() {
 #[tokio::test]
 async fn the_policy_of_the_gate_holds_where_a_scan_names_none() {
     let mut plan = Plan::serving(&[("m", &["up/answer"])]);
-    plan.guard.policy = tidegate_engine::Policy::Monitor;
+    plan.guard.chosen.policy = tidegate_engine::Policy::monitor();
     plan.guard.scanning = tidegate_engine::Scanning::Off;
     let house = House::open(plan).await;
     let found = verdict(&house, json!({"text": ATTACK})).await;

@@ -1,11 +1,13 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
-use tidegate_guard::Policy;
+use tidegate_guard::{Builtin, Policy};
 use tidegate_provider::Dialect;
 
 use super::*;
+use crate::caller::Caller;
 use crate::guard::{Guard, GuardConfig, Scanning};
+use crate::policies::{Chosen, PolicySource, Terms};
 
 /// Everything that a key is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -250,21 +252,35 @@ fn neighbours_do_not_run_together() {
 
 #[test]
 fn an_answer_that_passed_one_policy_does_not_stand_for_one_under_another() {
-    let policies = Policy::ALL.iter().map(|policy| GuardConfig {
-        policy: *policy,
-        ..GuardConfig::default()
-    });
-    let off = GuardConfig {
-        scanning: Scanning::Off,
-        ..GuardConfig::default()
+    let file = |base: &str| {
+        let text = format!("[policy]\nid = 'p'\nbase = '{base}'");
+        Policy::load("p.toml", &text).unwrap()
     };
-    let key = |config| {
+    let guard = |scanning| {
+        let config = GuardConfig {
+            scanning,
+            ..GuardConfig::default()
+        };
+        Guard::new(config, None).unwrap()
+    };
+    let key = |policy: Policy, scanning| {
+        let chosen = Chosen {
+            policy,
+            source: PolicySource::Request,
+        };
+        let terms = Terms::new(chosen, &Caller::default());
         let mut asking = asking();
-        asking.guard = Guard::new(config, None).unwrap().version();
+        asking.guard = guard(scanning).version(&terms);
         asking.key()
     };
-    let keys: HashSet<Name> = policies.chain([off]).map(key).collect();
-    assert_eq!(keys.len(), 4);
+    let mut keys: HashSet<Name> = HashSet::new();
+    for policy in Builtin::ALL {
+        keys.insert(key(Policy::from(*policy), Scanning::On));
+        keys.insert(key(Policy::from(*policy), Scanning::Off));
+    }
+    keys.insert(key(file("default"), Scanning::On));
+    keys.insert(key(file("strict"), Scanning::On));
+    assert_eq!(keys.len(), 6);
 }
 
 fn head(guarded: Option<Guarded>) -> AnswerHead {

@@ -1,5 +1,6 @@
 //! A chat request and its session, from step 2 to step 9.
 
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::SystemTime;
 
@@ -15,9 +16,11 @@ use super::stored::now;
 use super::{NewMessage, Session, SessionError, SessionMessage, Sessions};
 use crate::answer::{Answer, AnswerBody};
 use crate::assemble::Rooms;
+use crate::caller::Caller;
 use crate::chain::Chain;
 use crate::context::Context;
 use crate::error::EngineError;
+use crate::policies::Terms;
 
 /// A session that one request uses. Nobody else changes it until this is
 /// dropped, which changes nothing.
@@ -124,7 +127,13 @@ impl Rooms {
     }
 
     /// Looks at messages that are put into a session as at those of a request.
-    pub(super) async fn guard_messages(&self, new: &[NewMessage]) -> Result<(), EngineError> {
+    pub(super) async fn guard_messages(
+        &self,
+        new: &[NewMessage],
+        caller: &Caller,
+    ) -> Result<(), EngineError> {
+        let chosen = self.guard.choose(caller, None)?;
+        let terms = Arc::new(Terms::new(chosen, caller));
         let wrong = |at: usize| SessionError::Invalid {
             param: format!("messages[{at}]"),
             expected: "a message of a user, an assistant or a tool; instructions belong to each request",
@@ -136,7 +145,7 @@ impl Rooms {
             }
             let request = Message::as_request(std::slice::from_ref(&message.said));
             let request = request.map_err(|_| wrong(at))?;
-            self.guard_prompt(&request).await?;
+            self.guard_prompt(&request, &terms).await?;
         }
         Ok(())
     }

@@ -5,12 +5,20 @@
 
 use std::ops::Range;
 
-use regex_automata::Input;
+use regex_automata::{Anchored, Input};
 
 use super::{Compiled, Facts};
 
 /// A boundary of a word or a line looks this many bytes beyond a match.
 const LOOK_AHEAD: usize = 4;
+
+/// The matches of one pattern do not overlap each other, except at these places
+/// of a text: every search begins anew there, so that parts of a text can be
+/// searched by themselves.
+pub(crate) const BORDER_BYTES: usize = 128 * 1024;
+
+/// A search looks at two reaches and this many bytes at a time.
+const STRIDE_BYTES: usize = 256;
 
 /// Whether more text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,23 +167,22 @@ fn confirm(
         let mut at = window.start.max(lane.resume).max(piece.base);
         let until = window.end.min(piece.end());
         while at < until {
-            let input = Input::new(piece.text).span(at - piece.base..until - piece.base);
-            let Some(found) = pattern.regex().search(&input) else {
-                break;
+            let border = next_border(at);
+            let bytes = match pattern.next_in(piece, at..until) {
+                Some(bytes) if bytes.start < border => bytes,
+                Some(_) | None if border < until => {
+                    at = border;
+                    continue;
+                }
+                Some(_) | None => break,
             };
-            let bytes = found.start() + piece.base..found.end() + piece.base;
-            if bytes.len() > pattern.reach {
-                // A loop ran on: a window would not always hold it all. What ends
-                // here and is short enough begins near the end.
-                at = (bytes.end - pattern.reach).max(bytes.start + 1);
-                continue;
-            }
-            at = bytes.end;
+            at = bytes.end.min(border);
             let is_settled = settles(bytes.start);
             if is_settled {
-                lane.resume = bytes.end;
+                lane.resume = at;
             }
-            if !pattern.check.passes(&piece.text[found.range()]) {
+            let range = bytes.start - piece.base..bytes.end - piece.base;
+            if !pattern.check.passes(&piece.text[range]) {
                 continue;
             }
             let found = Found {
@@ -197,4 +204,52 @@ fn confirm(
     let resume = lane.resume;
     lane.windows
         .retain(|window| !is_last && window.end > resume);
+}
+
+fn next_border(at: usize) -> usize {
+    (at / BORDER_BYTES + 1) * BORDER_BYTES
+}
+
+impl Compiled {
+    /// The first match that begins in `within`.
+    ///
+    /// A match is what the pattern matches within its reach from where it begins:
+    /// nothing farther away has a say, neither in whether it matches nor in how
+    /// long the match is. So the same places come out however the text is cut,
+    /// and a loop that runs on costs no more than a few reaches each time.
+    fn next_in(&self, piece: &Piece<'_>, within: Range<usize>) -> Option<Range<usize>> {
+        let input = |range: Range<usize>| {
+            Input::new(piece.text).span(range.start - piece.base..range.end - piece.base)
+        };
+        let stride = self.reach.saturating_mul(2).saturating_add(STRIDE_BYTES);
+        let (mut at, until) = (within.start, within.end);
+        while at < until {
+            let end = until.min(at.saturating_add(stride));
+            let found = self.regex().search(&input(at..end));
+            let found = found.map(|m| m.start() + piece.base..m.end() + piece.base);
+            let is_sure = |m: &Range<usize>| end == until || m.start + self.reach <= end;
+            let Some(found) = found.filter(is_sure) else {
+                if end == until {
+                    return None;
+                }
+                at = end - self.reach;
+                continue;
+            };
+            if found.len() <= self.reach {
+                return Some(found);
+            }
+            let near = input(found.start..end.min(found.start + self.reach));
+            if let Some(short) = self.regex().search(&near.anchored(Anchored::Yes)) {
+                return Some(short.start() + piece.base..short.end() + piece.base);
+            }
+            // No match that is short enough ends before the first end of all, so
+            // none begins more than a reach before it.
+            let first = self
+                .regex()
+                .search_half(&input(found.start..end).earliest(true));
+            let first = first.map_or(found.end, |half| half.offset() + piece.base);
+            at = first.saturating_sub(self.reach).max(found.start + 1);
+        }
+        None
+    }
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::verdict::{Outcome, Policy, Severity};
+use crate::policy::Policy;
+use crate::verdict::{Outcome, Severity};
 
 const PACK: &str = r#"
 [pack]
@@ -160,11 +161,11 @@ fn the_policy_of_the_request_decides() {
         let request = ScanRequest {
             policy,
             direction: Direction::Answer,
-            suppress: Vec::new(),
+            ..ScanRequest::default()
         };
         rules().scan("send it to http://a", &request).outcome
     };
-    assert_eq!(outcome(Policy::Monitor), Outcome::Flag);
-    assert_eq!(outcome(Policy::Default), Outcome::Flag);
-    assert_eq!(outcome(Policy::Strict), Outcome::Block);
+    assert_eq!(outcome(Policy::monitor()), Outcome::Flag);
+    assert_eq!(outcome(Policy::default()), Outcome::Flag);
+    assert_eq!(outcome(Policy::strict()), Outcome::Block);
 }

@@ -8,9 +8,7 @@ use super::keys::NO_FILE;
 use super::layers::{Layers, Scalars};
 use super::problems::{Fault, Report};
 use super::store;
-use super::typed::{
-    Backoff, Breaker, Cache, Guard, Level, Log, LogFormat, Resilience, Server, Sessions,
-};
+use super::typed::{Backoff, Breaker, Cache, Level, Log, LogFormat, Resilience, Server, Sessions};
 
 /// Checks settings that limit each other.
 pub(super) fn check_together(layers: &Layers, report: &mut Report) {
@@ -118,18 +116,8 @@ pub(super) fn sessions(scalars: &Scalars) -> Sessions {
     }
 }
 
-/// `[guard]`.
-pub(super) fn guard(scalars: &Scalars) -> Guard {
-    Guard {
-        enabled: scalars.flag("guard.enabled"),
-        policy: scalars.word("guard.policy").to_owned(),
-        team_packs: folder(scalars, "guard.team_packs"),
-        custom_packs: folder(scalars, "guard.custom_packs"),
-    }
-}
-
 /// A folder, unless the setting says that there is none.
-fn folder(scalars: &Scalars, path: &str) -> Option<PathBuf> {
+pub(super) fn folder(scalars: &Scalars, path: &str) -> Option<PathBuf> {
     let word = Some(scalars.word(path)).filter(|folder| *folder != NO_FILE);
     word.map(Into::into)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Sources;
+use super::guard::Policies;
 use super::keys::{Key, Kind, key, optional, required, word};
 use super::models::LIMITS;
 use super::problems::{Fault, Report};
@@ -38,6 +39,12 @@ pub const CLIENT_KEYS: &[Key] = &[
         "\"2027-01-31T00:00:00Z\"",
         "From then on the key opens nothing.",
     ),
+    optional(
+        "keys.policy",
+        Kind::Policy,
+        "\"strict\"",
+        "What judges the texts of this key, by its name; a request may name a stricter one, an admin's any.",
+    ),
     key(
         "keys.requests_per_minute",
         Kind::Limit,
@@ -65,7 +72,12 @@ const FEWEST_CHARACTERS: usize = 16;
 const MOST_CHARACTERS: usize = 512;
 
 /// Builds all keys; those with a problem are left out and reported.
-pub(super) fn build(rows: &[Row], sources: &Sources<'_>, report: &mut Report) -> Vec<ClientKey> {
+pub(super) fn build(
+    rows: &[Row],
+    policies: &Policies,
+    sources: &Sources<'_>,
+    report: &mut Report,
+) -> Vec<ClientKey> {
     let budgets = Budgets::read(rows, report);
     let mut keys = Vec::new();
     let mut seen: Vec<(Secret, &Row)> = Vec::new();
@@ -77,7 +89,8 @@ pub(super) fn build(rows: &[Row], sources: &Sources<'_>, report: &mut Report) ->
             Some((_, first)) => row.blame("key", twice(first), report),
             None => seen.push((secret.clone(), row)),
         }
-        keys.extend(client_key(row, secret, &budgets));
+        let policy = policies.of_key(row, report);
+        keys.extend(client_key(row, secret, &budgets).map(|key| ClientKey { policy, ..key }));
     }
     keys
 }
@@ -131,6 +144,7 @@ fn client_key(row: &Row, secret: Secret, budgets: &Budgets<'_>) -> Option<Client
             _ => None,
         },
         limits: budgets.limits(tenant, row),
+        policy: None,
     })
 }
 

@@ -26,6 +26,17 @@ impl Fingerprint {
         Self(KEY.hash_one((text, secret.as_ref().map(|secret| secret.expose()))))
     }
 
+    /// Of a value that names files: of what they hold as well.
+    pub(super) fn of_files<'a>(
+        shown: &str,
+        paths: impl IntoIterator<Item = &'a str>,
+        sources: &Sources<'_>,
+    ) -> Self {
+        let read = |path| (sources.read_file)(path).ok();
+        let texts: Vec<_> = paths.into_iter().map(read).collect();
+        Self(KEY.hash_one((shown, texts)))
+    }
+
     /// As a number.
     pub(crate) fn number(self) -> u64 {
         self.0

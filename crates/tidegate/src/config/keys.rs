@@ -67,6 +67,10 @@ pub enum Kind {
     Store,
     /// The number of a database, or the one of the address.
     Database,
+    /// The name of a policy, or the file that it is in.
+    Policy,
+    /// A list of paths, which may be empty.
+    Files,
 }
 
 /// What holds when a key is not set.
@@ -163,8 +167,6 @@ pub(super) const fn word(allowed: &'static [&'static str]) -> Kind {
     }
 }
 
-/// Words of the guard; a test of the wiring holds them equal.
-pub(crate) const GUARD_POLICIES: &[&str] = &["monitor", "default", "strict"];
 /// Stands for no file where one could be named.
 pub(super) const NO_FILE: &str = "none";
 /// Words of the store; a test holds them equal.
@@ -327,9 +329,33 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "guard.policy",
-        word(GUARD_POLICIES),
+        Kind::Policy,
         "default",
-        "monitor blocks nothing, default what is critical and sure, strict from medium on.",
+        "What decides unless a key or a request names another policy: monitor blocks nothing, default what is critical and sure, strict from medium on; or the id of one of guard.policies, or a file.",
+    ),
+    key(
+        "guard.policies",
+        Kind::Files,
+        "[]",
+        "Files of further policies, which keys and requests may name by their ids.",
+    ),
+    key(
+        "guard.rollout.policy",
+        Kind::Policy,
+        "strict",
+        "What judges a share of the traffic besides, or instead, that nobody has named a policy for.",
+    ),
+    key(
+        "guard.rollout.share",
+        SHARE,
+        "0.0",
+        "The share, by session, user or text; whoever is in a share is in every larger one, and 0 is off.",
+    ),
+    key(
+        "guard.rollout.decides",
+        Kind::Flag,
+        "false",
+        "Whether it decides there; otherwise it is only counted where the two disagree.",
     ),
     key(
         "guard.team_packs",

@@ -77,6 +77,8 @@ impl Kind {
                 "an integer from 0 to {}, or \"{DATABASE_OF_URL}\"",
                 u16::MAX
             ),
+            Self::Policy => "monitor, default, strict, the id of a policy, or a file".to_owned(),
+            Self::Files => "a list of files".to_owned(),
             Self::Time => "a time in UTC such as \"2027-01-31T00:00:00Z\"".to_owned(),
         }
     }
@@ -89,8 +91,9 @@ impl Kind {
                 text.replace('_', "").parse().ok().map(Raw::Integer)
             }
             Self::Share { .. } => text.parse().ok().map(Raw::Float),
-            Self::Names => Some(listed(text)),
+            Self::Names | Self::Files => Some(listed(text)),
             Self::Address | Self::Word { .. } | Self::Name | Self::Text | Self::Store => None,
+            Self::Policy => None,
             Self::Url | Self::Secret | Self::Headers | Self::Chain | Self::Time => None,
         };
         typed.unwrap_or_else(|| Raw::Text(text.to_owned()))
@@ -115,6 +118,11 @@ impl Kind {
             Self::Headers => headers(raw),
             Self::Chain => self.chain(raw),
             Self::Names => self.names(raw),
+            Self::Files => self.files(raw),
+            Self::Policy => match raw {
+                Raw::Text(text) if is_plain(text) => Ok(Value::Policy(text.clone())),
+                other => Err(self.mistyped(other)),
+            },
             Self::Address => self.address(raw),
             Self::Word { allowed, later } => self.word(raw, allowed, later),
             Self::Name => self.text(raw, is_name),
@@ -198,6 +206,21 @@ impl Kind {
             .map(item)
             .collect::<Result<_, _>>()
             .map(Value::Chain)
+    }
+
+    fn files(&self, raw: &Raw) -> Result<Value, Fault> {
+        let Raw::List(items) = raw else {
+            return Err(self.mistyped(raw));
+        };
+        let file = |node: &Node| match &node.raw {
+            Raw::Text(text) if is_plain(text) => Ok(Item {
+                text: text.clone(),
+                origin: node.origin.clone(),
+            }),
+            other => Err(self.mistyped(other)),
+        };
+        let files = items.iter().map(file);
+        files.collect::<Result<_, _>>().map(Value::Files)
     }
 
     fn names(&self, raw: &Raw) -> Result<Value, Fault> {

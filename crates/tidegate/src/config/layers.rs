@@ -198,7 +198,7 @@ impl Scalars {
 
     pub(super) fn word(&self, path: &str) -> &str {
         match &self.found(path).value {
-            Value::Text(word) => word,
+            Value::Text(word) | Value::Policy(word) => word,
             other => mismatch(path, other),
         }
     }

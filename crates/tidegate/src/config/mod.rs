@@ -13,6 +13,7 @@ mod client_keys;
 mod env;
 mod file;
 mod fingerprint;
+mod guard;
 mod inherited;
 mod keys;
 mod kinds;
@@ -38,8 +39,6 @@ mod tests;
 pub use client_keys::CLIENT_KEYS;
 pub use env::env_name;
 pub use fingerprint::Fingerprint;
-#[cfg(test)]
-pub(crate) use keys::GUARD_POLICIES;
 pub use keys::{Fallback, KEYS, Key, Kind};
 pub use models::MODEL_KEYS;
 pub use problems::{Problem, Problems};
@@ -50,7 +49,7 @@ pub use secret::Secret;
 pub use typed::{
     Anthropic, Backoff, Bedrock, Breaker, Cache, ChainEntry, ClientKey, Config, Guard, Header,
     Level, Limits, Log, LogFormat, MaxTokensField, Model, OpenAi, Provider, ProviderKind,
-    Resilience, Role, Server, Sessions, Store, UnusedVariable,
+    Resilience, Role, Rollout, Server, Sessions, Store, UnusedVariable,
 };
 
 use layers::Layers;
@@ -106,7 +105,9 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
     build::check_together(&layers, &mut report);
     let providers = providers::build(&layers.providers, sources, &mut report);
     let models = models::build(&layers, &mut report);
-    let keys = client_keys::build(&layers.keys, sources, &mut report);
+    let policies = guard::policies(&layers.scalars, sources, &mut report);
+    let guard = guard::build(&layers, &policies, sources, &mut report);
+    let keys = client_keys::build(&layers.keys, &policies, sources, &mut report);
     report.into_result()?;
     let config = Config {
         server: build::server(&layers.scalars),
@@ -114,7 +115,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
         store: store::build(&layers.scalars),
         cache: build::cache(&layers.scalars),
         sessions: build::sessions(&layers.scalars),
-        guard: build::guard(&layers.scalars),
+        guard,
         resilience: build::resilience(&layers.scalars),
         providers,
         models,

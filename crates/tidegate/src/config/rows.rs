@@ -58,7 +58,7 @@ impl Row {
     /// What was written for `name`, a key that holds text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match self.written(name).map(|found| &found.value) {
-            Some(Value::Text(text) | Value::Secret(text)) => Some(text),
+            Some(Value::Text(text) | Value::Secret(text) | Value::Policy(text)) => Some(text),
             _ => None,
         }
     }

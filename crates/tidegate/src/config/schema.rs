@@ -82,7 +82,7 @@ fn kind_schema(kind: &Kind) -> Value {
         Kind::Address => json!({ "type": "string", "pattern": ":[0-9]+$" }),
         Kind::Word { allowed, .. } => json!({ "enum": allowed }),
         Kind::Name => json!({ "type": "string", "pattern": "^[a-z0-9_-]+$" }),
-        Kind::Text => json!({ "type": "string", "minLength": 1 }),
+        Kind::Text | Kind::Policy => json!({ "type": "string", "minLength": 1 }),
         Kind::Url => json!({ "type": "string", "pattern": "^https?://" }),
         Kind::Secret => json!({ "type": "string", "pattern": "^(env:[A-Za-z_]|file:.)" }),
         Kind::Headers => {
@@ -97,6 +97,10 @@ fn kind_schema(kind: &Kind) -> Value {
         Kind::Names => json!({
             "type": "array",
             "items": { "type": "string", "pattern": "^([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])$" },
+        }),
+        Kind::Files => json!({
+            "type": "array",
+            "items": { "type": "string", "minLength": 1 },
         }),
         Kind::Store => json!({
             "type": "string",

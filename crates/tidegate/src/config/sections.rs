@@ -24,6 +24,10 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
         "What is scanned on its way in and out, and what is not let through.",
     ),
     (
+        "guard.rollout",
+        "A second policy for a stable share of the traffic; docs/guard.md says how to go on.",
+    ),
+    (
         "resilience",
         "How failures of upstream models are met; holds for every chain entry.",
     ),
@@ -77,6 +81,5 @@ pub(super) const LATER_KEYS: &[&str] = &[
     "guard.l2_sample",
     "guard.model",
     "guard.mode",
-    "guard.rollout",
     "guard.validate_answers",
 ];

@@ -48,7 +48,11 @@ impl World {
             env: &|name| self.env.get(name).cloned(),
             env_names: self.env.keys().cloned().collect(),
             flags: self.flags.clone(),
-            read_file: &|path| self.files.get(path).cloned().ok_or_else(missing),
+            read_file: &|path| match self.files.get(path) {
+                Some(text) => Ok(text.clone()),
+                None if path == OWN_POLICY => Ok(OWN_POLICY_TEXT.to_owned()),
+                None => Err(missing()),
+            },
         })
     }
 
@@ -76,6 +80,10 @@ fn check(text: &str, expected: &str) {
     assert_eq!(World::file(text).problems(), expected);
 }
 
+/// A file that every world has.
+const OWN_POLICY: &str = "own.toml";
+const OWN_POLICY_TEXT: &str = "[policy]\nid = \"own\"\nbase = \"strict\"\n";
+
 /// Some valid value of `key` that is not its default, as in an environment variable.
 fn another_value(key: &Key) -> String {
     let Fallback::Value(default) = key.default else {
@@ -88,6 +96,8 @@ fn another_value(key: &Key) -> String {
         Kind::Address => "127.0.0.1:9999".to_owned(),
         Kind::Names => "gate.example".to_owned(),
         Kind::Text => "another".to_owned(),
+        Kind::Policy => "monitor".to_owned(),
+        Kind::Files => OWN_POLICY.to_owned(),
         Kind::Store => "memory:".to_owned(),
         Kind::Database => "3".to_owned(),
         Kind::Word { allowed, .. } => allowed
@@ -101,8 +111,10 @@ fn another_value(key: &Key) -> String {
 
 fn toml_literal(key: &Key, text: &str) -> String {
     match key.kind {
-        Kind::Address | Kind::Word { .. } | Kind::Store | Kind::Text => format!("\"{text}\""),
-        Kind::Names => format!("[\"{text}\"]"),
+        Kind::Address | Kind::Word { .. } | Kind::Store | Kind::Text | Kind::Policy => {
+            format!("\"{text}\"")
+        }
+        Kind::Names | Kind::Files => format!("[\"{text}\"]"),
         _ => text.to_owned(),
     }
 }
@@ -226,10 +238,11 @@ fn every_integer_key_accepts_its_ends_and_refuses_what_is_beyond() {
 
 #[test]
 fn the_default_file_changes_nothing() {
-    assert_eq!(
-        World::file(&default_toml()).config(),
-        World::default().config()
-    );
+    let mut written = World::file(&default_toml()).config();
+    // But that somebody has written it.
+    assert!(written.guard.is_chosen);
+    written.guard.is_chosen = false;
+    assert_eq!(written, World::default().config());
     for key in KEYS {
         let (_, origin) = origin_of(&World::file(&default_toml()).loaded(), key.path);
         assert!(
@@ -479,3 +492,70 @@ mod arbitrary;
 mod client_keys;
 mod store;
 mod tables;
+
+#[test]
+fn a_policy_is_a_name_of_a_built_in_one_of_a_listed_one_or_a_file() {
+    let policy = |text: &str| World::file(text).config().guard.policy;
+    assert_eq!(policy("[guard]\npolicy = \"strict\"").id(), "strict");
+    assert_eq!(policy("[guard]\npolicy = \"own.toml\"").id(), "own");
+    let listed = "[guard]\npolicies = [\"own.toml\"]\npolicy = \"own\"";
+    assert_eq!(policy(listed).id(), "own");
+    check(
+        "[guard]\npolicy = \"strickt\"\n",
+        "tidegate.toml:2:10: guard.policy: no policy has the name \"strickt\"\n  \
+         help: did you mean `strict`?",
+    );
+    check(
+        "[guard]\npolicies = [\"own.toml\", \"own.toml\"]\n",
+        "tidegate.toml:2:25: guard.policies: own.toml: another file has a policy \"own\" as well",
+    );
+}
+
+#[test]
+fn a_broken_policy_is_a_problem_with_its_own_file_line_and_column() {
+    let broken = "[policy]\nid = \"x\"\nbase = \"lax\"\n";
+    let world = World::file("[guard]\npolicy = \"x.toml\"\n").secret_file("x.toml", broken);
+    let problems = world.problems();
+    let expected =
+        "tidegate.toml:2:10: guard.policy: policy x.toml, line 3, column 8: unknown variant";
+    assert!(problems.starts_with(expected), "{problems}");
+    let gone = World::file("[guard]\npolicies = [\"gone.toml\"]\n").problems();
+    assert!(gone.contains("cannot read the policy gone.toml"), "{gone}");
+}
+
+#[test]
+fn another_content_of_a_policy_is_another_setting() {
+    let of = |path: &str, text: &str| {
+        let world = World::file("[guard]\npolicies = [\"x.toml\"]\npolicy = \"x.toml\"\n");
+        let loaded = world.secret_file("x.toml", text).loaded();
+        let setting = loaded
+            .origins
+            .into_iter()
+            .find(|setting| setting.path == path);
+        setting.unwrap().fingerprint
+    };
+    let [one, other] =
+        ["strict", "default"].map(|base| format!("[policy]\nid = \"x\"\nbase = \"{base}\"\n"));
+    for path in ["guard.policy", "guard.policies"] {
+        assert_eq!(of(path, &one), of(path, &one));
+        assert_ne!(of(path, &one), of(path, &other));
+    }
+}
+
+#[test]
+fn a_key_names_a_policy_and_never_a_file() {
+    let key = |policy: &str| {
+        let text = format!(
+            "[guard]\npolicies = [\"own.toml\"]\n[[keys]]\ntenant = \"a\"\nkey = \"env:K\"\npolicy = \"{policy}\"\n"
+        );
+        World::file(&text).env("K", "a-key-of-16-or-more")
+    };
+    let demanded = |policy| key(policy).config().keys[0].policy.clone().unwrap();
+    assert_eq!(demanded("own").id(), "own");
+    assert_eq!(demanded("strict").id(), "strict");
+    let problems = key("own.toml").problems();
+    assert!(
+        problems.contains("keys[0].policy: no policy has the name"),
+        "{problems}"
+    );
+}

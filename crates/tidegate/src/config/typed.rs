@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use tidegate_engine::{OnUnreachable, StoreUrl};
+use tidegate_engine::{OnUnreachable, Policy, StoreUrl};
 
 use super::secret::Secret;
 
@@ -126,16 +126,33 @@ impl fmt::Display for UnusedVariable {
 }
 
 /// `[guard]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Guard {
     /// Whether prompts and answers are scanned on their way through.
     pub enabled: bool,
-    /// `monitor`, `default` or `strict`.
-    pub policy: String,
+    /// What decides.
+    pub policy: Policy,
+    /// Whether somebody chose it; else it is the default.
+    pub is_chosen: bool,
+    /// What keys and requests may name besides.
+    pub policies: Vec<Policy>,
+    /// A second policy for a share of the traffic.
+    pub rollout: Rollout,
     /// A folder of packs that a team shares.
     pub team_packs: Option<PathBuf>,
     /// A folder of packs of this installation.
     pub custom_packs: Option<PathBuf>,
+}
+
+/// `[guard.rollout]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rollout {
+    /// The second policy.
+    pub policy: Policy,
+    /// For how much of the traffic, 0 to 1.
+    pub share: f64,
+    /// Whether it decides there.
+    pub decides: bool,
 }
 
 /// `[resilience]`.
@@ -306,6 +323,8 @@ pub struct ClientKey {
     pub expires_at: Option<SystemTime>,
     /// Budget of the tenant; the same in all its keys.
     pub limits: Limits,
+    /// What judges its texts.
+    pub policy: Option<Policy>,
 }
 
 /// Budget of a chain entry or of a tenant; `None` is unlimited.

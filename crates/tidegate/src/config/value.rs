@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::Sources;
 use super::fingerprint::Fingerprint;
+use super::guard::is_path;
 use super::keys::DATABASE_OF_URL;
 use super::node::{Origin, quoted};
 use super::secret::HIDDEN;
@@ -27,6 +28,10 @@ pub(super) enum Value {
     Limit(Option<u64>),
     /// Host names in lower case.
     Names(Vec<String>),
+    /// The name of a policy or its file, which is read later.
+    Policy(String),
+    /// Paths of files.
+    Files(Vec<Item>),
     Time {
         text: String,
         at: SystemTime,
@@ -62,6 +67,13 @@ impl Value {
     pub(super) fn fingerprint(&self, sources: &Sources<'_>) -> Fingerprint {
         match self {
             Self::Secret(text) => Fingerprint::of_secret(text, sources),
+            Self::Policy(text) if is_path(text) => {
+                Fingerprint::of_files(&self.shown(), [text.as_str()], sources)
+            }
+            Self::Files(files) => {
+                let paths = files.iter().map(|file| file.text.as_str());
+                Fingerprint::of_files(&self.shown(), paths, sources)
+            }
             Self::Store(place) => Fingerprint::of_secret(place.written.expose(), sources),
             Self::Flag(_)
             | Self::Integer(_)
@@ -72,6 +84,7 @@ impl Value {
             | Self::Chain(_)
             | Self::Limit(_)
             | Self::Names(_)
+            | Self::Policy(_)
             | Self::Database(_)
             | Self::Time { .. } => Fingerprint::of(&self.shown()),
         }
@@ -84,9 +97,9 @@ impl Value {
             Self::Integer(integer) => integer.to_string(),
             Self::Share(share) => format!("{share:?}"),
             Self::Address(address) => quoted(&address.to_string()),
-            Self::Text(text) | Self::Time { text, .. } => quoted(text),
+            Self::Text(text) | Self::Policy(text) | Self::Time { text, .. } => quoted(text),
             Self::Secret(_) | Self::Headers(_) => HIDDEN.to_owned(),
-            Self::Chain(chain) => {
+            Self::Chain(chain) | Self::Files(chain) => {
                 let entries: Vec<_> = chain.iter().map(|entry| quoted(&entry.text)).collect();
                 format!("[{}]", entries.join(", "))
             }

@@ -8,11 +8,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Request};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use tidegate_engine::{Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Deadline, Dialect};
+use tidegate_engine::{
+    Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Context, Deadline, Dialect, EngineError,
+    Outcome,
+};
 
 use super::Gate;
 use super::body::json_body;
@@ -72,15 +75,20 @@ async fn converse(
     let mut context = visit.context(deadline);
     context.cache = options.cache.into();
     context.domain = options.domain;
+    context.policy = options.policy;
     context.session = session.as_ref().map(|named| named.id.clone());
-    let answer = match visit.live.engine.chat(request, &context).await {
+    let answer = visit.live.engine.chat(request, &context).await;
+    let verdict = verdict_id(&visit, &context, judged(&answer)).await;
+    let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
             let error = ApiError::after_calls(error, &context.spent, started);
-            return match session {
-                Some(named) => Ok(named.refused(error)),
-                None => Err(error),
+            let mut refusal = match session {
+                Some(named) => named.refused(error),
+                None => error.into_response(),
             };
+            refusal.headers_mut().extend(verdict);
+            return Ok(refusal);
         }
     };
     let operation = match dialect {
@@ -92,7 +100,35 @@ async fn converse(
     if let Some(named) = session {
         named.describe(&mut response, visit.live.engine.session_ttl());
     }
+    response.headers_mut().extend(verdict);
     Ok(response)
+}
+
+/// What the guard said of a request and its answer, if it looked at them.
+fn judged(answer: &Result<Answer, EngineError>) -> Option<(Outcome, Vec<Arc<str>>)> {
+    match answer {
+        Ok(answer) => {
+            let guarded = answer.head.guarded.as_ref()?;
+            Some((guarded.outcome, guarded.rules.clone()))
+        }
+        Err(EngineError::Blocked { rules, .. }) => Some((Outcome::Block, rules.clone())),
+        Err(_) => None,
+    }
+}
+
+/// By what a verdict can be spoken of; of a stream it is the verdict on the
+/// request.
+async fn verdict_id(
+    visit: &Visit,
+    context: &Context,
+    judged: Option<(Outcome, Vec<Arc<str>>)>,
+) -> Option<(HeaderName, HeaderValue)> {
+    let (outcome, rules) = judged?;
+    let engine = &visit.live.engine;
+    let chosen = engine.choose_policy(&visit.caller, context.policy.as_deref());
+    let policy = chosen.ok()?.policy;
+    let id = engine.verdict_id(&visit.caller, outcome, &rules, &policy);
+    Some((VERDICT_ID, HeaderValue::from_str(&id.await).ok()?))
 }
 
 /// The answer as a response, with what is known of it in headers.
@@ -145,6 +181,7 @@ impl From<Operation> for Framing {
 const CACHE: HeaderName = HeaderName::from_static("x-tidegate-cache");
 const MODEL: HeaderName = HeaderName::from_static("x-tidegate-model");
 const VERDICT: HeaderName = HeaderName::from_static("x-tidegate-verdict");
+const VERDICT_ID: HeaderName = HeaderName::from_static("x-tidegate-verdict-id");
 const DEGRADED: HeaderName = HeaderName::from_static("x-tidegate-degraded");
 
 fn describe(response: &mut Response, head: &AnswerHead) {
@@ -174,6 +211,7 @@ struct Options {
     #[serde(default, deserialize_with = "domain")]
     domain: Option<Arc<str>>,
     session_id: Option<String>,
+    policy: Option<String>,
 }
 
 /// A name, or nothing where it is null.
@@ -207,7 +245,7 @@ impl From<CacheWord> for CacheUse {
 }
 
 /// Options of the contract that this version has no room for yet.
-const LATER: [&str; 5] = ["retrieve", "k", "mode", "policy", "priority"];
+const LATER: [&str; 4] = ["retrieve", "k", "mode", "priority"];
 
 impl Options {
     fn take(request: &mut ChatRequest) -> Result<Self, ApiError> {
@@ -231,7 +269,7 @@ impl Options {
                 .about(&format!("tidegate.{key}"));
         }
         let message = "tidegate must be an object of {cache: \"use\" | \"skip\" | \"refresh\", \
-             domain: string of 1 to 256 bytes, session_id: string}";
+             domain: string of 1 to 256 bytes, session_id: string, policy: string}";
         ApiError::invalid("invalid_parameter", message).about("tidegate")
     }
 }

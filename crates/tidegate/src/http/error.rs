@@ -13,7 +13,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
-use tidegate_engine::{EngineError, RequestError, SessionError, Spent, StoreError};
+use tidegate_engine::{EngineError, FeedbackError, RequestError, SessionError, Spent, StoreError};
 use upstream::{not_served, rejected, upstream};
 
 /// An error in OpenAI's shape.
@@ -314,6 +314,16 @@ impl From<EngineError> for ApiError {
             EngineError::Blocked { .. } => {
                 Self::new(StatusCode::FORBIDDEN, BLOCKED, "permission_error", message)
             }
+            EngineError::UnknownPolicy { .. } => {
+                Self::invalid("invalid_parameter", message).about("policy")
+            }
+            EngineError::PolicyNotAllowed { .. } => Self::new(
+                StatusCode::FORBIDDEN,
+                "policy_not_allowed",
+                "permission_error",
+                message,
+            )
+            .about("policy"),
             EngineError::LimitsUnreachable { retry_after } => {
                 unavailable("store_unreachable", message).after(*retry_after)
             }
@@ -382,6 +392,21 @@ impl From<SessionError> for ApiError {
         match error.retry_after() {
             Some(wait) => api.after(wait),
             None => api,
+        }
+    }
+}
+
+impl From<FeedbackError> for ApiError {
+    fn from(error: FeedbackError) -> Self {
+        /// A breaker in front of the store looks again about as often.
+        const HINT: Duration = Duration::from_secs(1);
+        let message = error.to_string();
+        match error {
+            FeedbackError::Unknown => Self::absent("verdict_not_found", message).about("id"),
+            FeedbackError::NothingFound => {
+                Self::invalid("invalid_parameter", message).about("label")
+            }
+            FeedbackError::Unreachable => unavailable("store_unreachable", message).after(HINT),
         }
     }
 }

@@ -7,6 +7,7 @@ mod chat;
 mod cost;
 mod embeddings;
 mod error;
+mod feedback;
 mod framing;
 mod health;
 mod home;

@@ -7,8 +7,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 
 use super::visit::Access;
 use super::{
-    Gate, cache, chat, embeddings, health, home, limits, models, openapi, reload, scan, sessions,
-    stats,
+    Gate, cache, chat, embeddings, feedback, health, home, limits, models, openapi, reload, scan,
+    sessions, stats,
 };
 
 /// One method of one path.
@@ -139,6 +139,14 @@ fn model_routes() -> Vec<Route> {
             post(scan::scan),
         )
         .takes("ScanRequest"),
+        Route::post(
+            "/v1/verdicts/{id}/feedback",
+            Access::Tenant,
+            "Say of a verdict that it was a false alarm, missed something, or was right",
+            Reply::Json("Feedback"),
+            post(feedback::give),
+        )
+        .takes("FeedbackRequest"),
         Route::get(
             "/v1/models",
             Access::Tenant,

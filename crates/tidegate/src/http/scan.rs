@@ -1,7 +1,7 @@
 //! `POST /v1/scan`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Json;
 use axum::body::Body;
@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_engine::{
-    CacheUse, Cached, Deadline, Direction, EngineError, ScanRequest, ScanTerms, UnknownWord,
+    CacheUse, Cached, Deadline, Direction, EngineError, PolicySource, ScanRequest, ScanTerms,
+    Scanned, UnknownWord,
 };
 
 use super::Gate;
-use super::around::new_request_id;
 use super::body::read_object;
 use super::chat::CacheWord;
 use super::error::ApiError;
@@ -26,8 +26,8 @@ use crate::scan_report::{Mode, verdict};
 
 const SHAPE: &str = "{text: string} or {texts: [string]}, with mode?: fast | balanced | thorough, \
 direction?: prompt | answer | retrieved | tool_call | tool_result, \
-policy?: monitor | default | strict, suppress?: [rule id], \
-cache?: default | use | skip | refresh";
+policy?: monitor | default | strict | the id of a configured one, suppress?: [rule id], \
+cache?: default | use | skip | refresh, redact?: boolean";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,13 +42,25 @@ struct Wish {
     suppress: Vec<String>,
     #[serde(default)]
     cache: CacheWord,
+    #[serde(default)]
+    redact: bool,
+}
+
+/// Whether the text is wanted back without what its policy redacts.
+#[derive(Clone, Copy)]
+enum Redact {
+    Yes,
+    No,
 }
 
 /// How all texts of a request are scanned.
 struct Terms {
     scan: ScanRequest,
+    /// Who chose the policy.
+    source: PolicySource,
     mode: Mode,
     cache: CacheUse,
+    redact: Redact,
 }
 
 const CACHE: HeaderName = HeaderName::from_static("x-tidegate-cache");
@@ -61,15 +73,21 @@ pub(super) async fn scan(
 ) -> Result<Response, ApiError> {
     let deadline = Deadline::after(visit.live.settings.deadline);
     let wish: Wish = read_object(&visit.live, request, deadline, SHAPE).await?;
+    let asked = wish.policy.as_deref();
+    let chosen = visit.live.engine.choose_policy(&visit.caller, asked)?;
     let scan = ScanRequest {
         direction: word(wish.direction.as_deref(), "direction", Direction::Prompt)?,
-        policy: word(wish.policy.as_deref(), "policy", visit.live.engine.policy())?,
+        policy: chosen.policy,
         suppress: wish.suppress,
+        tenant: Some(visit.caller.tenant().into()),
+        at: Some(SystemTime::now()),
     };
     let terms = Terms {
         scan,
+        source: chosen.source,
         mode: wish.mode,
         cache: wish.cache.into(),
+        redact: if wish.redact { Redact::Yes } else { Redact::No },
     };
     let (json, cached) = match (wish.text, wish.texts) {
         (Some(text), None) => in_time(&visit, deadline, one(&visit, text, &terms)).await?,
@@ -116,25 +134,26 @@ async fn in_time<T>(
     deadline.run(scan).await.map_err(late)?
 }
 
-/// Short texts are scanned where they are: others get their turn between two.
 /// Together they are a hit when all of them are, and a miss when one is.
 async fn all(
     visit: &Visit,
     texts: Vec<String>,
     terms: &Terms,
 ) -> Result<(Value, Cached), ApiError> {
-    let mut results = Vec::with_capacity(texts.len());
+    let engine = &visit.live.engine;
+    let copies = terms.copies(&texts);
+    let scanned = engine.scan_all(texts, &terms.scan, terms.of(visit)).await?;
+    let mut results = Vec::with_capacity(scanned.len());
     let mut together = None;
-    for text in texts {
-        let (verdict, cached) = one(visit, text, terms).await?;
-        results.push(verdict);
-        together = Some(match (together, cached) {
+    for (position, scanned) in scanned.iter().enumerate() {
+        let text = copies.get(position).cloned();
+        results.push(described(visit, terms, scanned, (text, scanned.rules_took)).await?);
+        together = Some(match (together, scanned.cached) {
             (None, cached) => cached,
             (Some(Cached::Miss), _) | (_, Cached::Miss) => Cached::Miss,
             (Some(Cached::Hit), Cached::Hit) => Cached::Hit,
             (Some(Cached::Hit | Cached::Bypass), Cached::Hit | Cached::Bypass) => Cached::Bypass,
         });
-        tokio::task::yield_now().await;
     }
     Ok((
         json!({"results": results}),
@@ -144,14 +163,52 @@ async fn all(
 
 async fn one(visit: &Visit, text: String, terms: &Terms) -> Result<(Value, Cached), ApiError> {
     let started = Instant::now();
-    let cache = ScanTerms {
-        caller: &visit.caller,
-        mode: terms.mode.as_str(),
-        cache: terms.cache,
-    };
+    let engine = &visit.live.engine;
+    let copy = terms.copies(std::slice::from_ref(&text)).pop();
     let scan = terms.scan.clone();
-    let scanned = visit.live.engine.scan_or_recall(text, scan, cache).await?;
-    let id = new_request_id();
-    let verdict = verdict(&id, &scanned, terms.mode, started.elapsed());
+    let scanned = engine.scan_or_recall(text, scan, terms.of(visit)).await?;
+    let verdict = described(visit, terms, &scanned, (copy, started.elapsed())).await?;
     Ok((verdict, scanned.cached))
+}
+
+impl Terms {
+    fn of<'a>(&self, visit: &'a Visit) -> ScanTerms<'a> {
+        ScanTerms {
+            caller: &visit.caller,
+            mode: self.mode.as_str(),
+            cache: self.cache,
+            source: self.source,
+        }
+    }
+
+    /// The texts, where they are needed after the scan.
+    fn copies(&self, texts: &[String]) -> Vec<String> {
+        match self.redact {
+            Redact::Yes => texts.to_vec(),
+            Redact::No => Vec::new(),
+        }
+    }
+}
+
+/// A verdict with its id, and with the text as it may go on where that was
+/// asked for.
+async fn described(
+    visit: &Visit,
+    terms: &Terms,
+    scanned: &Scanned,
+    (text, took): (Option<String>, Duration),
+) -> Result<Value, ApiError> {
+    let (engine, found) = (&visit.live.engine, &scanned.verdict);
+    let counted = found.detections.iter().filter(|found| found.counts());
+    let rules: Vec<_> = counted.map(|found| found.rule.clone()).collect();
+    let id = engine.verdict_id(&visit.caller, found.outcome, &rules, &found.policy);
+    let mut json = verdict(&id.await, scanned, terms.mode, took);
+    if let Some(text) = text {
+        let request = ScanRequest {
+            policy: found.policy.clone(),
+            ..terms.scan.clone()
+        };
+        json["redacted_text"] = engine.redact(text, request).await?.into();
+    }
+    Ok(json)
 }

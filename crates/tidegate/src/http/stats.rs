@@ -1,13 +1,15 @@
 //! `GET /v1/stats`, `GET /model_stats`, `POST /v1/models/{name}/reset`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tidegate_engine::{EntryHealth, Health, Reach, StoreState};
+use tidegate_engine::{
+    Agreement, Engine, EntryHealth, Health, Outcome, Policy, Reach, StoreState, Suppression,
+};
 
 use super::Gate;
 use super::error::ApiError;
@@ -111,8 +113,44 @@ pub(super) async fn stats(State(gate): State<Arc<Gate>>) -> Json<Value> {
             "hit_rate": health.cache.hit_rate(),
         },
         "store": store(&health.store),
+        "guard": guard(&live.engine, health.agreement.as_ref()),
         "uptime_ms": millis(gate.started.elapsed()),
     }))
+}
+
+/// The policies in force, and how the one that is rolled out agrees with the
+/// gate's own; `rollout` is null without one.
+fn guard(engine: &Engine, agreement: Option<&Agreement>) -> Value {
+    let now = Some(SystemTime::now());
+    let own = engine.policy();
+    let policy = |policy: &Policy| {
+        let expired = policy.expired(now).map(Suppression::pattern);
+        json!({
+            "id": policy.id(),
+            "version": policy.version(),
+            "expired_suppressions": expired.collect::<Vec<_>>(),
+        })
+    };
+    let rollout = agreement.map(|agreement| {
+        let row = |(own, candidate, count): &(Outcome, Outcome, u64)| {
+            json!({
+                "outcome": own.as_str(),
+                "candidate_outcome": candidate.as_str(),
+                "count": count,
+            })
+        };
+        json!({
+            "policy": agreement.rollout.policy.id(),
+            "share": agreement.rollout.share,
+            "decides": agreement.rollout.decides,
+            "agreement": agreement.counts.iter().map(row).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "policy": policy(&own),
+        "policies": engine.policies().iter().map(policy).collect::<Vec<_>>(),
+        "rollout": rollout,
+    })
 }
 
 /// The home of what is shared; `since_ms` and `reason` are null unless it is

@@ -16,8 +16,12 @@ pub(crate) fn key_ring(config: &Config) -> KeyRing {
         let caller = callers
             .entry(&key.tenant)
             .or_insert_with(|| Caller::new(&key.tenant, quota(key, config)));
+        let caller = match &key.policy {
+            Some(policy) => caller.clone().under(policy.clone()),
+            None => caller.clone(),
+        };
         let pass = Pass {
-            caller: caller.clone(),
+            caller,
             role: match key.role {
                 config::Role::User => Role::User,
                 config::Role::Admin => Role::Admin,

@@ -54,12 +54,13 @@ async fn a_blocked_answer_is_no_failure_of_the_upstream_and_its_tokens_were_used
 #[tokio::test]
 async fn the_policy_decides_about_answers_too() {
     for (policy, text, status, verdict) in [
-        (Policy::Monitor, LEAK, 200, "flag"),
-        (Policy::Default, KEY, 200, "flag"),
-        (Policy::Strict, KEY, 403, "block"),
+        (Policy::monitor(), LEAK, 200, "flag"),
+        (Policy::default(), KEY, 200, "flag"),
+        (Policy::strict(), KEY, 403, "block"),
     ] {
         let scenes = vec![Scene::saying(text)];
-        let (house, _stage) = before(scenes, |plan| plan.guard.policy = policy).await;
+        let (house, _stage) =
+            before(scenes, |plan| plan.guard.chosen.policy = policy.clone()).await;
         let reply = house.complete(&says("hello")).await;
         let seen = (reply.status, reply.header("x-tidegate-verdict"));
         assert_eq!(seen, (status, Some(verdict)), "{policy}");
@@ -104,6 +105,18 @@ fn check_broken(reply: &Reply) {
     }
 }
 
+/// What the events of a stream say, one after the other.
+fn shown(reply: &Reply) -> String {
+    let events = reply.events().into_iter();
+    let events = events.filter_map(|event| serde_json::from_str::<Value>(&event).ok());
+    let said = events.map(|event| {
+        let chat = event["choices"][0]["delta"]["content"].as_str();
+        let text = chat.or(event["delta"]["text"].as_str());
+        text.unwrap_or_default().to_owned()
+    });
+    said.collect()
+}
+
 #[tokio::test]
 async fn a_streamed_answer_that_leaks_ends_in_an_error_wherever_it_is_cut() {
     for count in 1..=20 {
@@ -112,8 +125,10 @@ async fn a_streamed_answer_that_leaks_ends_in_an_error_wherever_it_is_cut() {
         let reply = house.complete(&with(says("hello"), "stream", true)).await;
         assert_eq!(reply.status, 200);
         check_broken(&reply);
+        assert!("see ".starts_with(&shown(&reply)), "{}", reply.text());
         let reply = message(&house, &with(anthropic(user()), "stream", true)).await;
         check_broken(&reply);
+        assert!("see ".starts_with(&shown(&reply)), "{}", reply.text());
         assert!(reply.text().contains("event: error\n"), "{}", reply.text());
     }
 }
@@ -121,7 +136,8 @@ async fn a_streamed_answer_that_leaks_ends_in_an_error_wherever_it_is_cut() {
 #[tokio::test]
 async fn a_private_key_is_found_in_a_stream_under_the_strict_policy() {
     let deltas = content(&cut(KEY, 7));
-    let (house, _stage) = streaming(deltas, |plan| plan.guard.policy = Policy::Strict).await;
+    let (house, _stage) =
+        streaming(deltas, |plan| plan.guard.chosen.policy = Policy::strict()).await;
     check_broken(&house.complete(&with(says("hello"), "stream", true)).await);
 }
 

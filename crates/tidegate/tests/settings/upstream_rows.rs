@@ -23,7 +23,14 @@ pub(crate) fn upstream_rows() -> Vec<Row> {
         row("guard.policy", policy, attacked),
         row("guard.team_packs", packs, attacked),
         row("guard.custom_packs", packs, attacked),
+        row(
+            "guard.policies",
+            [("[]", "exit 2"), (SUPPORT, blocked)],
+            started_and_attacked,
+        )
+        .given(&[("guard.policy", "\"support\"")]),
     ];
+    rows.extend(rollout_rows());
     let tokens = [("7", "7"), ("70", "70")];
     let anthropic = &[("providers.kind", "\"anthropic\"")];
     rows.push(
@@ -33,6 +40,30 @@ pub(crate) fn upstream_rows() -> Vec<Row> {
     );
     rows.extend(bedrock_rows());
     rows
+}
+
+/// A list with one policy, which blocks what is critical.
+const SUPPORT: &str = concat!(
+    "[\"",
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../examples/policies/support.toml\"]"
+);
+
+const MILD: (&str, &str) = ("guard.policy", "\"monitor\"");
+const ALL: (&str, &str) = ("guard.rollout.share", "1.0");
+const DECIDES: (&str, &str) = ("guard.rollout.decides", "true");
+
+/// The gate blocks nothing, and the policy that is rolled out does.
+fn rollout_rows() -> Vec<Row> {
+    let blocked = "403 blocked_by_guard";
+    let policy = [("\"monitor\"", "200"), ("\"strict\"", blocked)];
+    let share = [("0.0", "200"), ("1.0", blocked)];
+    let decides = [("false", "200"), ("true", blocked)];
+    vec![
+        row("guard.rollout.policy", policy, attacked).given(&[MILD, ALL, DECIDES]),
+        row("guard.rollout.share", share, attacked).given(&[MILD, DECIDES]),
+        row("guard.rollout.decides", decides, attacked).given(&[MILD, ALL]),
+    ]
 }
 
 const KIND: (&str, &str) = ("providers.kind", "\"bedrock\"");
@@ -91,6 +122,14 @@ fn attacked(trial: Trial) -> Observed {
         shown(&trial.complete(&with(chat("m"), "messages", messages)).await)
     }
     .boxed()
+}
+
+/// The same, where the program may refuse to start.
+fn started_and_attacked(trial: Trial) -> Observed {
+    match trial.refusal() {
+        Some(refusal) => async move { refusal }.boxed(),
+        None => attacked(trial),
+    }
 }
 
 /// The bound on the answer that the upstream is given.

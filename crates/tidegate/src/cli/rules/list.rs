@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tidegate_guard::{Check, Layer, PackFolder, Rule, Rules, Severity};
+use tidegate_guard::{Check, PackFolder, PackLayer, Rule, Rules, Severity};
 
 use super::{directions, head, print, refuse, whole};
 use crate::cli::Exit;
@@ -37,8 +37,8 @@ pub(super) struct LsArgs {
     #[arg(long, value_parser = words::<Severity>(&["low", "medium", "high", "critical"]))]
     severity: Option<Severity>,
     /// Only rules of this layer
-    #[arg(long, value_parser = words::<Layer>(&["core", "team", "custom"]))]
-    layer: Option<Layer>,
+    #[arg(long, value_parser = words::<PackLayer>(&["core", "team", "custom"]))]
+    layer: Option<PackLayer>,
     #[command(flatten)]
     folders: Folders,
     /// Print one JSON object a line
@@ -68,8 +68,8 @@ where
 impl Folders {
     fn load(&self) -> Result<Rules, Exit> {
         let folders = [
-            (Layer::Team, &self.team_packs),
-            (Layer::Custom, &self.custom_packs),
+            (PackLayer::Team, &self.team_packs),
+            (PackLayer::Custom, &self.custom_packs),
         ];
         let folders: Vec<PackFolder> = folders
             .into_iter()

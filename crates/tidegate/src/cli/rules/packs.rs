@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidegate_guard::{BUILTIN, Layer, PackError, PackFile, PackFolder, Rules};
+use tidegate_guard::{BUILTIN, PackError, PackFile, PackFolder, PackLayer, Rules};
 
 /// The word for the rules of this build.
 const OWN: &str = "builtin";
@@ -22,8 +22,8 @@ pub(super) fn load(named: &str) -> Result<Rules, PackError> {
     let mut files = Vec::new();
     for (place, part) in parts.iter().enumerate().filter(|(_, part)| **part != OWN) {
         let layer = match place + 1 == parts.len() {
-            true => Layer::Custom,
-            false => Layer::Team,
+            true => PackLayer::Custom,
+            false => PackLayer::Team,
         };
         files.extend(read(layer, Path::new(part))?);
     }
@@ -32,7 +32,7 @@ pub(super) fn load(named: &str) -> Result<Rules, PackError> {
         false => &[],
     };
     let own = own.iter().map(|(name, text)| tidegate_guard::Source {
-        layer: Layer::Core,
+        layer: PackLayer::Core,
         name,
         text,
     });
@@ -40,7 +40,7 @@ pub(super) fn load(named: &str) -> Result<Rules, PackError> {
     Rules::layered(&sources)
 }
 
-fn read(layer: Layer, path: &Path) -> Result<Vec<PackFile>, PackError> {
+fn read(layer: PackLayer, path: &Path) -> Result<Vec<PackFile>, PackError> {
     if path.is_dir() {
         let path = path.to_owned();
         return PackFolder { layer, path }.read();

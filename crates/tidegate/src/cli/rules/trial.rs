@@ -113,18 +113,18 @@ impl Tally {
             let request = ScanRequest {
                 direction,
                 policy,
-                suppress: Vec::new(),
+                ..ScanRequest::default()
             };
             rules.scan(&labelled.text, &request)
         };
-        let verdict = scan(Policy::Default);
+        let verdict = scan(Policy::default());
         let half = usize::from(labelled.is_attack);
         for found in &verdict.detections {
             self.rules.entry(found.rule.to_string()).or_default()[half] += 1;
         }
         let strict = match verdict.detections.is_empty() {
             true => Outcome::Allow,
-            false => scan(Policy::Strict).outcome,
+            false => scan(Policy::strict()).outcome,
         };
         let count = &mut self.counts[half];
         count.texts += 1;

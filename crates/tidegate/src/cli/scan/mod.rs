@@ -4,6 +4,7 @@ mod github;
 mod input;
 mod junit;
 mod place;
+mod policy;
 mod printer;
 mod row;
 mod sarif;
@@ -13,12 +14,12 @@ mod text;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use tidegate_engine::{Cached, Scanned};
-use tidegate_guard::{Direction, Policy, Rules, ScanRequest, Severity, text_sha256};
+use tidegate_engine::{Cached, PolicySource, Scanned};
+use tidegate_guard::{Direction, Rules, ScanRequest, Severity, text_sha256};
 
 use super::{Exit, runtime};
 use crate::http::new_request_id;
@@ -41,9 +42,10 @@ pub(super) struct ScanArgs {
     /// Where the texts stand; rules for other directions are left out
     #[arg(long, default_value = "prompt", value_parser = words(Direction::ALL, Direction::as_str))]
     direction: Direction,
-    /// What decides between flag and block
-    #[arg(long, default_value = "default", value_parser = words(Policy::ALL, Policy::as_str))]
-    policy: Policy,
+    /// What decides between flag and block: monitor, default, strict, or the
+    /// file of a policy
+    #[arg(long, value_name = "NAME|FILE")]
+    policy: Option<String>,
     /// How thorough; this version has rules only, and says so
     #[arg(long, value_enum, default_value = "balanced")]
     mode: Mode,
@@ -146,16 +148,26 @@ fn scan(args: &ScanArgs) -> Exit {
             return Exit::Usage;
         }
     };
+    let policy = match policy::find(args.policy.as_deref()) {
+        Ok(policy) => policy,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Usage;
+        }
+    };
     let run = Run {
         args,
         rules: &rules,
         request: ScanRequest {
             direction: args.direction,
-            policy: args.policy,
+            policy,
             suppress: args.suppress.clone(),
+            tenant: None,
+            at: Some(SystemTime::now()),
         },
     };
     run.warn_of_unknown_rules();
+    policy::warn(&run.request, &rules);
     let tally = run.all();
     if !args.quiet {
         eprintln!("{tally}");
@@ -235,6 +247,10 @@ impl Run<'_> {
             text_sha256: text_sha256(text),
             verdict: found,
             cached: Cached::Bypass,
+            source: match self.args.policy {
+                Some(_) => PolicySource::Request,
+                None => PolicySource::Default,
+            },
         };
         let id = new_request_id();
         let json = verdict(&id, &scanned, self.args.mode, started.elapsed());

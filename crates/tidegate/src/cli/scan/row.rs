@@ -64,7 +64,7 @@ impl Judged {
 
     /// The same without those that are suppressed.
     pub(super) fn counted(&self) -> impl Iterator<Item = (&Detection, &Place)> {
-        self.found().filter(|(found, _)| !found.suppressed)
+        self.found().filter(|(found, _)| found.counts())
     }
 }
 

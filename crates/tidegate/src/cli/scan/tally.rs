@@ -43,7 +43,8 @@ impl Tally {
         };
         match judged.verdict.outcome {
             Outcome::Allow => self.allowed += 1,
-            Outcome::Flag => self.flagged += 1,
+            // Redacting is for texts that go on; here it says that there is something.
+            Outcome::Flag | Outcome::Redact => self.flagged += 1,
             Outcome::Block => self.blocked += 1,
         }
         self.findings += judged.counted().count();

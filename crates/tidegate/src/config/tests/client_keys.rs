@@ -30,6 +30,7 @@ fn every_key_of_a_row_reaches_the_typed_key() {
                 tokens_per_minute = 2\nmax_concurrent = 3\n";
     let config = world(&row("team-a", "A", more)).config();
     let expected = ClientKey {
+        policy: None,
         tenant: "team-a".to_owned(),
         key: Secret::new(SECRET),
         role: Role::Admin,

@@ -1,0 +1,119 @@
+//! A text without the places that a policy does not let through.
+
+use crate::rules::Rules;
+use crate::span::Span;
+use crate::tally::Tally;
+use crate::verdict::{Outcome, ScanRequest};
+
+impl Rules {
+    /// The text with `[redacted:RULE]` in the place of every match whose action
+    /// is redact, and nothing where there is none.
+    ///
+    /// The text is scanned again for it: a verdict knows the first match of a
+    /// rule only. Matches that overlap are replaced together, and named by the
+    /// rule of the one that begins first, of the longest of those, and then by
+    /// the order of ids.
+    pub fn redact(&self, text: &str, request: &ScanRequest) -> Option<String> {
+        let tallies = self.tallies(text, request.direction, &Tally::with_spans());
+        let verdict = self.verdict(&tallies, request);
+        let redacted = |rule: &str| {
+            let mut found = verdict.detections.iter();
+            found.any(|found| found.action == Outcome::Redact && *found.rule == *rule)
+        };
+        let found = self.iter().zip(&tallies);
+        let found = found.filter(|(rule, tally)| tally.matches > 0 && redacted(&rule.id));
+        let mut places: Vec<(Span, &str)> = found
+            .flat_map(|(rule, tally)| {
+                let spans = tally.spans.iter().flatten();
+                spans.map(|span| (*span, &*rule.id))
+            })
+            .collect();
+        if places.is_empty() {
+            return None;
+        }
+        places.sort_by_key(|(span, rule)| (span.start, std::cmp::Reverse(span.end), *rule));
+        Some(without(text, &places))
+    }
+}
+
+/// `places` are in order.
+fn without(text: &str, places: &[(Span, &str)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    let (mut at, mut places) = (0, places.iter().peekable());
+    while let Some((span, rule)) = places.next() {
+        let mut end = span.end;
+        while let Some((next, _)) = places.next_if(|(next, _)| next.start < end) {
+            end = end.max(next.end);
+        }
+        out.extend(letters.by_ref().take(span.start - at));
+        out.push_str("[redacted:");
+        out.push_str(rule);
+        out.push(']');
+        if end > span.start {
+            letters.nth(end - span.start - 1);
+        }
+        at = end;
+    }
+    out.extend(letters);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+
+    fn place(start: usize, end: usize, rule: &str) -> (Span, &str) {
+        (Span { start, end }, rule)
+    }
+
+    #[test]
+    fn places_are_replaced_and_overlapping_ones_together() {
+        let places = [place(1, 3, "a"), place(2, 5, "b"), place(5, 6, "c")];
+        assert_eq!(without("0äö34€7", &places), "0[redacted:a][redacted:c]7");
+        assert_eq!(without("01", &[place(0, 2, "a")]), "[redacted:a]");
+        assert_eq!(without("01", &[place(1, 2, "a")]), "0[redacted:a]");
+        let within = [place(0, 4, "a"), place(1, 2, "b"), place(3, 5, "c")];
+        assert_eq!(without("0123456", &within), "[redacted:a]56");
+    }
+
+    fn request(rules: &str) -> ScanRequest {
+        let text = format!(
+            "[policy]\nid = 'p'\nbase = 'default'\n[[rules]]\nrules = {rules}\naction = 'redact'"
+        );
+        ScanRequest {
+            policy: Policy::load("p.toml", &text).unwrap(),
+            ..ScanRequest::default()
+        }
+    }
+
+    #[test]
+    fn every_match_of_a_redacted_rule_is_replaced_and_nothing_else() {
+        let rules = Rules::builtin().unwrap();
+        let text = "Für a@example.org, bitte, und b@example.org; iban DE89 3704 0044 0532 0130 00.";
+        let redacted = rules.redact(text, &request("['pii.email*']")).unwrap();
+        assert!(
+            redacted.starts_with("Für [redacted:pii.email"),
+            "{redacted}"
+        );
+        assert!(!redacted.contains("example.org"), "{redacted}");
+        assert!(redacted.contains(", bitte, und [redacted:"), "{redacted}");
+        assert!(
+            redacted.ends_with("; iban DE89 3704 0044 0532 0130 00."),
+            "{redacted}"
+        );
+        assert_eq!(rules.redact(text, &request("['secrets.*']")), None);
+        assert_eq!(rules.redact("calm", &request("['pii.*']")), None);
+    }
+
+    #[test]
+    fn a_suppressed_rule_redacts_nothing() {
+        let rules = Rules::builtin().unwrap();
+        let request = ScanRequest {
+            suppress: vec!["pii.*".to_owned()],
+            ..request("['pii.*']")
+        };
+        assert_eq!(rules.redact("mail a@example.org", &request), None);
+    }
+}
