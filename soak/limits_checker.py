@@ -78,6 +78,17 @@ def used_tokens(call):
     return call["prompt_tokens"] + call["completion_tokens"]
 
 
+def held_tokens(phase):
+    """What calls in flight may still use and will not, on the average over the phase.
+
+    A limit that is never exceeded has to keep it free: nobody knows before the end.
+    """
+    calls = [call for call in phase.calls_of("tokens") if call["ended_ns"]]
+    held = sum(((call["max_tokens"] or 0) - call["completion_tokens"])
+               * (call["ended_ns"] - call["arrived_ns"]) for call in calls)
+    return held / phase.length_ns
+
+
 def figures(phase):
     """What was found about each limit: windows, highest, windows above, share used."""
     until_ns = phase.began_ns + phase.length_ns
@@ -88,6 +99,7 @@ def figures(phase):
         within = sum(amount for at, amount in events if at < until_ns)
         found[model] = _figure(phase, model, sums_of_windows(events, phase.window_ns),
                                within / (phase.run["limits"][model] * windows))
+    found["tokens"]["held"] = round(held_tokens(phase) / phase.run["limits"]["tokens"], 4)
     spans = [(call["arrived_ns"], call["ended_ns"]) for call in phase.calls_of("slots")
              if call["ended_ns"]]
     busy = sum(max(0, min(end, until_ns) - begin) for begin, end in spans)
@@ -112,8 +124,9 @@ def check(phase):
                            f"{figure['highest']} of {figure['limit']}; the upstream's stamps "
                            f"are up to {phase.late_ms} ms late")
         least = (LEAST_SLOTS if model == "slots" else LEAST_USED)[phase.name]
-        if figure["used"] < least:
-            violations.add("too little used", who, f"{figure['used']:.1%} of {least:.0%}")
+        used = figure["used"] + figure.get("held", 0)
+        if used < least:
+            violations.add("too little used", who, f"{used:.1%} of {least:.0%}")
     check_calls(phase, violations)
     check_answers(phase, violations)
     check_disturbance(phase, violations)
@@ -194,7 +207,8 @@ def print_report(phase, violations):
           f"stamps at most {phase.late_ms} ms late")
     for model, figure in found.items():
         print(f"  {model}: {figure['above']} of {figure['windows']} windows above "
-              f"{figure['limit']}, highest {figure['highest']}, used {figure['used']:.1%}")
+              f"{figure['limit']}, highest {figure['highest']}, used {figure['used']:.1%}"
+              + (f", kept free for calls in flight {figure['held']:.1%}" if "held" in figure else ""))
     print(json.dumps({"phase": phase.name, "figures": found, "kills": kills,
                       "violations": len(violations.found)}))
     violations.show()

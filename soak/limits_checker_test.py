@@ -96,6 +96,16 @@ class Checker(unittest.TestCase):
 
             self.check_planted({"too little used"}, change)
 
+    def test_what_calls_in_flight_may_still_use_is_not_idle(self):
+        def change(phase):
+            # A twentieth less is used, and as much was kept for calls in flight.
+            for line in phase.calls_of("tokens"):
+                line.update(completion_tokens=75, ended_ns=line["arrived_ns"] + 200 * MS)
+
+        self.check_planted(set(), change)
+        self.check_planted({"too little used"}, lambda phase: (change(phase), [
+            line.update(ended_ns=line["arrived_ns"] + MS) for line in phase.calls_of("tokens")]))
+
     def test_what_is_enough_among_kills(self):
         def change(phase):
             for line in phase.calls_of("requests")[::6]:

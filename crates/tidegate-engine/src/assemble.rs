@@ -24,6 +24,7 @@ use crate::generate::Generator;
 use crate::guard::Guard;
 use crate::sessions::Sessions;
 use crate::stream_cache::Ended;
+use tidegate_guard::PackError;
 
 /// The request paths over assembled rooms. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -77,6 +78,9 @@ pub enum AssembleError {
         /// The chain.
         model: String,
     },
+    /// A pack of rules cannot be read, or says something that it may not.
+    #[error("rules of the guard: {0}")]
+    Rules(#[from] PackError),
 }
 
 /// Why a provider's configuration is unusable.
@@ -126,6 +130,7 @@ impl Engine {
     fn assemble_after(before: Option<&Rooms>, config: EngineConfig) -> Result<Self, AssembleError> {
         let pool = before.map_or_else(|| Arc::new(pool()), |rooms| rooms.pool.clone());
         let providers = providers(&config.providers, &pool, before)?;
+        let guard = Guard::new(config.guard.clone(), before.map(|rooms| &*rooms.guard))?;
         // The last step that can fail; what is kept changes after it.
         let chains = chains(&config, &providers, before)?;
         let store = store(&config, before);
@@ -138,7 +143,7 @@ impl Engine {
             sessions: Sessions::new(&store, config.sessions),
             store,
             cache_config: config.cache,
-            guard: Arc::new(Guard::new(config.guard, before.map(|rooms| &*rooms.guard))),
+            guard: Arc::new(guard),
             pool,
             flights: SingleFlight::default(),
             stream_flights: SingleFlight::default(),

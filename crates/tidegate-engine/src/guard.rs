@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use tidegate_guard::{
-    Direction, Follow, Outcome, Policy, Rules, ScanRequest, Verdict, text_sha256,
+    Direction, Follow, Outcome, PackError, PackFolder, Policy, Rules, ScanRequest, Verdict,
+    text_sha256,
 };
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
@@ -28,6 +29,9 @@ pub struct GuardConfig {
     pub chosen: Chosen,
     /// What requests and keys may name besides, by id.
     pub policies: Vec<Policy>,
+    /// Rules beside those of this build. They are read when the engine is
+    /// assembled; no request can name a folder.
+    pub packs: Vec<PackFolder>,
     /// A policy that judges a share of the traffic beside, or instead of, the
     /// gate's own.
     pub rollout: Option<Rollout>,
@@ -64,6 +68,7 @@ impl Default for GuardConfig {
                 source: PolicySource::Default,
             },
             policies: Vec::new(),
+            packs: Vec::new(),
             rollout: None,
         }
     }
@@ -113,15 +118,22 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// A guard that goes on counting where the one `before` it was.
-    pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Self {
+    ///
+    /// # Errors
+    /// What is wrong with a pack, with its file, line and rule.
+    pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Result<Self, PackError> {
+        let rules = match config.packs.as_slice() {
+            [] => BUILTIN.clone(),
+            folders => Arc::new(Rules::with_folders(folders)?),
+        };
         let same = before.filter(|guard| guard.config.compares_as(&config));
-        Self {
-            rules: BUILTIN.clone(),
+        Ok(Self {
+            rules,
             config,
             agreements: same.map_or_else(Arc::default, |guard| guard.agreements.clone()),
             words: before.map_or_else(Arc::default, |guard| guard.words.clone()),
             verdicts: before.map_or_else(Arc::default, |guard| guard.verdicts.clone()),
-        }
+        })
     }
 
     /// Names the rules and the policy: answers that passed under one may not
@@ -382,8 +394,15 @@ pub(crate) struct StreamGuard {
     guard: Arc<Guard>,
     terms: Arc<Terms>,
     /// Answers that are streamed side by side are texts of their own.
-    follows: BTreeMap<(usize, Direction), Follow>,
+    follows: BTreeMap<Text, Follow>,
 }
+
+/// Which of the texts that are streamed at once: whose answer, and of which kind.
+type Text = (usize, Direction);
+
+/// Where in which texts a chunk ends, in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Mark(Vec<(Text, usize)>);
 
 /// What a stream is called in errors.
 const STREAM: &str = "streamed answer";
@@ -392,8 +411,9 @@ const STREAM: &str = "streamed answer";
 const MOST_CHOICES: usize = 16;
 
 impl StreamGuard {
-    /// Looks at a chunk before it is sent.
-    pub(crate) fn check(&mut self, chunk: &Chunk) -> Result<(), EngineError> {
+    /// Looks at a chunk before it is sent, and says where its text ends.
+    pub(crate) fn check(&mut self, chunk: &Chunk) -> Result<Mark, EngineError> {
+        let mut mark = Mark::default();
         for spoken in chunk.spoken(self.dialect) {
             let direction = direction(spoken.by);
             let key = (spoken.choice.min(MOST_CHOICES - 1), direction);
@@ -405,13 +425,22 @@ impl StreamGuard {
                 Some(verdict) if verdict.outcome >= Outcome::Redact => {
                     let judged = Judged::of(&self.terms, &request, &verdict);
                     let guarded = self.guard.decide(judged, &self.terms)?;
-                    return guarded.must_not_redact(STREAM).map(drop);
+                    return guarded.must_not_redact(STREAM).map(|_| mark);
                 }
                 // Counted once, at the end.
-                Some(_) | None => {}
+                Some(_) | None => mark.0.push((key, follow.received_bytes())),
             }
         }
-        Ok(())
+        Ok(mark)
+    }
+
+    /// Whether nothing of a chunk's text can become what is blocked.
+    pub(crate) fn is_clear(&self, mark: &Mark) -> bool {
+        let is_clear = |(key, end): &(Text, usize)| {
+            let follow = self.follows.get(key);
+            follow.is_none_or(|follow| *end <= follow.clear_bytes())
+        };
+        mark.0.iter().all(is_clear)
     }
 
     /// Looks at what is left when the answer has ended.

@@ -20,6 +20,7 @@ mod feedback;
 mod generate;
 mod guard;
 mod health;
+mod held;
 mod line;
 mod policies;
 mod redact;
@@ -56,8 +57,8 @@ pub use sessions::{
 };
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
-    Builtin, Detection, Direction, Layer, Outcome, Policy, PolicyError, ScanRequest, Severity,
-    Span, Suppression, UnknownWord, Verdict,
+    Builtin, Detection, Direction, Layer, Outcome, PackError, PackFolder, PackLayer, Policy,
+    PolicyError, ScanRequest, Severity, Span, Suppression, UnknownWord, Verdict,
 };
 #[cfg(feature = "bedrock")]
 pub use tidegate_provider::BedrockConfig;

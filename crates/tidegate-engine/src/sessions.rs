@@ -4,6 +4,7 @@
 //! turns in order, and by comparing versions, which loses none where a lease
 //! was lost. Whoever reads it lets it live on.
 
+mod again;
 mod error;
 mod history;
 mod id;

@@ -17,7 +17,8 @@ use tokio::time::{Instant, Sleep};
 use crate::admission::Admission;
 use crate::caller::Allowance;
 use crate::error::EngineError;
-use crate::guard::{Guarded, StreamGuard};
+use crate::guard::{Guarded, Mark, StreamGuard};
+use crate::held::Held;
 use crate::sessions::Keeping;
 use crate::stream_cache::Keeper;
 
@@ -29,7 +30,7 @@ use crate::stream_cache::Keeper;
 pub struct AnswerStream {
     chunks: ChunkStream,
     ready: VecDeque<Chunk>,
-    tail: Tail,
+    held: Held,
     admission: Option<Admission>,
     allowance: Allowance,
     tally: Tally,
@@ -55,34 +56,6 @@ pub(crate) struct Watch {
     pub(crate) usage: UsageWanted,
     /// The longest wait between two chunks.
     pub(crate) idle: Duration,
-}
-
-/// What says that an answer is over waits until the guard has seen all of it:
-/// an answer that is blocked must not look like one that has ended.
-#[derive(Debug, Default)]
-struct Tail {
-    /// Not to be sent yet.
-    held: VecDeque<Chunk>,
-    /// To be sent next.
-    released: VecDeque<Chunk>,
-}
-
-impl Tail {
-    /// Takes a chunk that the guard let pass. Where several answers are
-    /// streamed side by side, one of them may go on after the end of another.
-    fn take(&mut self, chunk: Chunk) {
-        let ends = chunk.facts.finished > 0 || chunk.event.as_deref() == Some("message_delta");
-        let goes_on = chunk.facts.has_content && !ends;
-        let holds = !self.held.is_empty();
-        self.held.push_back(chunk);
-        if goes_on || !(ends || holds) {
-            self.release();
-        }
-    }
-
-    fn release(&mut self) {
-        self.released.append(&mut self.held);
-    }
 }
 
 /// Whether the caller asked to see the usage.
@@ -183,7 +156,7 @@ impl AnswerStream {
         Self {
             chunks: chunks.fuse().boxed(),
             ready,
-            tail: Tail::default(),
+            held: Held::default(),
             model: admission.entry().name.clone(),
             admission: Some(admission),
             allowance,
@@ -204,7 +177,7 @@ impl AnswerStream {
         Self {
             chunks: Box::pin(futures_util::stream::empty()),
             ready: chunks,
-            tail: Tail::default(),
+            held: Held::default(),
             model,
             admission: None,
             allowance: Allowance::default(),
@@ -267,18 +240,40 @@ impl AnswerStream {
         let saved = ready!(keeping.poll_saved(cx));
         self.kept.session = None;
         match saved {
-            Ok(()) => self.tail.release(),
-            Err(_) => self.tail = Tail::default(),
+            Ok(()) => self.held.release_all(),
+            Err(_) => self.held = Held::default(),
         }
         Poll::Ready(saved.err())
     }
 
     /// Lets a chunk pass, unless the guard has something against it.
-    fn guarded(&mut self, chunk: &Chunk) -> Result<(), EngineError> {
+    fn guarded(&mut self, chunk: &Chunk) -> Result<Mark, EngineError> {
         match &mut self.guard {
             Some(guard) if chunk.facts.has_content => guard.check(chunk),
-            Some(_) | None => Ok(()),
+            Some(_) | None => Ok(Mark::default()),
         }
+    }
+
+    /// Takes a chunk of the upstream's; what nobody holds is sent at once.
+    fn pass(&mut self, chunk: Chunk) -> Result<Option<Chunk>, EngineError> {
+        self.patience.rest();
+        let mark = self.guarded(&chunk).map_err(|error| self.stopped(error))?;
+        if let Some(keeper) = &mut self.kept.cache {
+            keeper.note(&chunk);
+        }
+        if let Some(keeping) = &mut self.kept.session {
+            keeping.hear(&chunk);
+        }
+        let holds = self.guard.is_some() || self.kept.session.is_some();
+        let passed = self.take_in(chunk);
+        if !holds {
+            return Ok(passed);
+        }
+        if let Some(chunk) = passed {
+            self.held.take(chunk, mark);
+        }
+        self.held.release(self.guard.as_ref());
+        Ok(None)
     }
 
     /// The guard stops the answer: the upstream has done nothing wrong.
@@ -292,7 +287,7 @@ impl AnswerStream {
         }
         self.kept.session = None;
         self.ready.clear();
-        self.tail = Tail::default();
+        self.held = Held::default();
         self.chunks = Box::pin(futures_util::stream::empty());
         self.not_kept(&error);
         error
@@ -327,6 +322,14 @@ impl AnswerStream {
         error
     }
 
+    /// What came before an upstream died is said first, if the guard lets it pass.
+    fn end_broken(&mut self, error: EngineError) {
+        match self.guard.as_mut().map(StreamGuard::end) {
+            Some(Err(blocked)) => self.held.drop_for(blocked),
+            Some(Ok(_)) | None => self.held.release_before(error),
+        }
+    }
+
     fn not_kept(&mut self, error: &EngineError) {
         if let Some(keeper) = &mut self.kept.cache {
             keeper.failed(error);
@@ -340,14 +343,14 @@ impl Stream for AnswerStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         loop {
-            if let Some(chunk) = this.tail.released.pop_front() {
-                return Poll::Ready(Some(Ok(chunk)));
+            if let Some(next) = this.held.pop() {
+                return Poll::Ready(Some(next));
             }
             let next = match this.ready.pop_front() {
                 Some(chunk) => Poll::Ready(Some(Ok(chunk))),
                 None if this.admission.is_none() => match ready!(this.poll_kept(cx)) {
                     Some(error) => return Poll::Ready(Some(Err(error))),
-                    None if this.tail.released.is_empty() => {
+                    None if !this.held.has_released() => {
                         let kept = this.kept.cache.as_mut().map(|keeper| keeper.poll_kept(cx));
                         return kept.unwrap_or(Poll::Ready(())).map(|()| None);
                     }
@@ -357,25 +360,13 @@ impl Stream for AnswerStream {
             };
             match next {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    this.patience.rest();
-                    if let Err(error) = this.guarded(&chunk) {
-                        return Poll::Ready(Some(Err(this.stopped(error))));
-                    }
-                    if let Some(keeper) = &mut this.kept.cache {
-                        keeper.note(&chunk);
-                    }
-                    if let Some(keeping) = &mut this.kept.session {
-                        keeping.hear(&chunk);
-                    }
-                    let holds = this.guard.is_some() || this.kept.session.is_some();
-                    match this.take_in(chunk) {
-                        Some(chunk) if holds => this.tail.take(chunk),
-                        Some(chunk) => return Poll::Ready(Some(Ok(chunk))),
-                        None => {}
+                    if let Some(passed) = this.pass(chunk).transpose() {
+                        return Poll::Ready(Some(passed));
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    return Poll::Ready(Some(Err(this.broken(&error))));
+                    let error = this.broken(&error);
+                    this.end_broken(error);
                 }
                 Poll::Ready(None) => {
                     match this.guard.as_mut().map(StreamGuard::end).transpose() {
@@ -383,15 +374,18 @@ impl Stream for AnswerStream {
                         Err(error) => return Poll::Ready(Some(Err(this.stopped(error)))),
                     }
                     if this.kept.session.is_none() {
-                        this.tail.release();
+                        this.held.release_all();
                     }
+                }
+                Poll::Pending if this.held.poll_late(cx).is_ready() => {
+                    this.held.release(this.guard.as_ref());
                 }
                 Poll::Pending => {
                     if this.patience.poll_lost(cx).is_pending() {
                         return Poll::Pending;
                     }
                     let error = this.broken(&Unavailability::TimedOut.into());
-                    return Poll::Ready(Some(Err(error)));
+                    this.end_broken(error);
                 }
             }
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
 use proptest::prelude::*;
-use scene::{LostLeases, SECOND, Scene, user};
+use scene::{Fate, LostLeases, SECOND, Scene, user};
 use serde_json::json;
 use tidegate_engine::{
     Caller, Change, Deadline, EngineError, Quota, SessionError, SessionPatch, StoreError,
@@ -353,6 +353,47 @@ async fn a_store_that_cannot_be_reached_is_told_with_when_to_come_again() {
         "{error}"
     );
     assert_eq!(error.retry_after(), Some(SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_not_answered_is_asked_again_and_nothing_is_there_twice() {
+    for seed in 0..200 {
+        fastrand::seed(seed);
+        let scene = Scene::new();
+        let id = scene.made().await;
+        let fate = |_| match fastrand::u8(..4) {
+            0 => Fate::Heard,
+            1 => Fate::Lost,
+            _ => Fate::Answered,
+        };
+        scene.rows.fates.lock().unwrap().extend((0..12).map(fate));
+        let answer = scene.say(&id, "one").await.unwrap();
+        assert_eq!(answer.head.degraded, [""; 0], "seed {seed}");
+        scene.put(&id, "two", "k").await.unwrap();
+        assert_eq!(
+            scene.texts(&id).await,
+            ["one", "re: one", "two"],
+            "seed {seed}"
+        );
+        let fates = [Fate::Heard, Fate::Lost];
+        scene.rows.fates.lock().unwrap().extend(fates);
+        let deadline = Deadline::after(SECOND);
+        let deleted = scene.engine.delete_session(&scene.caller, &id, deadline);
+        deleted.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_stays_away_is_asked_for_a_second_and_no_longer() {
+    let scene = Scene::new();
+    let id = scene.made().await;
+    let fates = [Fate::Lost].into_iter().cycle().take(10_000);
+    scene.rows.fates.lock().unwrap().extend(fates);
+    let began = Instant::now();
+    let error = scene.engine.session(&scene.caller, &id).await.unwrap_err();
+    assert_eq!(error.code(), "store_unreachable");
+    let waited = began.elapsed();
+    assert!(SECOND / 2 < waited && waited <= SECOND, "{waited:?}");
 }
 
 /// Writers who chat and put messages at once, each in its own order; the store

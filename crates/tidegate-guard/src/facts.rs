@@ -5,6 +5,7 @@
 //! once; only patterns whose literal is there run at all, and only near it.
 //! Every automaton is linear in the text.
 
+mod prefixes;
 mod seek;
 mod shape;
 
@@ -18,10 +19,12 @@ use regex_syntax::hir::Hir;
 
 use crate::checksum::Check;
 use crate::span::{Span, spans_of};
+use crate::views::Vocabulary;
 
 use shape::Literals;
 
-pub(crate) use seek::{Ending, Found, Piece, Seeker};
+pub(crate) use prefixes::Prefixes;
+pub(crate) use seek::{BORDER_BYTES, Ending, Found, Piece, Seeker};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.
 const PATTERN_BYTES: usize = 1024 * 1024;
@@ -98,6 +101,8 @@ pub(crate) struct Compiled {
     /// together would take tens of megabytes.
     automaton: OnceLock<Regex>,
     check: Check,
+    /// Every match begins with one of its literals.
+    begins: bool,
     /// Bytes of the longest match, the largest number where there is none. Loops
     /// without a limit count with a bound here; longer matches are no facts.
     reach: usize,
@@ -119,10 +124,12 @@ pub struct Facts {
     patterns: Vec<Compiled>,
     names: Vec<String>,
     prefilter: AhoCorasick,
-    /// For each literal of the prefilter the patterns that need it.
-    needed_by: Vec<Vec<u32>>,
+    /// For each literal of the prefilter the patterns that need it, and how much of
+    /// a match may stand before it.
+    needed_by: Vec<Vec<(u32, usize)>>,
     unfiltered: Vec<u32>,
     longest_literal: usize,
+    vocabulary: Vocabulary,
 }
 
 impl Facts {
@@ -152,15 +159,21 @@ impl Facts {
             needed_by: Vec::new(),
             unfiltered: Vec::new(),
             longest_literal: 0,
+            vocabulary: Vocabulary::default(),
         };
-        let mut literals: std::collections::BTreeMap<Vec<u8>, Vec<u32>> = Default::default();
+        let mut literals: std::collections::BTreeMap<Vec<u8>, Vec<(u32, usize)>> =
+            Default::default();
         for (index, pattern) in (0_u32..).zip(patterns) {
             let (compiled, needed) = read(pattern).map_err(|error| (index as usize, error))?;
+            facts.vocabulary.learn(&pattern.expression);
             facts.patterns.push(compiled);
             match needed {
                 Some(needed) => {
                     for literal in needed {
-                        literals.entry(literal).or_default().push(index);
+                        literals
+                            .entry(literal.bytes)
+                            .or_default()
+                            .push((index, literal.before));
                     }
                 }
                 None => facts.unfiltered.push(index),
@@ -230,6 +243,11 @@ impl Facts {
         }
     }
 
+    /// The words of all patterns.
+    pub(crate) fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
     /// Bytes of the longest match of a pattern.
     pub(crate) fn reach(&self, pattern: usize) -> usize {
         self.patterns[pattern].reach
@@ -238,13 +256,18 @@ impl Facts {
 
 fn read(pattern: &Pattern) -> Result<(Compiled, Option<Literals>), PatternError> {
     let hir = shape::parse(&pattern.expression)?;
+    let literals = shape::literals(&hir);
+    let begins = literals
+        .as_ref()
+        .is_some_and(|all| all.iter().all(|one| one.before == 0));
     let compiled = Compiled {
+        begins,
         expression: pattern.expression.clone(),
         automaton: OnceLock::new(),
         check: pattern.check,
         reach: shape::reach(&hir).unwrap_or(usize::MAX),
     };
-    Ok((compiled, shape::literals(&hir)))
+    Ok((compiled, literals))
 }
 
 fn build(hir: &Hir) -> Result<Regex, PatternError> {

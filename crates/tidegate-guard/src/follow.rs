@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::facts::{Ending, Found, Piece, Seeker};
-use crate::pack::MAX_WITHIN;
-use crate::rules::{MAX_MATCH_BYTES, Places, Rules};
-use crate::span::{Span, spans_of};
+use crate::facts::Ending;
+use crate::hold::Hold;
+use crate::rules::Rules;
 use crate::tally::Tally;
 use crate::verdict::{ScanRequest, Verdict};
+use crate::views::Layer;
 
-/// New text is scanned when there is this much of it.
+/// New text is scanned when there is this much of it: less than is held at most.
 const STEP_BYTES: usize = 256;
-
-/// What is kept of scanned text: the longest match, and some for boundaries.
-const TAIL_BYTES: usize = MAX_MATCH_BYTES + 64;
 
 /// A scan of a text that arrives in pieces.
 ///
@@ -26,32 +23,26 @@ const TAIL_BYTES: usize = MAX_MATCH_BYTES + 64;
 pub struct Follow {
     rules: Arc<Rules>,
     request: ScanRequest,
-    seeker: Seeker,
-    /// The tail and what is new.
-    buffer: String,
-    /// Bytes and code points before the buffer.
-    before: (usize, usize),
+    /// All views of the text.
+    layer: Layer,
+    /// What has not been scanned.
+    fresh: String,
     scanned_bytes: usize,
-    /// Settled matches that may still matter to others, and how many of each
-    /// pattern's are counted for good.
-    places: Places,
-    counted: Vec<usize>,
-    tallies: Vec<Tally>,
+    chars: usize,
     reported: Option<Verdict>,
+    hold: Hold,
 }
 
 impl Follow {
     pub(crate) fn new(rules: Arc<Rules>, request: ScanRequest) -> Self {
-        let patterns = rules.facts().len();
+        let watched = rules.watch(&request);
         Self {
-            seeker: rules.seeker(request.direction),
+            layer: Layer::first(request.direction, &Tally::default()).watching(&watched.near),
+            hold: Hold::new(watched),
             request,
-            buffer: String::new(),
-            before: (0, 0),
+            fresh: String::new(),
             scanned_bytes: 0,
-            places: vec![Vec::new(); patterns],
-            counted: vec![0; patterns],
-            tallies: vec![Tally::default(); rules.len()],
+            chars: 0,
             reported: None,
             rules,
         }
@@ -59,14 +50,18 @@ impl Follow {
 
     /// Takes the next piece. Answers when the verdict is worse than any before.
     ///
-    /// Text is scanned in steps of 256 bytes, so a short piece may wait for the
-    /// next one; [`Self::scanned_bytes`] tells.
+    /// Text is scanned in steps of 256 bytes, and at once where something is
+    /// complete that may be blocked.
     pub fn push(&mut self, piece: &str) -> Option<Verdict> {
-        self.buffer.push_str(piece);
-        if self.received_bytes() - self.scanned_bytes < STEP_BYTES {
+        self.fresh.push_str(piece);
+        let is_due = self.hold.push(piece);
+        if !is_due && self.fresh.len() < STEP_BYTES {
+            self.hold.release();
             return None;
         }
         let verdict = self.advance(Ending::Open);
+        self.hold.wait_for(self.layer.alone());
+        self.hold.release();
         let is_worse = match &self.reported {
             Some(reported) => verdict.is_worse_than(reported),
             None => verdict.has_threats(),
@@ -86,87 +81,25 @@ impl Follow {
         self.scanned_bytes
     }
 
+    /// The bytes from the start of the text that are no part of anything that may
+    /// still be blocked. At most 512 code points stand behind them.
+    pub fn clear_bytes(&self) -> usize {
+        self.hold.clear_bytes()
+    }
+
     /// The bytes that have arrived.
-    fn received_bytes(&self) -> usize {
-        self.before.0 + self.buffer.len()
+    pub fn received_bytes(&self) -> usize {
+        self.hold.received_bytes()
     }
 
     fn advance(&mut self, ending: Ending) -> Verdict {
-        let piece = Piece {
-            text: &self.buffer,
-            base: self.before.0,
-            fresh: self.scanned_bytes,
-            ending,
-        };
-        let findings = self.seeker.advance(self.rules.facts(), &piece);
-        self.scanned_bytes = self.received_bytes();
-        for (pattern, span) in self.spans(&findings.settled) {
-            self.places[pattern].push(span);
-        }
-        let open = self.spans(&findings.open);
-        let tallies = self.tallies_with(&open);
-        self.settle();
-        self.forget();
-        self.rules.verdict(&tallies, &self.request)
-    }
-
-    fn spans(&self, found: &[Found]) -> Vec<(usize, Span)> {
-        let (bytes, chars) = self.before;
-        let ranges = found
-            .iter()
-            .map(|found| found.bytes.start - bytes..found.bytes.end - bytes);
-        let spans = spans_of(&self.buffer, chars, ranges);
-        found.iter().map(|found| found.pattern).zip(spans).collect()
-    }
-
-    /// All that was found so far, with matches that later text may change.
-    fn tallies_with(&mut self, open: &[(usize, Span)]) -> Vec<Tally> {
-        let mut tallies = self.tallies.clone();
-        if open.is_empty() && self.places.iter().all(Vec::is_empty) {
-            return tallies;
-        }
-        let settled: Vec<usize> = self.places.iter().map(Vec::len).collect();
-        for (pattern, span) in open {
-            self.places[*pattern].push(*span);
-        }
-        let places = &self.places;
-        let part = |pattern: usize| self.counted[pattern]..places[pattern].len();
-        self.rules.count(places, part, &mut tallies);
-        for (places, settled) in self.places.iter_mut().zip(settled) {
-            places.truncate(settled);
-        }
-        tallies
-    }
-
-    /// Counts for good what no later match can stand near to, and drops what
-    /// cannot stand near anything that is still to be counted.
-    fn settle(&mut self) {
-        if self.places.iter().all(Vec::is_empty) {
-            return;
-        }
-        let chars = self.before.1 + self.buffer.chars().count();
-        let certain = chars.saturating_sub(TAIL_BYTES + MAX_WITHIN);
-        let (places, counted) = (&self.places, &self.counted);
-        let until = |pattern: usize| places[pattern].partition_point(|p| p.end <= certain);
-        let part = |pattern: usize| counted[pattern]..until(pattern).max(counted[pattern]);
-        self.rules.count(places, part, &mut self.tallies);
-        self.counted = (0..places.len()).map(|p| part(p).end).collect();
-        let near = certain.saturating_sub(TAIL_BYTES + MAX_WITHIN);
-        for (places, counted) in self.places.iter_mut().zip(&mut self.counted) {
-            let far = places
-                .partition_point(|place| place.end < near)
-                .min(*counted);
-            places.drain(..far);
-            *counted -= far;
-        }
-    }
-
-    fn forget(&mut self) {
-        let far = self.buffer.len().saturating_sub(TAIL_BYTES);
-        let far = self.buffer.floor_char_boundary(far);
-        self.before.0 += far;
-        self.before.1 += self.buffer[..far].chars().count();
-        self.buffer.drain(..far);
+        self.scanned_bytes += self.fresh.len();
+        self.chars = self.layer.text().push_plain(&self.fresh, self.chars);
+        self.fresh.clear();
+        self.layer.advance(&self.rules, ending);
+        let mut views = Vec::new();
+        self.layer.tallies(&mut views);
+        self.rules.verdict_of(&views, &self.request)
     }
 }
 

@@ -4,25 +4,34 @@ mod checksum;
 mod digest;
 mod facts;
 mod follow;
+mod hold;
 mod load;
 mod pack;
+mod parts;
 mod policy;
+mod reading;
 mod redact;
 mod rule;
 mod rules;
 mod span;
 mod tally;
 mod verdict;
+mod views;
+mod watches;
 mod word;
 
 pub use checksum::Check;
 pub use digest::text_sha256;
 pub use facts::{Fact, Facts, Pattern, PatternError};
 pub use follow::Follow;
-pub use pack::{Pack, PackError, RuleProblem};
+pub use pack::{
+    Examples, Layer as PackLayer, Pack, PackError, PackFile, PackFolder, Remark, RemarkKind,
+    RuleProblem, Source,
+};
+pub use parts::{Part, PartScan};
 pub use policy::{Builtin, Layer, Policy, PolicyError, PolicyProblem, Suppression};
-pub use rule::{Near, Rule};
-pub use rules::Rules;
+pub use rule::{Near, Origin, Rule};
+pub use rules::{BUILTIN, Rules};
 pub use span::Span;
 pub use verdict::{Detection, Direction, Outcome, ScanRequest, Severity, Verdict};
 pub use word::UnknownWord;

@@ -1,11 +1,21 @@
 //! Rule packs: the form that rules are written in.
 
+mod folder;
+pub(crate) mod layers;
+mod lint;
+#[cfg(test)]
+mod schema;
+
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::checksum::Check;
 use crate::facts::PatternError;
 use crate::verdict::{Direction, Severity};
+use crate::word::words;
+
+pub use folder::{PackFile, PackFolder};
+pub use lint::{Remark, RemarkKind};
 
 /// A rule may ask for things at most this many code points from its match.
 pub(crate) const MAX_WITHIN: usize = 1_000;
@@ -13,8 +23,43 @@ pub(crate) const MAX_WITHIN: usize = 1_000;
 /// A rule has at most this many patterns.
 pub(crate) const MAX_PATTERNS: usize = 16;
 
+/// An expression may have this many bytes. The longest of ours has 3,000.
+pub(crate) const MAX_EXPRESSION_BYTES: usize = 8 * 1024;
+
+/// A pack may have this many bytes; ours have 60,000 at most.
+pub(crate) const MAX_PACK_BYTES: usize = 1024 * 1024;
+
+/// All packs together may have this many rules: each scan looks at each of them.
+pub(crate) const MAX_RULES: usize = 2_000;
+
+words! {
+    /// Where a pack comes from. A later layer may replace and disable rules of
+    /// the ones before it.
+    #[derive(Default)]
+    pub enum Layer {
+        /// Part of the program.
+        Core = "core",
+        /// Shared by the gateways of a team.
+        Team = "team",
+        /// Of one installation.
+        #[default]
+        Custom = "custom",
+    }
+}
+
+/// A pack to load: its layer, what errors call it, and its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// Where it comes from.
+    pub layer: Layer,
+    /// What errors call it: a file, as a rule.
+    pub name: &'a str,
+    /// TOML.
+    pub text: &'a str,
+}
+
 /// Why a pack is refused. Names places in the pack, never what they hold.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PackError {
     /// It is not TOML, or a key is unknown, missing or of the wrong kind.
     #[error("pack {pack}, line {line}, column {column}: {reason}")]
@@ -42,20 +87,77 @@ pub enum PackError {
         /// What is wrong with it.
         problem: RuleProblem,
     },
+    /// The pack as a whole is too much.
+    #[error("pack {pack}: {reason}")]
+    Pack {
+        /// The name that the pack was given under.
+        pack: String,
+        /// What is wrong, with the limit.
+        reason: String,
+    },
+    /// A folder or a file in it cannot be read.
+    #[error("{path}: {reason}")]
+    Unreadable {
+        /// Of the folder or the file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Several things, in the order of the packs.
+    #[error("{}", lines(.0))]
+    Several(Vec<PackError>),
+}
+
+fn lines(errors: &[PackError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+impl PackError {
+    /// All of `errors` as one, unless there are none.
+    pub(crate) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+
+    /// Each thing that is wrong by itself.
+    pub fn each(&self) -> &[Self] {
+        match self {
+            Self::Several(errors) => errors,
+            Self::Syntax { .. }
+            | Self::Rule { .. }
+            | Self::Pack { .. }
+            | Self::Unreadable { .. } => std::slice::from_ref(self),
+        }
+    }
 }
 
 /// What is wrong with one rule. Numbers of patterns and examples count from 0.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuleProblem {
     /// Another rule, or another shared pattern, is called the same.
     #[error("the id is taken")]
     Duplicate,
+    /// A rule of an earlier layer is called the same.
+    #[error(
+        "the id is taken in layer {0}; to take its place, name it in `replaces` of the pack's head"
+    )]
+    Taken(Layer),
+    /// `replaces` or `disable` names what no earlier layer has.
+    #[error("is named in `{0}`, and no pack of an earlier layer has it")]
+    Absent(&'static str),
+    /// `replaces` names what the pack itself does not have.
+    #[error("is named in `replaces`, and the pack has no such rule; `disable` turns one off")]
+    NotReplaced,
     /// The id is not `family.name`.
     #[error("the id must be the family, a dot and a name of a-z, 0-9 and _")]
     Id,
     /// The confidence is no share.
     #[error("confidence {0} is not above 0 and at most 1")]
-    Confidence(f64),
+    Confidence(String),
     /// A rule without severity would find what does not matter.
     #[error("severity none is no severity of a rule")]
     Severity,
@@ -64,6 +166,16 @@ pub enum RuleProblem {
     Patterns {
         /// How many it has.
         count: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// An expression is too long to be read at all.
+    #[error("pattern {index} has {bytes} bytes; {limit} are possible")]
+    Long {
+        /// Its number.
+        index: usize,
+        /// How many it has.
+        bytes: usize,
         /// How many it may have.
         limit: usize,
     },
@@ -101,16 +213,32 @@ pub enum RuleProblem {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawPack {
-    pub(crate) pack: Pack,
+    pub(crate) pack: RawHead,
     #[serde(default)]
     pub(crate) patterns: Vec<RawPattern>,
+    #[serde(default)]
     pub(crate) rules: Vec<RawRule>,
 }
 
-/// The head of a pack.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct RawHead {
+    pub(crate) id: String,
+    pub(crate) version: String,
+    pub(crate) name: String,
+    /// Rules of earlier layers whose place those of the same id here take.
+    #[serde(default)]
+    pub(crate) replaces: Vec<Spanned<String>>,
+    /// Rules of earlier layers that are turned off.
+    #[serde(default)]
+    pub(crate) disable: Vec<Spanned<String>>,
+}
+
+/// The head of a pack.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pack {
+    /// Where it comes from.
+    pub layer: Layer,
     /// What the pack is called in files.
     pub id: String,
     /// The version of its rules.
@@ -144,7 +272,7 @@ pub(crate) struct RawRule {
     pub(crate) near: Option<RawNear>,
     #[serde(default)]
     pub(crate) references: Vec<String>,
-    pub(crate) examples: RawExamples,
+    pub(crate) examples: Examples,
 }
 
 #[derive(Debug, Deserialize)]
@@ -155,11 +283,13 @@ pub(crate) struct RawNear {
 }
 
 /// Texts that a rule must find, and texts that it must leave alone.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct RawExamples {
-    pub(crate) must: Vec<String>,
-    pub(crate) must_not: Vec<String>,
+pub struct Examples {
+    /// Each of them matches.
+    pub must: Vec<String>,
+    /// None of them does.
+    pub must_not: Vec<String>,
 }
 
 /// Where text comes in that a model will read.
@@ -173,6 +303,12 @@ fn inward() -> Vec<Direction> {
 
 /// Reads the text of a pack; `name` is what errors call it.
 pub(crate) fn parse(name: &str, text: &str) -> Result<RawPack, PackError> {
+    if text.len() > MAX_PACK_BYTES {
+        return Err(PackError::Pack {
+            pack: name.to_owned(),
+            reason: format!("has {} bytes; {MAX_PACK_BYTES} are possible", text.len()),
+        });
+    }
     toml::from_str(text).map_err(|error| {
         let (line, column) = place(text, error.span().map_or(0, |span| span.start));
         PackError::Syntax {
@@ -207,7 +343,7 @@ impl RawRule {
             (!(has_id && word(&self.family)), RuleProblem::Id),
             (
                 !(self.confidence > 0.0 && self.confidence <= 1.0),
-                RuleProblem::Confidence(self.confidence),
+                RuleProblem::Confidence(self.confidence.to_string()),
             ),
             (self.severity == Severity::None, RuleProblem::Severity),
             (
@@ -227,6 +363,17 @@ impl RawRule {
                 RuleProblem::Examples,
             ),
         ];
+        if let Some(index) = self
+            .patterns
+            .iter()
+            .position(|e| e.len() > MAX_EXPRESSION_BYTES)
+        {
+            return Some(RuleProblem::Long {
+                index,
+                bytes: self.patterns[index].len(),
+                limit: MAX_EXPRESSION_BYTES,
+            });
+        }
         let mut broken = problems.into_iter().filter(|(is_broken, _)| *is_broken);
         broken.next().map(|(_, problem)| problem)
     }

@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+use crate::rule::Rule;
 use crate::rules::Rules;
 use crate::verdict::{Detection, Direction, Outcome, ScanRequest, Severity};
 use crate::word::words;
@@ -55,6 +56,8 @@ impl Builtin {
 
     fn action(self, severity: Severity, confidence: f64) -> Outcome {
         match self.blocks_from() {
+            // An address is information, not a threat: it is listed only.
+            Some(_) if self == Self::Default && severity == Severity::Low => Outcome::Allow,
             Some((least, sure)) if severity >= least && confidence >= sure => Outcome::Block,
             Some(_) | None => Outcome::Flag,
         }
@@ -190,6 +193,16 @@ impl Policy {
         }
     }
 
+    /// Whether a detection of `rule` can hold the text of `request` up. It may say
+    /// so of one that never does, and is right where it says no.
+    pub(crate) fn may_hold_up(&self, rule: &Rule, request: &ScanRequest) -> bool {
+        let holds_up = |action: Outcome| action >= Outcome::Redact;
+        let mut rules = self.0.rules.iter();
+        let by_rule =
+            rules.any(|policy| holds_up(policy.action) && policy.conditions.concern(rule, request));
+        by_rule || holds_up(self.0.base.action(rule.severity, rule.confidence))
+    }
+
     /// The suppression that keeps `rule` from deciding at this time.
     pub fn suppression_of(&self, rule: &str, at: Option<SystemTime>) -> Option<&Suppression> {
         let mut all = self.0.suppressions.iter();
@@ -216,21 +229,37 @@ impl Policy {
 
 impl Conditions {
     fn hold(&self, found: &Detection, request: &ScanRequest) -> bool {
-        let fits = |patterns: &Option<Vec<Wildcard>>, name: &str| {
-            let any = |patterns: &Vec<Wildcard>| patterns.iter().any(|one| one.fits(name));
-            patterns.as_ref().is_none_or(any)
-        };
         let confidence = |(least, most): (f64, f64)| (least..=most).contains(&found.confidence);
-        fits(&self.rules, &found.rule)
-            && fits(&self.families, &found.family)
-            && self.severity.is_none_or(|least| found.severity >= least)
+        self.fit(&found.rule, &found.family, found.severity)
             && self.confidence.is_none_or(confidence)
             && is_among(&self.layers, &found.layer)
-            && is_among(&self.directions, &request.direction)
+            && self.is_here(request)
+    }
+
+    /// Whether they can hold for what a rule finds, however sure it is.
+    fn concern(&self, rule: &Rule, request: &ScanRequest) -> bool {
+        self.fit(&rule.id, &rule.family, rule.severity)
+            && is_among(&self.layers, &Layer::L1)
+            && self.is_here(request)
+    }
+
+    fn fit(&self, rule: &str, family: &str, severity: Severity) -> bool {
+        fits(&self.rules, rule)
+            && fits(&self.families, family)
+            && self.severity.is_none_or(|least| severity >= least)
+    }
+
+    fn is_here(&self, request: &ScanRequest) -> bool {
+        is_among(&self.directions, &request.direction)
             // Whoever is nobody's has no tenant's name.
             && (self.tenants.is_none()
                 || request.tenant.as_ref().is_some_and(|name| fits(&self.tenants, name)))
     }
+}
+
+fn fits(patterns: &Option<Vec<Wildcard>>, name: &str) -> bool {
+    let any = |patterns: &Vec<Wildcard>| patterns.iter().any(|one| one.fits(name));
+    patterns.as_ref().is_none_or(any)
 }
 
 fn is_among<T: PartialEq>(all: &Option<Vec<T>>, one: &T) -> bool {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::checksum::Check;
+use crate::pack::{Examples, Layer};
 use crate::verdict::{Direction, Severity};
 
 /// What is looked for, and what it means when it is there.
@@ -30,6 +31,19 @@ pub struct Rule {
     pub near: Option<Near>,
     /// Catalogues of threats that describe this one.
     pub references: Vec<String>,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// Where a rule was written, and what it was tried on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The layer of its pack.
+    pub layer: Layer,
+    /// The id of its pack.
+    pub pack: Arc<str>,
+    /// Texts that it finds, and texts that it leaves alone.
+    pub examples: Examples,
 }
 
 /// What must stand near a match of a rule.

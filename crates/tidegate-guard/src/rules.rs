@@ -3,18 +3,25 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::facts::{Facts, Piece, Seeker};
+use crate::facts::{Ending, Facts, Piece, Seeker};
 use crate::follow::Follow;
-use crate::pack::{Pack, PackError};
+use crate::pack::{Examples, Pack, PackError};
 use crate::policy::Layer;
+use crate::reading::{Reading, places_of};
 use crate::rule::Rule;
-use crate::span::{Span, spans_of};
+use crate::span::Span;
 use crate::tally::Tally;
 use crate::verdict::{Detection, Direction, Outcome, ScanRequest, Verdict};
+use crate::views::{Layer as View, Tape};
+use crate::watches::{Watched, Watches};
 
 /// The longest match of a rule's pattern, in bytes. A stream is followed with
 /// a tail of this length, so no pattern may need more.
 pub(crate) const MAX_MATCH_BYTES: usize = 4_096;
+
+/// Rules of this family are about disguises themselves. What they find is in the
+/// text as it is; no view that undoes disguises has a say.
+const DISGUISES: &str = "encoded_payload";
 
 macro_rules! builtin {
     ($($name:literal),+) => {
@@ -22,15 +29,24 @@ macro_rules! builtin {
     };
 }
 
-/// The packs that are part of the program.
-const BUILTIN: &[(&str, &str)] = &builtin![
+/// The packs that are part of the program, as names and TOML texts.
+pub const BUILTIN: &[(&str, &str)] = &builtin![
     "instruction_override",
+    "instruction_override_languages",
     "jailbreak_persona",
     "prompt_extraction",
+    "prompt_extraction_languages",
     "delimiter_spoofing",
     "encoded_payload",
     "tool_abuse",
+    "command_injection",
+    "tool_misuse",
+    "goal_hijack",
+    "context_poisoning",
+    "memory_poisoning",
+    "multi_agent",
     "exfiltration",
+    "harmful_content",
     "secrets",
     "pii"
 ];
@@ -43,6 +59,7 @@ pub struct Rules {
     /// For each pattern one bit for each direction that needs it.
     wanted: Vec<u8>,
     version: String,
+    watches: Watches,
 }
 
 /// What packs bring, besides patterns.
@@ -63,8 +80,17 @@ pub(crate) struct Bound {
     pub(crate) required: Vec<usize>,
 }
 
+/// Where a pattern was found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// In the view that it was found in.
+    pub(crate) here: Span,
+    /// In the original text.
+    pub(crate) origin: Span,
+}
+
 /// Where each pattern was found, in order.
-pub(crate) type Places = Vec<Vec<Span>>;
+pub(crate) type Places = Vec<Vec<Place>>;
 
 impl Rules {
     /// The rules that are part of the program.
@@ -73,7 +99,7 @@ impl Rules {
     ///
     /// None that a release can have: the tests load them.
     pub fn builtin() -> Result<Self, PackError> {
-        Self::load(BUILTIN)
+        Self::with_folders(&[])
     }
 
     pub(crate) fn assemble(parts: Parts, facts: Facts, version: String) -> Self {
@@ -90,13 +116,13 @@ impl Rules {
             facts,
             wanted,
             version,
+            watches: Watches::default(),
         }
     }
 
-    /// The patterns of one rule.
-    pub(crate) fn patterns_of(&self, rule: usize) -> std::ops::Range<usize> {
-        let first = self.parts.bounds[rule].first;
-        first..first + self.parts.rules[rule].patterns.len()
+    /// The examples of one rule.
+    pub(crate) fn examples_of(&self, rule: usize) -> &Examples {
+        &self.parts.rules[rule].origin.examples
     }
 
     /// Gives up what the examples needed and most texts will not.
@@ -135,31 +161,96 @@ impl Rules {
         self.facts.unfiltered()
     }
 
+    /// The number of a rule's first pattern among all patterns.
+    pub(crate) fn first_pattern(&self, rule: usize) -> usize {
+        self.parts.bounds[rule].first
+    }
+
+    /// The patterns of one rule.
+    fn patterns_of(&self, rule: usize) -> Range<usize> {
+        let first = self.first_pattern(rule);
+        first..first + self.parts.rules[rule].patterns.len()
+    }
+
     /// Scans a whole text.
     pub fn scan(&self, text: &str, request: &ScanRequest) -> Verdict {
-        let tallies = self.tallies(text, request.direction, &Tally::default());
-        self.verdict(&tallies, request)
+        let view = self.read(text, request.direction, &Tally::default());
+        let mut views = Vec::new();
+        view.tallies(&mut views);
+        self.verdict_of(&views, request)
+    }
+
+    fn read(&self, text: &str, direction: Direction, blank: &Tally) -> View {
+        let mut view = View::first(direction, blank);
+        view.read_all(text, |view, ending| view.advance(self, ending));
+        view
     }
 
     /// What each rule found in a whole text, counted from `blank` on.
     pub(crate) fn tallies(&self, text: &str, direction: Direction, blank: &Tally) -> Vec<Tally> {
-        let mut seeker = self.seeker(direction);
-        let mut tallies = vec![blank.clone(); self.parts.rules.len()];
-        let settled = seeker.advance(&self.facts, &Piece::whole(text)).settled;
-        if !settled.is_empty() {
-            let mut places = vec![Vec::new(); self.facts.len()];
-            let spans = spans_of(text, 0, settled.iter().map(|found| found.bytes.clone()));
-            for (found, span) in settled.iter().zip(spans) {
-                places[found.pattern].push(span);
-            }
-            self.count(&places, |pattern| 0..places[pattern].len(), &mut tallies);
+        let view = self.read(text, direction, blank);
+        let mut views = Vec::new();
+        view.tallies(&mut views);
+        merged(&views, &self.parts.rules)
+    }
+
+    /// Scans a text as it is, with its disguises: what measurements compare a scan
+    /// with.
+    #[doc(hidden)]
+    pub fn scan_as_is(&self, text: &str, request: &ScanRequest) -> Verdict {
+        let mut tape = Tape::default();
+        tape.push_plain(text, 0);
+        let mut reading = Reading::new(self, request.direction, &Tally::default());
+        reading.advance(self, &tape, Ending::Last);
+        self.verdict(reading.tallies(), request)
+    }
+
+    /// What all views of a text come to.
+    pub(crate) fn verdict_of(&self, views: &[&[Tally]], request: &ScanRequest) -> Verdict {
+        match views {
+            [only] => self.verdict(only, request),
+            views => self.verdict(&merged(views, &self.parts.rules), request),
         }
-        tallies
     }
 
     /// Begins to scan a text that arrives in pieces.
     pub fn follow(self: &Arc<Self>, request: ScanRequest) -> Follow {
         Follow::new(Arc::clone(self), request)
+    }
+
+    /// What to look for before a text is shown: all that may be blocked.
+    ///
+    /// Where that is too much for one automaton, nothing is held back: what is
+    /// blocked is then found up to a step after its beginning was shown.
+    pub(crate) fn watch(&self, request: &ScanRequest) -> Arc<Watched> {
+        let may_block = |rule: &Rule| {
+            let is_here = rule.directions.contains(&request.direction);
+            is_here && request.policy.may_hold_up(rule, request) && !request.suppresses(&rule.id)
+        };
+        let rules = self.parts.rules.iter().enumerate();
+        let watched = rules.filter(|(_, rule)| may_block(rule));
+        let watched: Vec<usize> = watched.map(|(index, _)| index).collect();
+        self.watches.get(watched, |rules| {
+            let patterns = rules.iter().flat_map(|rule| self.patterns_of(*rule));
+            let near = rules
+                .iter()
+                .filter(|rule| self.parts.rules[**rule].near.is_some());
+            Watched {
+                prefixes: self.facts.prefixes(patterns).ok().flatten(),
+                near: near.copied().collect(),
+            }
+        })
+    }
+
+    /// Where the first match of a rule begins that counts if what it needs near
+    /// it is still to come. `chars` is the length of the text so far.
+    pub(crate) fn first_alone(&self, rule: usize, places: &Places, chars: usize) -> Option<usize> {
+        let within = self.parts.rules[rule].near.as_ref()?.within;
+        let found = self.patterns_of(rule).flat_map(|pattern| &places[pattern]);
+        let alone = found.filter(|place| {
+            chars.saturating_sub(place.here.end) <= within && !self.stands(rule, place.here, places)
+        });
+        alone.map(|place| place.origin.start).min()
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -178,14 +269,15 @@ impl Rules {
         let own = bound.first..bound.first + self.parts.rules[rule].patterns.len();
         let is_wanted = |p: usize| own.contains(&p) || bound.required.contains(&p);
         let mut seeker = Seeker::new(&self.facts, is_wanted);
+        let mut tape = Tape::default();
+        tape.push_plain(text, 0);
         let mut places = vec![Vec::new(); self.facts.len()];
         let settled = seeker.advance(&self.facts, &Piece::whole(text)).settled;
-        let spans = spans_of(text, 0, settled.iter().map(|found| found.bytes.clone()));
-        for (found, span) in settled.iter().zip(spans) {
-            places[found.pattern].push(span);
+        for (pattern, place) in places_of(&tape, &settled) {
+            places[pattern].push(place);
         }
         let mut own = own.flat_map(|pattern| &places[pattern]);
-        own.any(|span| self.stands(rule, *span, &places))
+        own.any(|place| self.stands(rule, place.here, &places))
     }
 
     /// Adds matches to the tallies of their rules, where what must stand near
@@ -199,9 +291,9 @@ impl Rules {
         for (index, (rule, bound)) in self.parts.rules.iter().zip(&self.parts.bounds).enumerate() {
             for number in 0..rule.patterns.len() {
                 let pattern = bound.first + number;
-                for span in &places[pattern][part(pattern)] {
-                    if self.stands(index, *span, places) {
-                        tallies[index].add(number, *span);
+                for place in &places[pattern][part(pattern)] {
+                    if self.stands(index, place.here, places) {
+                        tallies[index].add(number, *place);
                     }
                 }
             }
@@ -217,9 +309,11 @@ impl Rules {
         required.iter().all(|pattern| {
             let places = &places[*pattern];
             // They are in order and apart, so only two of them can be nearest.
-            let after = places.partition_point(|place| place.start <= span.start);
+            let after = places.partition_point(|place| place.here.start <= span.start);
             let nearest = &places[after.saturating_sub(1)..places.len().min(after + 1)];
-            nearest.iter().any(|place| place.gap(&span) <= near.within)
+            nearest
+                .iter()
+                .any(|place| place.here.gap(&span) <= near.within)
         })
     }
 
@@ -242,6 +336,20 @@ impl Rules {
         let found = self.parts.rules.iter().zip(tallies).filter_map(detection);
         Verdict::decide(request, found.collect())
     }
+}
+
+/// What views found together.
+fn merged(views: &[&[Tally]], rules: &[Rule]) -> Vec<Tally> {
+    let mut tallies = vec![Tally::default(); rules.len()];
+    for (view, found) in views.iter().enumerate() {
+        for ((tally, found), rule) in tallies.iter_mut().zip(*found).zip(rules) {
+            let counts = view == 0 || &*rule.family != DISGUISES;
+            if counts && found.matches > 0 {
+                tally.merge(found);
+            }
+        }
+    }
+    tallies
 }
 
 fn bit(direction: Direction) -> u8 {

@@ -1,18 +1,32 @@
 //! How sure a rule is, from what its patterns found.
 
 use crate::rule::Rule;
+use crate::rules::Place;
 use crate::span::Span;
+
+/// So many matches are told apart; more do not make a rule surer.
+const MAX_KEPT: usize = 16;
 
 /// The matches of one rule.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tally {
     pub(crate) matches: usize,
+    /// Where the first one is in the original text.
     pub(crate) first: Option<Span>,
     /// One bit for each pattern of the rule that matched.
     patterns: u64,
     chars: usize,
+    kept: Vec<Match>,
     /// Every match, where that is asked for.
     pub(crate) spans: Option<Vec<Span>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Match {
+    /// The number of the rule's pattern.
+    pattern: usize,
+    origin: Span,
+    chars: usize,
 }
 
 impl Tally {
@@ -25,15 +39,66 @@ impl Tally {
         }
     }
 
-    /// Counts a match of the rule's pattern number `place`.
-    pub(crate) fn add(&mut self, place: usize, span: Span) {
-        self.matches += 1;
-        self.patterns |= 1 << place;
-        self.chars += span.len();
-        if let Some(spans) = &mut self.spans {
-            spans.push(span);
+    /// Counts a match of the rule's pattern number `pattern`.
+    pub(crate) fn add(&mut self, pattern: usize, place: Place) {
+        let (origin, chars) = (place.origin, place.here.len());
+        if self.kept.len() < MAX_KEPT {
+            self.kept.push(Match {
+                pattern,
+                origin,
+                chars,
+            });
         }
-        self.first = self.first.min(Some(span)).or(Some(span));
+        self.matches += 1;
+        self.patterns |= 1 << pattern;
+        self.chars += chars;
+        if let Some(spans) = &mut self.spans {
+            spans.push(origin);
+        }
+        self.first = self.first.min(Some(origin)).or(Some(origin));
+    }
+
+    /// Adds what another view found. A match of the same pattern at overlapping
+    /// places of the original text is the same match. Of many matches only the
+    /// number counts, and the larger one is taken.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if self.matches == 0 {
+            self.clone_from(other);
+            return;
+        }
+        if let (Some(spans), Some(others)) = (&mut self.spans, &other.spans) {
+            spans.extend(others);
+        }
+        if self.matches.max(other.matches) > MAX_KEPT {
+            if other.matches > self.matches {
+                (self.matches, self.chars) = (other.matches, other.chars);
+            }
+            self.patterns |= other.patterns;
+            self.first = self.first.into_iter().chain(other.first).min();
+            return;
+        }
+        let mut others = other.kept.clone();
+        others.sort_unstable();
+        for found in others {
+            let is_same = |known: &Match| {
+                known.pattern == found.pattern
+                    && known.origin.start < found.origin.end
+                    && found.origin.start < known.origin.end
+            };
+            if !self.kept.iter().any(is_same) {
+                let here = Span {
+                    start: 0,
+                    end: found.chars,
+                };
+                self.add(
+                    found.pattern,
+                    Place {
+                        here,
+                        origin: found.origin,
+                    },
+                );
+            }
+        }
     }
 
     /// The confidence of `rule`, between 70 % and 100 % of its own.

@@ -239,6 +239,13 @@ mod tests {
         check(Builtin::Default, Severity::Critical, 0.85, Outcome::Block);
         check(Builtin::Default, Severity::Critical, 0.849, Outcome::Flag);
         check(Builtin::Default, Severity::High, 1.0, Outcome::Flag);
+        check(Builtin::Default, Severity::Medium, 0.1, Outcome::Flag);
+    }
+
+    #[test]
+    fn what_is_low_is_listed_and_flags_only_where_it_is_asked_for() {
+        check(Builtin::Default, Severity::Low, 1.0, Outcome::Allow);
+        check(Builtin::Monitor, Severity::Low, 1.0, Outcome::Flag);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use tidegate_engine::BedrockConfig;
 use tidegate_engine::{
     Adaptivity, AnthropicConfig, AttemptConfig, Backoff, BreakerConfig, CacheAnswers, CacheConfig,
     ChainConfig, Chosen, EngineConfig, EntryConfig, GuardConfig, MaxTokensField, OpenAiConfig,
-    PolicySource, ProviderConfig, ProviderKind, Quota, RateTrip, ResilienceConfig, Rollout,
-    Scanning, SessionsConfig, StoreConfig, mock,
+    PackFolder, PackLayer, PolicySource, ProviderConfig, ProviderKind, Quota, RateTrip,
+    ResilienceConfig, Rollout, Scanning, SessionsConfig, StoreConfig, mock,
 };
 
 use crate::config::{self, Config, Loaded};
@@ -158,7 +158,20 @@ fn guard(guard: &config::Guard) -> GuardConfig {
             share: guard.rollout.share,
             decides: guard.rollout.decides,
         }),
+        packs: packs(guard),
     }
+}
+
+/// Where rules are read beside those of this build.
+pub(crate) fn packs(guard: &config::Guard) -> Vec<PackFolder> {
+    let folders = [
+        (PackLayer::Team, &guard.team_packs),
+        (PackLayer::Custom, &guard.custom_packs),
+    ];
+    let folder = |(layer, path): (PackLayer, &Option<std::path::PathBuf>)| {
+        path.clone().map(|path| PackFolder { layer, path })
+    };
+    folders.into_iter().filter_map(folder).collect()
 }
 
 /// What traces say of the providers.

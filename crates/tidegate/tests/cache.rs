@@ -130,7 +130,7 @@ async fn an_answer_that_the_guard_stops_is_kept_nowhere() {
     let mut plan = Plan::serving(&[("m", &["up/a"])]);
     plan.upstream = Some(stage.addr);
     plan.cache.answers = CacheAnswers::Always;
-    plan.guard.policy = "strict".parse().unwrap();
+    plan.guard.chosen.policy = tidegate_engine::Policy::strict();
     let house = House::open(plan).await;
     let blocked = house.complete(&stream("m")).await;
     assert!(

@@ -53,7 +53,7 @@ async fn the_help_lists_the_commands() {
       serve        Start the gateway
       mock         Start a scripted upstream for tests and benchmarks
       scan         Scan texts, files and folders for attacks and leaks
-      rules        List the rules of the guard
+      rules        List, show, try and compare the rules of the guard
       cache        Show, forget or warm what a gateway keeps
       config       Check, show or write configuration
       models       List the configured models
@@ -94,7 +94,10 @@ const MENTIONS: &[(&[&str], &[&str])] = &[
             "Exit codes:",
         ],
     ),
-    (&["rules", "--help"], &["ls", "show"]),
+    (
+        &["rules", "--help"],
+        &["ls", "show", "test", "lint", "compare"],
+    ),
     (
         &["sessions", "--help"],
         &["list", "show", "create", "delete", "export"],

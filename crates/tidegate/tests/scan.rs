@@ -100,7 +100,7 @@ async fn a_text_gets_a_verdict_with_every_field_of_the_contract() {
 #[tokio::test]
 async fn texts_get_their_verdicts_in_order_each_with_an_id_of_its_own() {
     let house = house().await;
-    let texts = json!({"texts": ["hello", ATTACK, "", ADDRESS]});
+    let texts = json!({"texts": ["hello", ATTACK, "", CARD]});
     let results = verdict(&house, texts).await["results"].clone();
     let results = results.as_array().unwrap();
     let words: Vec<_> = results.iter().map(|one| &one["verdict"]).collect();
@@ -143,6 +143,8 @@ async fn a_policy_decides_between_flag_and_block() {
         ("default", CARD, "flag"),
         ("strict", CARD, "block"),
         ("strict", ADDRESS, "flag"),
+        ("monitor", ADDRESS, "flag"),
+        ("default", ADDRESS, "allow"),
     ] {
         let found = verdict(&house, json!({"text": text, "policy": policy})).await;
         assert_eq!(found["verdict"], expected, "{policy}: {text}");

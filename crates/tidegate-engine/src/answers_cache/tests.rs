@@ -261,7 +261,7 @@ fn an_answer_that_passed_one_policy_does_not_stand_for_one_under_another() {
             scanning,
             ..GuardConfig::default()
         };
-        Guard::new(config, None)
+        Guard::new(config, None).unwrap()
     };
     let key = |policy: Policy, scanning| {
         let chosen = Chosen {

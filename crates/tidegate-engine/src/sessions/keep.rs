@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_store::{
-    Expect, Lease, LeaseError, Leases, Page, Record, Records, Row, RowKey, Store, WriteError,
+    Expect, Lease, LeaseError, Leases, Page, Record, Records, Row, RowKey, Store, StoreError,
+    WriteError,
 };
 use tidegate_work::Deadline;
 
+use super::again::{Again, ask};
 use super::id::{check_id, new_id};
 use super::patch::check_user;
 use super::stored::{decode, encode, now};
@@ -82,13 +84,7 @@ impl Sessions {
     /// The session, which lives on for having been read.
     pub(super) async fn read(&self, owner: &str, id: &str) -> Result<Session, SessionError> {
         let Found { mut session, .. } = self.find(owner, id).await?;
-        if !self
-            .records
-            .touch(row_key(owner, id), self.config.ttl)
-            .await?
-        {
-            return Err(not_found(id));
-        }
+        self.touch(owner, id).await?;
         session.last_accessed_at = now();
         session.expires_at = session.last_accessed_at + self.config.ttl;
         Ok(session)
@@ -97,7 +93,7 @@ impl Sessions {
     /// The same without any trace.
     pub(super) async fn find(&self, owner: &str, id: &str) -> Result<Found, SessionError> {
         check_id(id)?;
-        let record = self.records.get(row_key(owner, id)).await?;
+        let record = ask(|| self.records.get(row_key(owner, id))).await?;
         let record = record.ok_or_else(|| not_found(id))?;
         Ok(Found {
             session: self.decode(&record)?,
@@ -119,14 +115,17 @@ impl Sessions {
     ) -> Result<Lease, SessionError> {
         check_id(id)?;
         let key = store_key::session_lease(owner, id);
-        let lease = self.leases.acquire(&key, LEASE, deadline.instant()).await;
-        lease.map_err(|error| match error {
-            LeaseError::Taken { waited } => SessionError::Locked {
-                id: id.to_owned(),
-                waited,
-            },
-            LeaseError::Store(error) => error.into(),
-        })
+        let mut again = Again::within(Some(deadline.instant()));
+        loop {
+            match self.leases.acquire(&key, LEASE, deadline.instant()).await {
+                Ok(lease) => return Ok(lease),
+                Err(LeaseError::Taken { waited }) => {
+                    let id = id.to_owned();
+                    return Err(SessionError::Locked { id, waited });
+                }
+                Err(LeaseError::Store(error)) => again.after(error).await?,
+            }
+        }
     }
 
     /// Changes it, again if somebody else was faster: no change is lost.
@@ -171,10 +170,31 @@ impl Sessions {
             ttl: Some(self.config.ttl),
         };
         let key = row_key(owner, &session.id);
-        match self.records.put(key, row, expect).await {
-            Ok(_) => Ok(()),
-            Err(WriteError::Conflict) => Err(NotPut::Conflict),
-            Err(WriteError::Store(error)) => Err(SessionError::from(error).into()),
+        let mut again = Again::within(None);
+        loop {
+            match self.records.put(key, row, expect).await {
+                Ok(_) => return Ok(()),
+                Err(WriteError::Conflict) if again.is_repeat() => {
+                    return self.settle(key, &value).await;
+                }
+                Err(WriteError::Conflict) => return Err(NotPut::Conflict),
+                Err(WriteError::Store(error)) => {
+                    again.after(error).await.map_err(SessionError::from)?;
+                }
+            }
+        }
+    }
+
+    /// Whether a conflict is with what this very write has written before, and
+    /// not been told of.
+    async fn settle(&self, key: RowKey<'_>, value: &[u8]) -> Result<(), NotPut> {
+        let there = ask(|| self.records.get(key)).await;
+        match there.map_err(SessionError::from)? {
+            Some(record) if record.value == value => Ok(()),
+            Some(_) | None => {
+                let reason = "a write was not answered, and others have written since".to_owned();
+                Err(SessionError::from(StoreError::Unreachable { reason }).into())
+            }
         }
     }
 
@@ -188,11 +208,16 @@ impl Sessions {
     }
 
     pub(super) async fn delete(&self, owner: &str, id: &str) -> Result<(), SessionError> {
-        let deleted = self.records.delete(row_key(owner, id), Expect::Anything);
-        match deleted.await {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(WriteError::Conflict) => Err(not_found(id)),
-            Err(WriteError::Store(error)) => Err(error.into()),
+        let mut again = Again::within(None);
+        loop {
+            let deleted = self.records.delete(row_key(owner, id), Expect::Anything);
+            match deleted.await {
+                Ok(true) => return Ok(()),
+                // It is gone, and may be by the question that was not answered.
+                Ok(false) | Err(WriteError::Conflict) if again.is_repeat() => return Ok(()),
+                Ok(false) | Err(WriteError::Conflict) => return Err(not_found(id)),
+                Err(WriteError::Store(error)) => again.after(error).await?,
+            }
         }
     }
 
@@ -210,7 +235,7 @@ impl Sessions {
             after,
             limit: limit.saturating_add(1),
         };
-        let records = self.records.list(TABLE, owner, user_id, page).await?;
+        let records = ask(|| self.records.list(TABLE, owner, user_id, page)).await?;
         let listed = records.iter().take(limit);
         let sessions = listed.map(|record| self.decode(record));
         let sessions: Vec<Session> = sessions.collect::<Result<_, _>>()?;
@@ -224,14 +249,11 @@ impl Sessions {
 
     /// Lets it live on for having been used.
     pub(super) async fn touch(&self, owner: &str, id: &str) -> Result<(), SessionError> {
-        match self
-            .records
-            .touch(row_key(owner, id), self.config.ttl)
-            .await
-        {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(not_found(id)),
-            Err(error) => Err(error.into()),
+        let ttl = self.config.ttl;
+        if ask(|| self.records.touch(row_key(owner, id), ttl)).await? {
+            Ok(())
+        } else {
+            Err(not_found(id))
         }
     }
 }

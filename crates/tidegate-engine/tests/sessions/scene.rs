@@ -1,6 +1,7 @@
 //! An engine with sessions, an upstream that repeats what it is asked, and a
 //! store that can be slowed and broken.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -94,9 +95,44 @@ pub(crate) struct Rows {
     /// Milliseconds that each question may take; how many it takes is chance.
     pub(crate) pause_ms: AtomicU64,
     pub(crate) refuses_writes: AtomicBool,
+    /// What becomes of the next questions.
+    pub(crate) fates: Mutex<VecDeque<Fate>>,
+}
+
+/// What becomes of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is answered.
+    Answered,
+    /// It was heard, and its answer lost.
+    Heard,
+    /// It never arrived.
+    Lost,
+}
+
+fn unanswered() -> StoreError {
+    let reason = "no answer in time".to_owned();
+    StoreError::Unreachable { reason }
 }
 
 impl Rows {
+    fn fate(&self) -> Fate {
+        let next = self.fates.lock().unwrap().pop_front();
+        next.unwrap_or(Fate::Answered)
+    }
+
+    /// Lets a question meet its fate.
+    async fn meet<T, E: From<StoreError>>(
+        &self,
+        question: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match self.fate() {
+            Fate::Answered => question.await,
+            Fate::Heard => question.await.and(Err(unanswered().into())),
+            Fate::Lost => Err(unanswered().into()),
+        }
+    }
+
     async fn pause(&self) {
         let most = self.pause_ms.load(Ordering::SeqCst);
         if most > 0 {
@@ -109,24 +145,23 @@ impl Rows {
 impl Records for Rows {
     async fn get(&self, key: RowKey<'_>) -> Result<Option<Record>, StoreError> {
         self.pause().await;
-        self.inner.get(key).await
+        self.meet(self.inner.get(key)).await
     }
 
     async fn put(&self, key: RowKey<'_>, row: Row<'_>, expect: Expect) -> Result<u64, WriteError> {
         self.pause().await;
         if self.refuses_writes.load(Ordering::SeqCst) {
-            let reason = "no answer in time".to_owned();
-            return Err(StoreError::Unreachable { reason }.into());
+            return Err(unanswered().into());
         }
-        self.inner.put(key, row, expect).await
+        self.meet(self.inner.put(key, row, expect)).await
     }
 
     async fn touch(&self, key: RowKey<'_>, ttl: Duration) -> Result<bool, StoreError> {
-        self.inner.touch(key, ttl).await
+        self.meet(self.inner.touch(key, ttl)).await
     }
 
     async fn delete(&self, key: RowKey<'_>, expect: Expect) -> Result<bool, WriteError> {
-        self.inner.delete(key, expect).await
+        self.meet(self.inner.delete(key, expect)).await
     }
 
     async fn list(
@@ -136,7 +171,7 @@ impl Records for Rows {
         group: &str,
         page: Page<'_>,
     ) -> Result<Vec<Record>, StoreError> {
-        self.inner.list(table, owner, group, page).await
+        self.meet(self.inner.list(table, owner, group, page)).await
     }
 }
 

@@ -5,12 +5,25 @@
 
 use std::ops::Range;
 
-use regex_automata::Input;
+use regex_automata::{Anchored, Input};
 
 use super::{Compiled, Facts};
 
 /// A boundary of a word or a line looks this many bytes beyond a match.
 const LOOK_AHEAD: usize = 4;
+
+/// The matches of one pattern do not overlap each other, except at these places
+/// of a text: every search begins anew there, so that parts of a text can be
+/// searched by themselves.
+#[cfg(not(test))]
+pub(crate) const BORDER_BYTES: usize = 128 * 1024;
+
+/// Short, so that tests meet many of them.
+#[cfg(test)]
+pub(crate) const BORDER_BYTES: usize = 2 * 1024;
+
+/// A search looks at two reaches and this many bytes at a time.
+const STRIDE_BYTES: usize = 256;
 
 /// Whether more text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,16 +78,26 @@ struct Lane {
     is_wanted: bool,
     /// No match that starts before this byte is looked for any more.
     resume: usize,
-    /// Where a match may be: apart from each other, in order.
+    /// Matches are only looked for where a window begins.
+    begins: bool,
+    /// Where a match may be: apart from each other and in order, unless they only
+    /// say where one may begin.
     windows: Vec<Range<usize>>,
 }
 
 impl Lane {
-    fn add(&mut self, window: Range<usize>) {
-        match self.windows.last_mut() {
-            Some(last) if window.start <= last.end => last.end = last.end.max(window.end),
-            Some(_) | None => self.windows.push(window),
+    fn add(&mut self, mut window: Range<usize>) {
+        if self.begins {
+            self.windows.push(window);
+            return;
         }
+        while let Some(last) = self.windows.last()
+            && window.start <= last.end
+        {
+            window = window.start.min(last.start)..window.end.max(last.end);
+            self.windows.pop();
+        }
+        self.windows.push(window);
     }
 }
 
@@ -88,11 +111,19 @@ impl Seeker {
     pub(crate) fn new(facts: &Facts, is_wanted: impl Fn(usize) -> bool) -> Self {
         let lane = |pattern| Lane {
             is_wanted: is_wanted(pattern),
+            begins: facts.patterns[pattern].begins,
             resume: 0,
             windows: Vec::new(),
         };
         Self {
             lanes: (0..facts.len()).map(lane).collect(),
+        }
+    }
+
+    /// Leaves out what begins before byte `at`.
+    pub(crate) fn skip_to(&mut self, at: usize) {
+        for lane in &mut self.lanes {
+            lane.resume = at;
         }
     }
 
@@ -122,12 +153,10 @@ impl Seeker {
             if end <= piece.fresh {
                 continue;
             }
-            for &pattern in &facts.needed_by[hit.pattern().as_usize()] {
+            for &(pattern, before) in &facts.needed_by[hit.pattern().as_usize()] {
                 let reach = facts.reach(pattern as usize);
-                self.mark(
-                    pattern,
-                    end.saturating_sub(reach)..start.saturating_add(reach),
-                );
+                let first = start.saturating_sub(before).max(end.saturating_sub(reach));
+                self.mark(pattern, first..start.saturating_add(reach));
             }
         }
     }
@@ -155,27 +184,44 @@ fn confirm(
                 .saturating_add(LOOK_AHEAD)
                 <= piece.end()
     };
+    if lane.begins {
+        lane.windows.sort_unstable_by_key(|window| window.start);
+        lane.windows.dedup_by_key(|window| window.start);
+    }
+    let mut free = lane.resume.max(piece.base);
     for window in &lane.windows {
-        let mut at = window.start.max(lane.resume).max(piece.base);
+        let mut at = if lane.begins && window.start < free {
+            continue;
+        } else {
+            window.start.max(free)
+        };
         let until = window.end.min(piece.end());
         while at < until {
-            let input = Input::new(piece.text).span(at - piece.base..until - piece.base);
-            let Some(found) = pattern.regex().search(&input) else {
-                break;
+            let border = next_border(at);
+            let found = match lane.begins {
+                true => pattern.at(piece, at..until),
+                false => pattern.next_in(piece, at..until),
             };
-            let bytes = found.start() + piece.base..found.end() + piece.base;
-            if bytes.len() > pattern.reach {
-                // A loop ran on: a window would not always hold it all. What ends
-                // here and is short enough begins near the end.
-                at = (bytes.end - pattern.reach).max(bytes.start + 1);
-                continue;
-            }
-            at = bytes.end;
+            let bytes = match found {
+                None if lane.begins => break,
+                Some(bytes) if bytes.start < border => bytes,
+                Some(_) | None if border < until => {
+                    at = border;
+                    continue;
+                }
+                Some(_) | None => break,
+            };
+            at = bytes.end.min(border);
+            free = at;
             let is_settled = settles(bytes.start);
             if is_settled {
-                lane.resume = bytes.end;
+                lane.resume = at;
             }
-            if !pattern.check.passes(&piece.text[found.range()]) {
+            let range = bytes.start - piece.base..bytes.end - piece.base;
+            if !pattern.check.passes(&piece.text[range]) {
+                if lane.begins {
+                    break;
+                }
                 continue;
             }
             let found = Found {
@@ -188,6 +234,9 @@ fn confirm(
                 // At the very end a boundary may still turn out to be none.
                 findings.open.push(found);
             }
+            if lane.begins {
+                break;
+            }
         }
     }
     let unsettled = piece
@@ -197,4 +246,60 @@ fn confirm(
     let resume = lane.resume;
     lane.windows
         .retain(|window| !is_last && window.end > resume);
+}
+
+fn next_border(at: usize) -> usize {
+    (at / BORDER_BYTES + 1) * BORDER_BYTES
+}
+
+impl Compiled {
+    /// The match that begins where `within` does.
+    fn at(&self, piece: &Piece<'_>, within: Range<usize>) -> Option<Range<usize>> {
+        let end = within.end.min(within.start + self.reach);
+        let input = Input::new(piece.text).span(within.start - piece.base..end - piece.base);
+        let found = self.regex().search(&input.anchored(Anchored::Yes))?;
+        Some(within.start..found.end() + piece.base)
+    }
+
+    /// The first match that begins in `within`.
+    ///
+    /// A match is what the pattern matches within its reach from where it begins:
+    /// nothing farther away has a say, neither in whether it matches nor in how
+    /// long the match is. So the same places come out however the text is cut,
+    /// and a loop that runs on costs no more than a few reaches each time.
+    fn next_in(&self, piece: &Piece<'_>, within: Range<usize>) -> Option<Range<usize>> {
+        let input = |range: Range<usize>| {
+            Input::new(piece.text).span(range.start - piece.base..range.end - piece.base)
+        };
+        let stride = self.reach.saturating_mul(2).saturating_add(STRIDE_BYTES);
+        let (mut at, until) = (within.start, within.end);
+        while at < until {
+            let end = until.min(at.saturating_add(stride));
+            let found = self.regex().search(&input(at..end));
+            let found = found.map(|m| m.start() + piece.base..m.end() + piece.base);
+            let is_sure = |m: &Range<usize>| end == until || m.start + self.reach <= end;
+            let Some(found) = found.filter(is_sure) else {
+                if end == until {
+                    return None;
+                }
+                at = end - self.reach;
+                continue;
+            };
+            if found.len() <= self.reach {
+                return Some(found);
+            }
+            let near = input(found.start..end.min(found.start + self.reach));
+            if let Some(short) = self.regex().search(&near.anchored(Anchored::Yes)) {
+                return Some(short.start() + piece.base..short.end() + piece.base);
+            }
+            // No match that is short enough ends before the first end of all, so
+            // none begins more than a reach before it.
+            let first = self
+                .regex()
+                .search_half(&input(found.start..end).earliest(true));
+            let first = first.map_or(found.end, |half| half.offset() + piece.base);
+            at = first.saturating_sub(self.reach).max(found.start + 1);
+        }
+        None
+    }
 }

@@ -3,7 +3,9 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::verdict::{Direction, Outcome};
+use crate::policy::Policy;
+use crate::reading::TAIL_BYTES;
+use crate::verdict::{Detection, Direction, Outcome};
 
 const PACK: &str = r#"
 [pack]
@@ -41,7 +43,7 @@ examples.must_not = ["send it by post"]
 [[rules]]
 id = "probe.card"
 family = "probe"
-severity = "low"
+severity = "medium"
 confidence = 0.8
 message = "holds a card number"
 remediation = "remove it"
@@ -59,6 +61,14 @@ fn rules() -> Arc<Rules> {
 
 /// Feeds `text` in pieces that end at the given places.
 fn in_pieces(rules: &Arc<Rules>, text: &str, cuts: &[prop::sample::Index]) -> Verdict {
+    let mut follow = rules.follow(ScanRequest::default());
+    for piece in pieces(text, cuts) {
+        follow.push(piece);
+    }
+    follow.end()
+}
+
+fn pieces<'a>(text: &'a str, cuts: &[prop::sample::Index]) -> Vec<&'a str> {
     let mut bounds: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
     bounds.extend([0, text.len()]);
     let mut bounds: Vec<usize> = bounds
@@ -66,11 +76,8 @@ fn in_pieces(rules: &Arc<Rules>, text: &str, cuts: &[prop::sample::Index]) -> Ve
         .map(|b| text.floor_char_boundary(*b))
         .collect();
     bounds.sort_unstable();
-    let mut follow = rules.follow(ScanRequest::default());
-    for pair in bounds.windows(2) {
-        follow.push(&text[pair[0]..pair[1]]);
-    }
-    follow.end()
+    let pairs = bounds.windows(2);
+    pairs.map(|pair| &text[pair[0]..pair[1]]).collect()
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -101,6 +108,32 @@ proptest! {
         prop_assert_eq!(in_pieces(&rules, &text, &cuts), whole);
     }
 
+    /// What is blocked later was never clear, wherever the text is cut.
+    #[test]
+    fn nothing_that_is_blocked_was_clear_before(
+        text in text(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        // Under this policy one match of a rule is enough.
+        let rules = rules();
+        let policy = Policy::strict();
+        let request = ScanRequest { policy: policy.clone(), ..ScanRequest::default() };
+        let verdict = rules.scan(&text, &request);
+        let blocks = |found: &&Detection| policy.action(found, &request) == Outcome::Block;
+        let first = verdict.detections.iter().find(blocks).map_or(usize::MAX, |found| found.span.start);
+        let mut follow = rules.follow(request.clone());
+        for piece in pieces(&text, &cuts) {
+            let blocked = follow.push(piece).is_some_and(|verdict| verdict.outcome == Outcome::Block);
+            let clear = text[..follow.clear_bytes()].chars().count();
+            let held = text[follow.clear_bytes()..follow.received_bytes()].chars().count();
+            prop_assert!(blocked || clear <= first || held == 512, "{clear} of {first}");
+            prop_assert!(held <= 512, "{held} are held");
+            if blocked {
+                break;
+            }
+        }
+    }
+
     /// Byte by byte is only a special case of pieces.
     #[test]
     fn single_characters_give_the_verdict_of_the_whole(text in text()) {
@@ -111,6 +144,51 @@ proptest! {
         }
         prop_assert_eq!(follow.end(), rules.scan(&text, &ScanRequest::default()));
     }
+}
+
+#[track_caller]
+fn check_clear(pieces: &[&str], clear: &str) {
+    let request = ScanRequest {
+        policy: Policy::strict(),
+        ..ScanRequest::default()
+    };
+    let mut follow = rules().follow(request);
+    for piece in pieces {
+        follow.push(piece);
+    }
+    let text = pieces.concat();
+    assert_eq!(&text[..follow.clear_bytes()], clear, "{pieces:?}");
+}
+
+#[test]
+fn what_may_still_be_blocked_is_held_from_its_beginning() {
+    check_clear(&["low tide, ope"], "low tide, ");
+    check_clear(&["low tide, ope", "n sea "], "low tide, open sea ");
+    check_clear(&["low tide, open ", "the", " ga"], "low tide, ");
+}
+
+#[test]
+fn a_match_that_waits_for_something_near_it_is_held() {
+    check_clear(&["please send it ", "to the pilot "], "please ");
+    let far = ["please send it ", "to the pilot ", &"tide ".repeat(20)];
+    check_clear(&far, &far.concat());
+    let request = ScanRequest {
+        policy: Policy::strict(),
+        ..ScanRequest::default()
+    };
+    let mut follow = rules().follow(request);
+    assert_eq!(follow.push("please send it to the pilot "), None);
+    assert_eq!(follow.clear_bytes(), "please ".len());
+    let verdict = follow.push("http://a.example ").expect("it is worse");
+    assert_eq!(verdict.outcome, Outcome::Block);
+}
+
+#[test]
+fn no_more_is_held_than_512_code_points() {
+    let (held, let_go) = ("\n".repeat(507), "\n".repeat(508));
+    check_clear(&["low tide, ", "open ", &held], "low tide, ");
+    let far = ["low tide, ", "open ", &let_go];
+    check_clear(&far, &far.concat());
 }
 
 #[test]
@@ -167,12 +245,9 @@ fn of_a_long_stream_only_the_tail_is_kept() {
     for _ in 0..200 {
         follow.push(&"open the gate 4111 1111 1111 1111 ".repeat(20));
     }
-    assert!(
-        follow.buffer.len() <= TAIL_BYTES + 4,
-        "{}",
-        follow.buffer.len()
-    );
-    let kept: usize = follow.places.iter().map(Vec::len).sum();
+    let kept = follow.layer.kept_bytes();
+    assert!(kept <= 4 * TAIL_BYTES, "{kept}");
+    let kept = follow.layer.kept_places();
     assert!(kept < 1_000, "{kept}");
     assert_eq!(follow.end().detections[0].matches, 4_000 * 2);
 }

@@ -48,8 +48,14 @@ fn an_unknown_word_is_named_with_its_place() {
     check(
         "'open\\s+the\\s+gate']",
         "'open\\s+the\\s+gate']\nvalidate = 'isbn'",
-        "pack probe.toml, line 14, column 12: unknown variant `isbn`, expected one of `none`, \
-         `luhn`, `iban`",
+        &format!(
+            "pack probe.toml, line 14, column 12: unknown variant `isbn`, expected one of `{}`",
+            crate::Check::ALL
+                .iter()
+                .map(|check| check.as_str())
+                .collect::<Vec<_>>()
+                .join("`, `")
+        ),
     );
 }
 

@@ -51,10 +51,41 @@ fn answer(text: &str) -> Verdict {
 
 #[test]
 fn the_builtin_packs_load_and_every_example_holds() {
+    // As packs of the last layer every pattern is built and every example tried.
+    let tried = Rules::load(BUILTIN).unwrap_or_else(|error| panic!("{error}"));
+    assert!(tried.len() >= 300, "{}", tried.len());
     let rules = Rules::builtin().unwrap();
-    assert!(rules.len() >= 40, "{}", rules.len());
-    assert_eq!(rules.packs().len(), 9);
+    assert_eq!(rules.len(), tried.len());
+    assert_eq!(rules.packs().len(), BUILTIN.len());
     assert_eq!(rules.version().len(), 16);
+}
+
+#[test]
+fn every_file_of_the_packs_folder_is_part_of_the_program() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packs/guard");
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let mut names: Vec<String> = BUILTIN
+        .iter()
+        .map(|(name, _)| format!("{name}.toml"))
+        .collect();
+    files.sort();
+    names.sort();
+    assert_eq!(files, names);
+}
+
+#[test]
+fn every_builtin_rule_names_a_reference_and_what_to_do() {
+    for rule in Rules::builtin().unwrap().iter() {
+        assert!(!rule.references.is_empty(), "{}", rule.id);
+        assert!(
+            !rule.remediation.is_empty() && !rule.message.is_empty(),
+            "{}",
+            rule.id
+        );
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod config;
 mod doctor;
 mod mock;
 mod models;
+mod progress;
 mod rules;
 mod scan;
 mod serve;
@@ -37,7 +38,7 @@ enum Verb {
     Mock(mock::MockArgs),
     /// Scan texts, files and folders for attacks and leaks
     Scan(scan::ScanArgs),
-    /// List the rules of the guard
+    /// List, show, try and compare the rules of the guard
     Rules(rules::RulesArgs),
     /// Show, forget or warm what a gateway keeps
     Cache(cache::CacheArgs),

@@ -1,6 +1,7 @@
 //! Turns merged settings into typed sections, and checks what only shows when
 //! several settings are seen together.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::NO_FILE;
@@ -113,6 +114,12 @@ pub(super) fn sessions(scalars: &Scalars) -> Sessions {
         max_bytes: scalars.integer("sessions.max_bytes"),
         history_tokens: scalars.integer("sessions.history_tokens"),
     }
+}
+
+/// A folder, unless the setting says that there is none.
+pub(super) fn folder(scalars: &Scalars, path: &str) -> Option<PathBuf> {
+    let word = Some(scalars.word(path)).filter(|folder| *folder != NO_FILE);
+    word.map(Into::into)
 }
 
 /// `[resilience]`.

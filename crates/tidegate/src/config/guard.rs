@@ -3,6 +3,7 @@
 use tidegate_engine::{Builtin, Policy};
 
 use super::Sources;
+use super::build::folder;
 use super::layers::{Layers, Scalars};
 use super::node::Origin;
 use super::problems::{Fault, Report, closest};
@@ -136,5 +137,7 @@ pub(super) fn build(
             share: scalars.share("guard.rollout.share"),
             decides: scalars.flag("guard.rollout.decides"),
         },
+        team_packs: folder(scalars, "guard.team_packs"),
+        custom_packs: folder(scalars, "guard.custom_packs"),
     }
 }

@@ -358,6 +358,18 @@ pub const KEYS: &[Key] = &[
         "Whether it decides there; otherwise it is only counted where the two disagree.",
     ),
     key(
+        "guard.team_packs",
+        Kind::Text,
+        NO_FILE,
+        "Folder of rule packs that a team shares; docs/rules.md tells how they are written.",
+    ),
+    key(
+        "guard.custom_packs",
+        Kind::Text,
+        NO_FILE,
+        "Folder of rule packs of this installation, which may replace rules of the others.",
+    ),
+    key(
         "resilience.failure_threshold",
         integer(1, 10_000),
         "5",

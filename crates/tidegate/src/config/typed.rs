@@ -138,6 +138,10 @@ pub struct Guard {
     pub policies: Vec<Policy>,
     /// A second policy for a share of the traffic.
     pub rollout: Rollout,
+    /// A folder of packs that a team shares.
+    pub team_packs: Option<PathBuf>,
+    /// A folder of packs of this installation.
+    pub custom_packs: Option<PathBuf>,
 }
 
 /// `[guard.rollout]`.

@@ -105,6 +105,18 @@ fn check_broken(reply: &Reply) {
     }
 }
 
+/// What the events of a stream say, one after the other.
+fn shown(reply: &Reply) -> String {
+    let events = reply.events().into_iter();
+    let events = events.filter_map(|event| serde_json::from_str::<Value>(&event).ok());
+    let said = events.map(|event| {
+        let chat = event["choices"][0]["delta"]["content"].as_str();
+        let text = chat.or(event["delta"]["text"].as_str());
+        text.unwrap_or_default().to_owned()
+    });
+    said.collect()
+}
+
 #[tokio::test]
 async fn a_streamed_answer_that_leaks_ends_in_an_error_wherever_it_is_cut() {
     for count in 1..=20 {
@@ -113,8 +125,10 @@ async fn a_streamed_answer_that_leaks_ends_in_an_error_wherever_it_is_cut() {
         let reply = house.complete(&with(says("hello"), "stream", true)).await;
         assert_eq!(reply.status, 200);
         check_broken(&reply);
+        assert!("see ".starts_with(&shown(&reply)), "{}", reply.text());
         let reply = message(&house, &with(anthropic(user()), "stream", true)).await;
         check_broken(&reply);
+        assert!("see ".starts_with(&shown(&reply)), "{}", reply.text());
         assert!(reply.text().contains("event: error\n"), "{}", reply.text());
     }
 }

@@ -305,7 +305,9 @@ async fn the_rules_are_listed_with_what_they_look_for() {
             "directions",
             "family",
             "id",
+            "layer",
             "message",
+            "pack",
             "severity"
         ]
     );

@@ -11,6 +11,9 @@ use crate::trial::{Row, Trial, UNSET};
 pub(crate) fn upstream_rows() -> Vec<Row> {
     let blocked = "403 blocked_by_guard";
     let policy = [("\"monitor\"", "200"), ("\"default\"", blocked)];
+    // A folder in which the rule is turned off that finds the attack.
+    let calm = concat!("\"", env!("CARGO_MANIFEST_DIR"), "/tests/settings/packs\"");
+    let packs = [("\"none\"", blocked), (calm, "200")];
     let mut rows = vec![
         row(
             "guard.enabled",
@@ -24,6 +27,8 @@ pub(crate) fn upstream_rows() -> Vec<Row> {
             started_and_attacked,
         )
         .given(&[("guard.policy", "\"support\"")]),
+        row("guard.team_packs", packs, attacked),
+        row("guard.custom_packs", packs, attacked),
     ];
     rows.extend(rollout_rows());
     let tokens = [("7", "7"), ("70", "70")];

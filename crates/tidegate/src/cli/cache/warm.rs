@@ -1,6 +1,6 @@
 //! `tidegate cache warm`: a file, some lines at a time.
 
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Form;
 use super::server::{Server, Trouble};
 use crate::cli::Exit;
+use crate::cli::progress::progress;
 use crate::http::numbered;
 
 pub(super) const FORMAT: &str = "\
@@ -125,18 +126,6 @@ fn body(batch: &[(usize, &str)]) -> Bytes {
     }
     body.put_slice(b"]}");
     body.freeze()
-}
-
-/// On a terminal only: elsewhere it would be noise.
-fn progress(done: usize, all: usize) {
-    const WIDTH: usize = 24;
-    if !std::io::stderr().is_terminal() || all == 0 {
-        return;
-    }
-    let full = done * WIDTH / all;
-    let bar = "#".repeat(full) + &".".repeat(WIDTH - full);
-    let end = if done == all { "\n" } else { "" };
-    let _ = write!(std::io::stderr(), "\r[{bar}] {done}/{all}{end}");
 }
 
 impl Tally {

@@ -1,0 +1,191 @@
+//! A text, and the same text decoded, and so on.
+
+use crate::facts::Ending;
+use crate::reading::{Reading, TAIL_BYTES};
+use crate::rules::Rules;
+use crate::tally::Tally;
+use crate::verdict::Direction;
+
+use super::MAX_LAYERS;
+use super::decode::Decode;
+use super::fold::Fold;
+use super::tape::Tape;
+use super::words::Words;
+
+/// A whole text is read in blocks of this many bytes, so that all views of a block
+/// are made while it is at hand.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// One layer of a text, with what has been found in it.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    direction: Direction,
+    /// What counting begins with.
+    blank: Tally,
+    /// Rules whose matches are told while they wait for something near them.
+    near: Vec<usize>,
+    /// The text as it is.
+    text: Tape,
+    reading: Option<Reading>,
+    fold: Fold,
+    /// The text, its characters folded.
+    folded: Tape,
+    words: Words,
+    /// The neighborhoods of disguised words.
+    plain: Tape,
+    plain_reading: Option<Reading>,
+    decode: Decode,
+    next: Option<Box<Layer>>,
+    /// How many layers may follow.
+    deeper: usize,
+}
+
+impl Layer {
+    /// The first layer, for text that stands in `direction`.
+    pub(crate) fn first(direction: Direction, blank: &Tally) -> Self {
+        Self::new(direction, blank, MAX_LAYERS)
+    }
+
+    fn new(direction: Direction, blank: &Tally, deeper: usize) -> Self {
+        let decode = if deeper == 0 {
+            Decode::blind()
+        } else {
+            Decode::default()
+        };
+        Self {
+            direction,
+            blank: blank.clone(),
+            near: Vec::new(),
+            text: Tape::default(),
+            reading: None,
+            fold: Fold::default(),
+            folded: Tape::default(),
+            words: Words::default(),
+            plain: Tape::default(),
+            plain_reading: None,
+            decode,
+            next: None,
+            deeper,
+        }
+    }
+
+    /// The same, telling of matches of these rules that wait for something near.
+    pub(crate) fn watching(mut self, near: &[usize]) -> Self {
+        self.near = near.to_vec();
+        self
+    }
+
+    /// The code point at which the first such match begins.
+    pub(crate) fn alone(&self) -> Option<usize> {
+        self.reading.as_ref().and_then(Reading::alone)
+    }
+
+    /// Reads a whole text; `advance` is called whenever there is something new.
+    pub(crate) fn read_all(&mut self, text: &str, advance: impl Fn(&mut Self, Ending)) {
+        let (mut start, mut chars) = (0, 0);
+        while text.len() - start > BLOCK_BYTES {
+            let end = text.floor_char_boundary(start + BLOCK_BYTES);
+            chars = self.text.push_plain(&text[start..end], chars);
+            advance(self, Ending::Open);
+            start = end;
+        }
+        self.text.push_plain(&text[start..], chars);
+        advance(self, Ending::Last);
+    }
+
+    /// The text of this layer.
+    pub(crate) fn text(&mut self) -> &mut Tape {
+        &mut self.text
+    }
+
+    /// Takes in what is new on the text, and searches all views of it.
+    pub(crate) fn advance(&mut self, rules: &Rules, ending: Ending) {
+        if self.text.end() > 0 {
+            let new = || Reading::new(rules, self.direction, &self.blank).watching(&self.near);
+            let reading = self.reading.get_or_insert_with(new);
+            reading.advance(rules, &self.text, ending);
+        }
+        self.views(rules, ending);
+    }
+
+    /// The same without a search of the text as it is.
+    pub(crate) fn views(&mut self, rules: &Rules, ending: Ending) {
+        let is_last = ending == Ending::Last;
+        self.fold.advance(&self.text, &mut self.folded, is_last);
+        self.text.forget(self.text.end().saturating_sub(TAIL_BYTES));
+        let vocabulary = rules.facts().vocabulary();
+        let marks = &mut self.fold.marks;
+        self.words
+            .advance((&self.folded, marks), &mut self.plain, vocabulary, is_last);
+        self.decode(rules, ending);
+        self.folded
+            .forget(self.words.keeps().min(self.decode.keeps()));
+        if self.plain.end() > 0 {
+            let reading = self
+                .plain_reading
+                .get_or_insert_with(|| Reading::new(rules, self.direction, &self.blank));
+            reading.advance(rules, &self.plain, ending);
+            self.plain
+                .forget(self.plain.end().saturating_sub(TAIL_BYTES));
+        }
+    }
+
+    fn decode(&mut self, rules: &Rules, ending: Ending) {
+        let is_last = ending == Ending::Last;
+        let mut next = match self.next.take() {
+            Some(next) => next,
+            None if self.deeper == 0 => {
+                let mut nowhere = Tape::default();
+                return self.decode.advance(&self.folded, &mut nowhere, is_last);
+            }
+            None => Box::new(Self::new(self.direction, &self.blank, self.deeper - 1)),
+        };
+        self.decode.advance(&self.folded, &mut next.text, is_last);
+        if next.text.end() > 0 {
+            next.advance(rules, ending);
+            self.next = Some(next);
+        }
+    }
+
+    /// What was found, view by view, the text as it is first.
+    pub(crate) fn tallies<'a>(&'a self, into: &mut Vec<&'a [Tally]>) {
+        let readings = [&self.reading, &self.plain_reading];
+        into.extend(readings.into_iter().flatten().map(Reading::tallies));
+        if let Some(next) = &self.next {
+            next.tallies(into);
+        }
+    }
+
+    /// True when something is encoded more often than it is decoded.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "verdicts have no place for it yet")
+    )]
+    pub(crate) fn is_too_deep(&self) -> bool {
+        let next = self.next.as_ref();
+        (self.deeper == 0 && self.decode.has_met) || next.is_some_and(|next| next.is_too_deep())
+    }
+
+    /// What is kept of the text with its disguises undone.
+    #[cfg(test)]
+    pub(crate) fn plain_text(&self) -> &str {
+        self.plain.text()
+    }
+
+    /// Bytes of text that are kept, of all views.
+    #[cfg(test)]
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let tapes = [&self.text, &self.folded, &self.plain];
+        let own: usize = tapes.iter().map(|tape| tape.text().len()).sum();
+        own + self.next.as_ref().map_or(0, |next| next.kept_bytes())
+    }
+
+    /// Matches that are kept, of all views.
+    #[cfg(test)]
+    pub(crate) fn kept_places(&self) -> usize {
+        let readings = [&self.reading, &self.plain_reading];
+        let kept = readings.into_iter().flatten().flat_map(|r| &r.places);
+        let next = self.next.as_ref().map_or(0, |next| next.kept_places());
+        kept.map(Vec::len).sum::<usize>() + next
+    }
+}

@@ -1,0 +1,414 @@
+//! Words that are written to be read by people and not by filters: digits and
+//! signs for letters, letters of another alphabet, letters apart from each other,
+//! signs inside of words, words that are broken over two lines.
+//!
+//! A word is only taken for another one when that is a word of the rules, so most
+//! texts are not changed at all.
+
+use std::ops::Range;
+
+use super::fold::{Kind, Mark};
+use super::spell::{is_short, spell, spell_apart, spell_unknown, to_ascii};
+use super::tape::Tape;
+use super::vocabulary::{MIN_TELLING, Vocabulary};
+use super::window::Window;
+
+use std::collections::VecDeque;
+
+/// A longer word is no word. It is read in parts of this length.
+const MAX_WORD_BYTES: usize = 96;
+
+/// This many letters that stand apart are read as one word, or as a row of them.
+const MAX_APART: usize = 96;
+
+/// What a byte may be in a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Border,
+    Letter,
+    /// A digit or a sign that may stand for a letter.
+    Sign,
+    /// What may stand between letters.
+    Joint,
+    /// The beginning of a character that is not ASCII.
+    Foreign,
+}
+
+const PARTS: [Part; 256] = {
+    let mut parts = [Part::Border; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        parts[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' => Part::Letter,
+            b'0'..=b'9' | b'@' | b'$' | b'!' | b'|' | b'+' => Part::Sign,
+            b'.' | b'-' | b'_' | b'*' | b'~' | b'^' => Part::Joint,
+            128.. => Part::Foreign,
+            _ => Part::Border,
+        };
+        byte += 1;
+    }
+    parts
+};
+
+/// A word of the source.
+struct Word {
+    range: Range<usize>,
+    /// It has more than letters of ASCII.
+    is_odd: bool,
+}
+
+/// What the marks inside of a word say.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    has_accent: bool,
+    is_disguised: bool,
+}
+
+/// Copies the neighborhoods of disguised words, the words as they are meant.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Words {
+    read: usize,
+    window: Window,
+}
+
+impl Words {
+    /// Reads what is new on the folded tape.
+    pub(crate) fn advance(
+        &mut self,
+        (folded, marks): (&Tape, &mut VecDeque<Mark>),
+        plain: &mut Tape,
+        vocabulary: &Vocabulary,
+        is_last: bool,
+    ) {
+        let mut page = Page {
+            folded,
+            marks,
+            is_last,
+        };
+        while let Some(end) = self.unit(&mut page, plain, vocabulary) {
+            self.read = end;
+        }
+        self.window.advance(self.read, folded, plain);
+    }
+
+    /// What must be kept of the folded tape.
+    pub(crate) fn keeps(&self) -> usize {
+        self.read.saturating_sub(self.window.kept_bytes())
+    }
+
+    /// Reads one word, or letters that belong together, and returns its end.
+    fn unit(&mut self, page: &mut Page<'_>, plain: &mut Tape, known: &Vocabulary) -> Option<usize> {
+        let start = page.skip_borders(self.read);
+        if start > self.read {
+            return Some(start);
+        }
+        let word = page.word(start)?;
+        if is_short(page.folded.slice(word.range.clone())) {
+            return self.apart(&word, page, plain, known);
+        }
+        if let Some(broken) = page.broken(&word)? {
+            let text = page.folded.slice(broken.clone());
+            if let Some(meant) = spell(text.as_bytes(), known) {
+                page.take_marks(&broken);
+                let tells = meant.len() >= MIN_TELLING;
+                self.put(&broken, &meant, tells, page, plain);
+                return Some(broken.end);
+            }
+        }
+        self.word(&word, page, plain, known);
+        Some(word.range.end)
+    }
+
+    fn word(&mut self, word: &Word, page: &mut Page<'_>, plain: &mut Tape, known: &Vocabulary) {
+        let marks = page.take_marks(&word.range);
+        let text = page.folded.slice(word.range.clone());
+        if word.is_odd
+            && let Some(meant) = read_odd(text, known)
+        {
+            let from = word.range.start;
+            let range = from + meant.within.start..from + meant.within.end;
+            self.put(
+                &range,
+                &meant.text,
+                meant.tells || marks.is_disguised,
+                page,
+                plain,
+            );
+        } else if marks.is_disguised
+            || (marks.has_accent
+                && text.len() >= MIN_TELLING
+                && known.knows(text.to_ascii_lowercase().as_bytes()))
+        {
+            self.window.open(&word.range, page.folded, plain);
+        }
+    }
+
+    /// Reads letters that stand apart, and returns their end.
+    fn apart(
+        &mut self,
+        first: &Word,
+        page: &mut Page<'_>,
+        plain: &mut Tape,
+        known: &Vocabulary,
+    ) -> Option<usize> {
+        let (mut range, letters) = page.apart(first)?;
+        if letters.len() > 1 {
+            range.end += page.extra_spaces(range.end)?;
+        }
+        let marks = page.take_marks(&range);
+        let meant = spell_apart(&letters, known);
+        let tells = marks.is_disguised || meant.as_ref().is_some_and(|m| m.len() >= MIN_TELLING);
+        // What is no word of the rules may still stand between two of them.
+        let meant = meant.unwrap_or_else(|| String::from_utf8_lossy(&letters).into_owned());
+        if letters.len() > 1 || meant != page.folded.slice(range.clone()) {
+            self.put(&range, &meant, tells, page, plain);
+        } else if tells {
+            self.window.open(&range, page.folded, plain);
+        }
+        Some(range.end)
+    }
+
+    fn put(
+        &mut self,
+        range: &Range<usize>,
+        meant: &str,
+        tells: bool,
+        page: &Page<'_>,
+        plain: &mut Tape,
+    ) {
+        let from = page.folded.span(range);
+        self.window.change(range.clone(), meant, from);
+        if tells {
+            self.window.open(range, page.folded, plain);
+        }
+    }
+}
+
+/// What a word means that has more than letters of ASCII.
+struct Meant {
+    /// The part of the word that means something.
+    within: Range<usize>,
+    text: String,
+    /// It is a sign of a disguise by itself.
+    tells: bool,
+}
+
+fn read_odd(text: &str, known: &Vocabulary) -> Option<Meant> {
+    let (ascii, is_mixed) = to_ascii(text);
+    let is_mapped = ascii != text;
+    // Offsets only count where nothing was mapped.
+    let core = if is_mapped {
+        0..text.len()
+    } else {
+        let start = text.len() - text.trim_start_matches(is_joint).len();
+        start..start + text[start..].trim_end_matches(is_joint).len()
+    };
+    let word = if is_mapped {
+        ascii.trim_matches(is_joint)
+    } else {
+        &text[core.clone()]
+    };
+    // A sign at the end may be a sign.
+    let shorter = word.trim_end_matches(['!', '|', '+', '$', '@']);
+    for (word, end) in [(word, core.end), (shorter, core.start + shorter.len())] {
+        let meant = spell(word.as_bytes(), known).or_else(|| {
+            (is_mapped && known.knows(&word.to_ascii_lowercase().into_bytes()))
+                .then(|| word.to_owned())
+        });
+        if let Some(meant) = meant {
+            let end = if is_mapped { core.end } else { end };
+            let tells = meant.len() >= MIN_TELLING;
+            return Some(Meant {
+                within: core.start..end,
+                text: meant,
+                tells,
+            });
+        }
+    }
+    if is_mapped {
+        return Some(Meant {
+            within: core,
+            text: ascii,
+            tells: is_mixed,
+        });
+    }
+    let text = spell_unknown(shorter.as_bytes())?;
+    Some(Meant {
+        within: core.start..core.start + shorter.len(),
+        text,
+        tells: false,
+    })
+}
+
+fn is_joint(c: char) -> bool {
+    c.is_ascii() && PARTS[c as usize] == Part::Joint
+}
+
+/// What of the folded tape can be read now.
+struct Page<'a> {
+    folded: &'a Tape,
+    marks: &'a mut VecDeque<Mark>,
+    is_last: bool,
+}
+
+impl Page<'_> {
+    fn skip_borders(&self, at: usize) -> usize {
+        let bytes = self.folded.bytes_from(at);
+        let mut offset = 0;
+        while let Some(byte) = bytes.get(offset) {
+            match PARTS[usize::from(*byte)] {
+                Part::Border => offset += 1,
+                Part::Foreign => match self.foreign(at + offset) {
+                    Some(_) => break,
+                    None => offset += self.char_at(at + offset).len_utf8(),
+                },
+                Part::Letter | Part::Sign | Part::Joint => break,
+            }
+        }
+        at + offset
+    }
+
+    /// The word that begins at `start`, when its end is there.
+    fn word(&self, start: usize) -> Option<Word> {
+        let bytes = self.folded.bytes_from(start);
+        let mut offset = 0;
+        let mut is_odd = false;
+        loop {
+            if offset >= MAX_WORD_BYTES {
+                break;
+            }
+            let Some(byte) = bytes.get(offset) else {
+                if self.is_last && offset > 0 {
+                    break;
+                }
+                return None;
+            };
+            match PARTS[usize::from(*byte)] {
+                Part::Border => break,
+                Part::Letter => offset += 1,
+                Part::Sign | Part::Joint => {
+                    is_odd = true;
+                    offset += 1;
+                }
+                Part::Foreign => {
+                    let Some(c) = self.foreign(start + offset) else {
+                        break;
+                    };
+                    is_odd = true;
+                    offset += c.len_utf8();
+                }
+            }
+        }
+        let range = start..start + offset;
+        Some(Word { range, is_odd })
+    }
+
+    /// The letter of another alphabet at `at`, if it is one.
+    fn foreign(&self, at: usize) -> Option<char> {
+        let c = self.char_at(at);
+        (c.is_alphanumeric() || matches!(c, '€' | '£' | '¢')).then_some(c)
+    }
+
+    fn char_at(&self, at: usize) -> char {
+        let rest = self.folded.slice(at..self.folded.end());
+        rest.chars().next().unwrap_or(' ')
+    }
+
+    /// The word and its other half, where a line ends between them. Says nothing
+    /// when more text must come first.
+    fn broken(&self, word: &Word) -> Option<Option<Range<usize>>> {
+        let line_break = match self.line_break(word.range.end) {
+            Some(0) => return Some(None),
+            Some(bytes) => bytes,
+            None => return None,
+        };
+        let next = word.range.end + line_break;
+        match self.folded.bytes_from(next).first() {
+            None if self.is_last => Some(None),
+            None => None,
+            Some(byte) if PARTS[usize::from(*byte)] == Part::Letter => {
+                let half = self.word(next)?;
+                Some(Some(word.range.start..half.range.end))
+            }
+            Some(_) => Some(None),
+        }
+    }
+
+    /// The bytes of a line break at `at`, 0 where there is none.
+    fn line_break(&self, at: usize) -> Option<usize> {
+        match self.folded.bytes_from(at) {
+            [b'\n', ..] => Some(1),
+            [b'\r', b'\n', ..] => Some(2),
+            [] | [b'\r'] if !self.is_last => None,
+            [..] => Some(0),
+        }
+    }
+
+    /// Letters that stand apart with one and the same sign between each two.
+    fn apart(&self, first: &Word) -> Option<(Range<usize>, Vec<u8>)> {
+        let mut range = first.range.clone();
+        let mut letters = Vec::new();
+        let mut between = None;
+        let mut word = Word {
+            range: range.clone(),
+            is_odd: false,
+        };
+        loop {
+            let text = self.folded.slice(word.range.clone());
+            letters.extend(to_ascii(text).0.bytes());
+            range.end = word.range.end;
+            let bytes = self.folded.bytes_from(range.end);
+            let Some(sign) = bytes.first() else {
+                break;
+            };
+            if letters.len() >= MAX_APART || between.is_some_and(|b| b != *sign) {
+                break;
+            }
+            between = Some(*sign);
+            let next = range.end + 1;
+            match bytes.get(1).map(|byte| PARTS[usize::from(*byte)]) {
+                None if self.is_last => break,
+                Some(Part::Border) => break,
+                None => return None,
+                Some(_) if !sign.is_ascii() => break,
+                Some(Part::Foreign) if self.foreign(next).is_none() => break,
+                Some(Part::Letter | Part::Sign | Part::Joint | Part::Foreign) => {}
+            }
+            let following = self.word(next)?;
+            if !is_short(self.folded.slice(following.range.clone())) {
+                break;
+            }
+            word = following;
+        }
+        Some((range, letters))
+    }
+
+    /// Spaces at `at` beyond the one that stands between any two words: with them
+    /// words are kept apart whose letters are.
+    fn extra_spaces(&self, at: usize) -> Option<usize> {
+        const MOST: usize = 4;
+        let bytes = self.folded.bytes_from(at);
+        if bytes.len() <= MOST && !self.is_last {
+            return None;
+        }
+        let spaces = bytes.iter().take(MOST).take_while(|byte| **byte == b' ');
+        Some(spaces.count().saturating_sub(1))
+    }
+
+    /// Takes the marks up to the end of `range`; tells of those inside.
+    fn take_marks(&mut self, range: &Range<usize>) -> Marks {
+        let mut found = Marks::default();
+        while let Some(mark) = self.marks.front()
+            && mark.at < range.end
+        {
+            match mark.kind {
+                Kind::Accent if mark.at >= range.start => found.has_accent = true,
+                Kind::Letter if mark.at >= range.start => found.is_disguised = true,
+                Kind::Gap if mark.at > range.start => found.is_disguised = true,
+                Kind::Accent | Kind::Letter | Kind::Gap => {}
+            }
+            self.marks.pop_front();
+        }
+        found
+    }
+}
