@@ -117,7 +117,7 @@ pub(super) fn seal(key: &[u8; KEY_BYTES], tenant: &str, facts: &Facts) -> String
 pub(super) fn open(key: &[u8; KEY_BYTES], tenant: &str, id: &str) -> Option<Facts> {
     let most = 2 * (HEAD_BYTES + MARK_BYTES * MOST_RULES + SEAL_BYTES);
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if id.len() > most || id.len() % 2 != 0 || !id.bytes().all(is_digit) {
+    if id.len() > most || !id.len().is_multiple_of(2) || !id.bytes().all(is_digit) {
         return None;
     }
     let byte = |at: usize| u8::from_str_radix(&id[at..at + 2], 16).ok();
