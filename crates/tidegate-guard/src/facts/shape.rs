@@ -22,8 +22,17 @@ const PARTS: u32 = 6;
 
 /// The same within another loop: of many words in a row few are long, and where
 /// words go on forever each one more costs at every place a match may begin.
-const SPACES_IN_LOOP: u32 = 2;
-const LETTERS_IN_LOOP: u32 = 12;
+const IN_LOOP: Longest = Longest {
+    spaces: 2,
+    letters: 12,
+};
+
+/// How far loops over characters run beyond their minimum.
+#[derive(Clone, Copy, Debug)]
+struct Longest {
+    spaces: u32,
+    letters: u32,
+}
 
 /// A class with more members than this gives no literals.
 const MAX_CLASS: u32 = 12;
@@ -74,7 +83,15 @@ pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
 
 /// Bytes of the longest match, endless loops bounded.
 pub(super) fn reach(hir: &Hir) -> Option<usize> {
-    bound(hir, false).properties().maximum_len()
+    bound(
+        hir,
+        Longest {
+            spaces: SPACES,
+            letters: LETTERS,
+        },
+    )
+    .properties()
+    .maximum_len()
 }
 
 /// True when every match begins at a boundary of a word.
@@ -84,23 +101,21 @@ pub(super) fn is_at_border(hir: &Hir) -> bool {
 }
 
 /// The same tree with its loops bounded. It is measured and never compiled.
-fn bound(hir: &Hir, is_in_loop: bool) -> Hir {
+fn bound(hir: &Hir, longest: Longest) -> Hir {
     rebuild(hir, &|node| match node.kind() {
         HirKind::Repetition(repetition) if repetition.max.is_none() => {
-            let mut bounded = repetition.with(bound(&repetition.sub, true));
-            bounded.max = Some(repetition.min + beyond(&repetition.sub, is_in_loop));
+            let mut bounded = repetition.with(bound(&repetition.sub, IN_LOOP));
+            bounded.max = Some(repetition.min + beyond(&repetition.sub, longest));
             Some(Hir::repetition(bounded))
         }
         _ => None,
     })
 }
 
-fn beyond(sub: &Hir, is_in_loop: bool) -> u32 {
+fn beyond(sub: &Hir, longest: Longest) -> u32 {
     match sub.kind() {
-        _ if is_space(sub) && is_in_loop => SPACES_IN_LOOP,
-        _ if is_space(sub) => SPACES,
-        HirKind::Class(_) if is_in_loop => LETTERS_IN_LOOP,
-        HirKind::Class(_) => LETTERS,
+        _ if is_space(sub) => longest.spaces,
+        HirKind::Class(_) => longest.letters,
         _ => PARTS,
     }
 }
