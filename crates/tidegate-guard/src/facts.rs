@@ -103,6 +103,8 @@ pub(crate) struct Compiled {
     check: Check,
     /// Every match begins with one of its literals.
     begins: bool,
+    /// Every match begins where a word does or ends.
+    at_border: bool,
     /// Bytes of the longest match, the largest number where there is none. Loops
     /// without a limit count with a bound here; longer matches are no facts.
     reach: usize,
@@ -262,6 +264,7 @@ fn read(pattern: &Pattern) -> Result<(Compiled, Option<Literals>), PatternError>
         .is_some_and(|all| all.iter().all(|one| one.before == 0));
     let compiled = Compiled {
         begins,
+        at_border: shape::is_at_border(&hir),
         expression: pattern.expression.clone(),
         automaton: OnceLock::new(),
         check: pattern.check,

@@ -172,7 +172,12 @@ impl Seeker {
             if end <= piece.fresh {
                 continue;
             }
+            let is_inside = is_inside_word(piece, start);
             for &(pattern, before) in &facts.needed_by[hit.pattern().as_usize()] {
+                let begins_there = before == 0 && facts.patterns[pattern as usize].at_border;
+                if is_inside && begins_there {
+                    continue;
+                }
                 let reach = facts.reach(pattern as usize);
                 let first = start.saturating_sub(before).max(end.saturating_sub(reach));
                 self.mark(pattern, first..start.saturating_add(reach));
@@ -186,6 +191,14 @@ impl Seeker {
             lane.add(window);
         }
     }
+}
+
+/// True where a word of ASCII neither begins nor ends.
+fn is_inside_word(piece: &Piece<'_>, at: usize) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let bytes = piece.text.as_bytes();
+    let index = at - piece.base;
+    index > 0 && is_word(bytes[index - 1]) && is_word(bytes[index])
 }
 
 /// Runs one pattern over its windows.

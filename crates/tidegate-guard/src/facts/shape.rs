@@ -20,6 +20,11 @@ const SPACES: u32 = 8;
 const LETTERS: u32 = 40;
 const PARTS: u32 = 6;
 
+/// The same within another loop: of many words in a row few are long, and where
+/// words go on forever each one more costs at every place a match may begin.
+const SPACES_IN_LOOP: u32 = 2;
+const LETTERS_IN_LOOP: u32 = 12;
+
 /// A class with more members than this gives no literals.
 const MAX_CLASS: u32 = 12;
 
@@ -69,24 +74,32 @@ pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
 
 /// Bytes of the longest match, endless loops bounded.
 pub(super) fn reach(hir: &Hir) -> Option<usize> {
-    bound(hir).properties().maximum_len()
+    bound(hir, false).properties().maximum_len()
+}
+
+/// True when every match begins at a boundary of a word.
+pub(super) fn is_at_border(hir: &Hir) -> bool {
+    let first = hir.properties().look_set_prefix();
+    first.contains(Look::WordAscii) || first.contains(Look::WordStartAscii)
 }
 
 /// The same tree with its loops bounded. It is measured and never compiled.
-fn bound(hir: &Hir) -> Hir {
+fn bound(hir: &Hir, is_in_loop: bool) -> Hir {
     rebuild(hir, &|node| match node.kind() {
         HirKind::Repetition(repetition) if repetition.max.is_none() => {
-            let mut bounded = repetition.with(bound(&repetition.sub));
-            bounded.max = Some(repetition.min + beyond(&repetition.sub));
+            let mut bounded = repetition.with(bound(&repetition.sub, true));
+            bounded.max = Some(repetition.min + beyond(&repetition.sub, is_in_loop));
             Some(Hir::repetition(bounded))
         }
         _ => None,
     })
 }
 
-fn beyond(sub: &Hir) -> u32 {
+fn beyond(sub: &Hir, is_in_loop: bool) -> u32 {
     match sub.kind() {
+        _ if is_space(sub) && is_in_loop => SPACES_IN_LOOP,
         _ if is_space(sub) => SPACES,
+        HirKind::Class(_) if is_in_loop => LETTERS_IN_LOOP,
         HirKind::Class(_) => LETTERS,
         _ => PARTS,
     }

@@ -14,13 +14,16 @@ use super::tape::Tape;
 use super::vocabulary::{MIN_TELLING, Vocabulary};
 use super::window::Window;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// A longer word is no word. It is read in parts of this length.
 const MAX_WORD_BYTES: usize = 96;
 
 /// This many letters that stand apart are read as one word, or as a row of them.
 const MAX_APART: usize = 96;
+
+/// So many meanings are remembered; then remembering begins anew.
+const MAX_MEANINGS: usize = 256;
 
 /// What a byte may be in a word.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,6 +73,8 @@ struct Marks {
 pub(crate) struct Words {
     read: usize,
     window: Window,
+    /// What odd words meant that came before: many texts repeat a few.
+    meanings: HashMap<Box<str>, Option<Meant>>,
 }
 
 impl Words {
@@ -125,11 +130,23 @@ impl Words {
         Some(word.range.end)
     }
 
+    fn meaning(&mut self, text: &str, known: &Vocabulary) -> Option<Meant> {
+        if let Some(meant) = self.meanings.get(text) {
+            return meant.clone();
+        }
+        if self.meanings.len() >= MAX_MEANINGS {
+            self.meanings.clear();
+        }
+        let meant = read_odd(text, known);
+        self.meanings.insert(text.into(), meant.clone());
+        meant
+    }
+
     fn word(&mut self, word: &Word, page: &mut Page<'_>, plain: &mut Tape, known: &Vocabulary) {
         let marks = page.take_marks(&word.range);
         let text = page.folded.slice(word.range.clone());
         if word.is_odd
-            && let Some(meant) = read_odd(text, known)
+            && let Some(meant) = self.meaning(text, known)
         {
             let from = word.range.start;
             let meant = Meant {
@@ -187,6 +204,7 @@ impl Words {
 }
 
 /// What a word means that has more than letters of ASCII.
+#[derive(Clone, Debug)]
 struct Meant {
     /// The part of the word that means something.
     within: Range<usize>,
