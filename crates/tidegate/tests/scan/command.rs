@@ -47,7 +47,8 @@ async fn the_exit_code_says_whether_something_as_bad_as_asked_was_found() {
         (ATTACK, None, 1),
         (CARD, None, 1),
         (ADDRESS, None, 0),
-        (ADDRESS, Some("low"), 1),
+        // The default policy lists what is low, and no more.
+        (ADDRESS, Some("low"), 0),
         (CARD, Some("high"), 0),
         (CARD, Some("medium"), 1),
         (ATTACK, Some("critical"), 1),
@@ -58,6 +59,10 @@ async fn the_exit_code_says_whether_something_as_bad_as_asked_was_found() {
         args.extend(fail_on.iter().flat_map(|severity| ["--fail-on", severity]));
         let output = scan(&folder, &args).await;
         assert_eq!(output.status.code(), Some(code), "{args:?}");
+    }
+    for (policy, code) in [("default", 0), ("monitor", 1)] {
+        let args = ["--text", ADDRESS, "--fail-on", "low", "--policy", policy];
+        check(&scan(&folder, &args).await, code);
     }
 }
 

@@ -136,7 +136,7 @@ tenants = ['team-*']
 action = 'allow'
 ";
     let mut plan = plan();
-    plan.guard.chosen.policy = policy("own", "default", rules);
+    plan.guard.chosen.policy = policy("own", "monitor", rules);
     let local = House::open(plan).await;
     let of = async |direction| {
         let body = json!({"text": ADDRESS, "direction": direction});
@@ -144,7 +144,7 @@ action = 'allow'
     };
     assert_eq!(of("answer").await, "block");
     assert_eq!(of("prompt").await, "flag");
-    let keyed = keyed(policy("own2", "default", rules)).await;
+    let keyed = keyed(policy("own2", "monitor", rules)).await;
     let found = with_key(&keyed, USER_KEY, json!({"text": ADDRESS}))
         .await
         .json();
