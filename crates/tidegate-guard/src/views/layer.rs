@@ -16,14 +16,26 @@ use super::words::Words;
 /// are made while it is at hand.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// One layer of a text, with what has been found in it.
-#[derive(Debug)]
-pub(crate) struct Layer {
+/// What is looked for, and how it is counted.
+#[derive(Clone, Debug)]
+struct Wanted {
     direction: Direction,
     /// What counting begins with.
     blank: Tally,
     /// Rules whose matches are told while they wait for something near them.
     near: Vec<usize>,
+}
+
+impl Wanted {
+    fn reading(&self, rules: &Rules) -> Reading {
+        Reading::new(rules, self.direction, &self.blank)
+    }
+}
+
+/// One layer of a text, with what has been found in it.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    wanted: Wanted,
     /// The text as it is.
     text: Tape,
     reading: Option<Reading>,
@@ -43,19 +55,22 @@ pub(crate) struct Layer {
 impl Layer {
     /// The first layer, for text that stands in `direction`.
     pub(crate) fn first(direction: Direction, blank: &Tally) -> Self {
-        Self::new(direction, blank, MAX_LAYERS)
+        let wanted = Wanted {
+            direction,
+            blank: blank.clone(),
+            near: Vec::new(),
+        };
+        Self::new(wanted, MAX_LAYERS)
     }
 
-    fn new(direction: Direction, blank: &Tally, deeper: usize) -> Self {
+    fn new(wanted: Wanted, deeper: usize) -> Self {
         let decode = if deeper == 0 {
             Decode::blind()
         } else {
             Decode::default()
         };
         Self {
-            direction,
-            blank: blank.clone(),
-            near: Vec::new(),
+            wanted,
             text: Tape::default(),
             reading: None,
             fold: Fold::default(),
@@ -71,7 +86,7 @@ impl Layer {
 
     /// The same, telling of matches of these rules that wait for something near.
     pub(crate) fn watching(mut self, near: &[usize]) -> Self {
-        self.near = near.to_vec();
+        self.wanted.near = near.to_vec();
         self
     }
 
@@ -101,7 +116,7 @@ impl Layer {
     /// Takes in what is new on the text, and searches all views of it.
     pub(crate) fn advance(&mut self, rules: &Rules, ending: Ending) {
         if self.text.end() > 0 {
-            let new = || Reading::new(rules, self.direction, &self.blank).watching(&self.near);
+            let new = || self.wanted.reading(rules).watching(&self.wanted.near);
             let reading = self.reading.get_or_insert_with(new);
             reading.advance(rules, &self.text, ending);
         }
@@ -122,7 +137,7 @@ impl Layer {
         if self.plain.end() > 0 {
             let reading = self
                 .plain_reading
-                .get_or_insert_with(|| Reading::new(rules, self.direction, &self.blank));
+                .get_or_insert_with(|| self.wanted.reading(rules));
             reading.advance(rules, &self.plain, ending);
             self.plain
                 .forget(self.plain.end().saturating_sub(TAIL_BYTES));
@@ -136,7 +151,7 @@ impl Layer {
                 let mut nowhere = Tape::default();
                 return self.decode.advance(&self.folded, &mut nowhere, ending);
             }
-            None => Box::new(Self::new(self.direction, &self.blank, self.deeper - 1)),
+            None => Box::new(Self::new(self.wanted.clone(), self.deeper - 1)),
         };
         self.decode.advance(&self.folded, &mut next.text, ending);
         if next.text.end() > 0 {
