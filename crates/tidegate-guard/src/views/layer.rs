@@ -30,6 +30,14 @@ impl Wanted {
     fn reading(&self, rules: &Rules) -> Reading {
         Reading::new(rules, self.direction, &self.blank)
     }
+
+    /// In what is encoded nothing is told before it counts.
+    fn deeper(&self) -> Self {
+        Self {
+            near: Vec::new(),
+            ..self.clone()
+        }
+    }
 }
 
 /// One layer of a text, with what has been found in it.
@@ -151,7 +159,7 @@ impl Layer {
                 let mut nowhere = Tape::default();
                 return self.decode.advance(&self.folded, &mut nowhere, ending);
             }
-            None => Box::new(Self::new(self.wanted.clone(), self.deeper - 1)),
+            None => Box::new(Self::new(self.wanted.deeper(), self.deeper - 1)),
         };
         self.decode.advance(&self.folded, &mut next.text, ending);
         if next.text.end() > 0 {
