@@ -74,7 +74,7 @@ pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
 
 /// Bytes of the longest match, endless loops bounded.
 pub(super) fn reach(hir: &Hir) -> Option<usize> {
-    bound(hir, false).properties().maximum_len()
+    bound(hir, Depth::Outer).properties().maximum_len()
 }
 
 /// True when every match begins at a boundary of a word.
@@ -83,24 +83,38 @@ pub(super) fn is_at_border(hir: &Hir) -> bool {
     first.contains(Look::WordAscii) || first.contains(Look::WordStartAscii)
 }
 
+/// Whether a loop stands within another one.
+#[derive(Clone, Copy)]
+enum Depth {
+    Outer,
+    Inner,
+}
+
+impl Depth {
+    fn of(self, outer: u32, inner: u32) -> u32 {
+        match self {
+            Self::Outer => outer,
+            Self::Inner => inner,
+        }
+    }
+}
+
 /// The same tree with its loops bounded. It is measured and never compiled.
-fn bound(hir: &Hir, is_in_loop: bool) -> Hir {
+fn bound(hir: &Hir, depth: Depth) -> Hir {
     rebuild(hir, &|node| match node.kind() {
         HirKind::Repetition(repetition) if repetition.max.is_none() => {
-            let mut bounded = repetition.with(bound(&repetition.sub, true));
-            bounded.max = Some(repetition.min + beyond(&repetition.sub, is_in_loop));
+            let mut bounded = repetition.with(bound(&repetition.sub, Depth::Inner));
+            bounded.max = Some(repetition.min + beyond(&repetition.sub, depth));
             Some(Hir::repetition(bounded))
         }
         _ => None,
     })
 }
 
-fn beyond(sub: &Hir, is_in_loop: bool) -> u32 {
+fn beyond(sub: &Hir, depth: Depth) -> u32 {
     match sub.kind() {
-        _ if is_space(sub) && is_in_loop => SPACES_IN_LOOP,
-        _ if is_space(sub) => SPACES,
-        HirKind::Class(_) if is_in_loop => LETTERS_IN_LOOP,
-        HirKind::Class(_) => LETTERS,
+        _ if is_space(sub) => depth.of(SPACES, SPACES_IN_LOOP),
+        HirKind::Class(_) => depth.of(LETTERS, LETTERS_IN_LOOP),
         _ => PARTS,
     }
 }
