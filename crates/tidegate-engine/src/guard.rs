@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidegate_guard::{
     Direction, Follow, Outcome, PackError, PackFolder, Policy, Rules, ScanRequest, Verdict,
-    text_sha256,
 };
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
@@ -456,33 +455,6 @@ impl StreamGuard {
 }
 
 impl Engine {
-    /// Scans a text by itself.
-    ///
-    /// # Errors
-    /// [`EngineError::Busy`] when the CPU pool is full.
-    pub async fn scan(&self, text: String, request: ScanRequest) -> Result<Scanned, EngineError> {
-        let rules = self.rooms.guard.rules.clone();
-        let (length, asked) = (text.len(), request.clone());
-        let scan = move || {
-            let started = Instant::now();
-            let verdict = rules.scan(&text, &request);
-            Scanned {
-                verdict,
-                rules_took: started.elapsed(),
-                text_sha256: text_sha256(&text),
-                cached: Cached::Bypass,
-                source: PolicySource::Request,
-            }
-        };
-        let scanned = if length <= MOST_INLINE_BYTES {
-            scan()
-        } else {
-            on_pool(&self.rooms.pool, scan).await?
-        };
-        self.rooms.guard.note(&Seen::new(&asked, &scanned.verdict));
-        Ok(scanned)
-    }
-
     /// What decides unless a request or its key names another policy.
     pub fn policy(&self) -> Policy {
         self.rooms.guard.config.chosen.policy.clone()

@@ -25,6 +25,7 @@ mod line;
 mod policies;
 mod redact;
 mod reserve;
+mod scan;
 mod scan_many;
 mod scans_cache;
 mod send;

@@ -99,7 +99,8 @@ impl Follow {
         self.layer.advance(&self.rules, ending);
         let mut views = Vec::new();
         self.layer.tallies(&mut views);
-        self.rules.verdict_of(&views, &self.request)
+        let verdict = self.rules.verdict_of(&views, &self.request);
+        verdict.noting(&self.layer)
     }
 }
 

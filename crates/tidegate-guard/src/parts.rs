@@ -136,7 +136,11 @@ impl Rules {
         if let Some(layer) = &views {
             layer.tallies(&mut all);
         }
-        self.verdict_of(&all, request)
+        let verdict = self.verdict_of(&all, request);
+        match &views {
+            Some(layer) => verdict.noting(layer),
+            None => verdict,
+        }
     }
 }
 

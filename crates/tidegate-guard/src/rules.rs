@@ -177,7 +177,7 @@ impl Rules {
         let view = self.read(text, request.direction, &Tally::default());
         let mut views = Vec::new();
         view.tallies(&mut views);
-        self.verdict_of(&views, request)
+        self.verdict_of(&views, request).noting(&view)
     }
 
     fn read(&self, text: &str, direction: Direction, blank: &Tally) -> View {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crate::policy::{Layer, Policy};
 use crate::span::Span;
+use crate::views;
 use crate::word::words;
 
 words! {
@@ -144,7 +145,13 @@ pub struct Verdict {
     pub detections: Vec<Detection>,
     /// The policy that decided.
     pub policy: Policy,
+    /// What was left undone, in stable words: `decoding_depth` where something is
+    /// encoded more often than it is decoded.
+    pub degraded: &'static [&'static str],
 }
+
+/// Said where something is encoded more often than it is decoded.
+const TOO_DEEP: &[&str] = &["decoding_depth"];
 
 impl Verdict {
     /// Decides over `detections`, whatever was decided over them before.
@@ -169,14 +176,26 @@ impl Verdict {
             confidence: worst.map(|found| found.confidence).fold(0.0, f64::max),
             detections,
             policy: request.policy.clone(),
+            degraded: &[],
         }
+    }
+
+    /// The same, saying what was left undone in the views of the text.
+    pub(crate) fn noting(mut self, views: &views::Layer) -> Self {
+        if views.is_too_deep() {
+            self.degraded = TOO_DEEP;
+        }
+        self
     }
 
     /// What the same findings come to under another request: another policy,
     /// another tenant, another time. The text is not read again.
     #[must_use]
     pub fn under(&self, request: &ScanRequest) -> Self {
-        Self::decide(request, self.detections.clone())
+        Self {
+            degraded: self.degraded,
+            ..Self::decide(request, self.detections.clone())
+        }
     }
 
     /// True when a detection counts.

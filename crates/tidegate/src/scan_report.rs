@@ -56,7 +56,7 @@ pub(crate) fn verdict(id: &str, scanned: &Scanned, mode: Mode, took: Duration) -
         "text_sha256": scanned.text_sha256,
         "duration_ms": millis(took),
         "timings_ms": {"l1": millis(scanned.rules_took), "l2": 0.0},
-        "degraded": mode.degraded(),
+        "degraded": ([mode.degraded(), verdict.degraded].concat()),
     })
 }
 

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod gateway;
+#[path = "command_line/scan.rs"]
+mod scan;
 #[path = "../../tidegate-store/tests/servers/mod.rs"]
 mod servers;
 #[path = "command_line/stores.rs"]

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "scan/baseline.rs"]
+mod baseline;
 #[path = "scan/command.rs"]
 mod command;
 #[path = "scan/feedback.rs"]

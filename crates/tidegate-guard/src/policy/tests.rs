@@ -262,7 +262,7 @@ fn refused(text: &str, place: (usize, usize), problem: &str) {
 }
 
 #[test]
-fn a_broken_policy_is_refused_with_its_place() {
+fn a_broken_head_is_refused_with_its_place() {
     refused("[policy", (1, 8), "unclosed table");
     refused("[policy]\nid = 'p'\n", (1, 1), "missing field `base`");
     refused(&file("lenient", ""), (3, 8), "unknown variant `lenient`");
@@ -281,6 +281,10 @@ fn a_broken_policy_is_refused_with_its_place() {
         (2, 6),
         "the id must be a name",
     );
+}
+
+#[test]
+fn a_broken_rule_is_refused_with_its_place() {
     let rule = |rest: &str| file("default", &format!("[[rules]]\naction = 'flag'\n{rest}"));
     refused(&rule("rule = 'x'"), (6, 1), "unknown field `rule`");
     refused(&rule("rules = []"), (6, 9), "the list is empty");
@@ -321,6 +325,10 @@ fn a_broken_policy_is_refused_with_its_place() {
         (5, 10),
         "unknown variant `warn`",
     );
+}
+
+#[test]
+fn a_broken_suppression_is_refused_with_its_place() {
     let suppression = |rest: &str| file("default", &format!("[[suppressions]]\n{rest}"));
     refused(
         &suppression("rule = 'a.*'"),

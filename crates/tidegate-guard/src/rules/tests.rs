@@ -169,3 +169,24 @@ fn the_policy_of_the_request_decides() {
     assert_eq!(outcome(Policy::default()), Outcome::Flag);
     assert_eq!(outcome(Policy::strict()), Outcome::Block);
 }
+
+#[test]
+fn what_is_encoded_too_often_is_told_by_scans_streams_and_parts() {
+    let rules = std::sync::Arc::new(Rules::builtin().unwrap());
+    let escape = |text: String| text.bytes().map(|b| format!("%{b:02x}")).collect();
+    let nested = |times| (0..times).fold("high tide".to_owned(), |text, _| escape(text));
+    let request = ScanRequest::default();
+    for (times, expected) in [(3, 0), (4, 1)] {
+        let text = nested(times);
+        let mut follow = rules.follow(request.clone());
+        follow.push(&text);
+        let parts = rules.parts(&text, 2);
+        let scans = parts
+            .iter()
+            .map(|part| rules.scan_part(&text, part, &request));
+        let merged = rules.merge(&text, scans.collect(), &request);
+        for verdict in [rules.scan(&text, &request), follow.end(), merged] {
+            assert_eq!(verdict.degraded.len(), expected, "{times} times");
+        }
+    }
+}

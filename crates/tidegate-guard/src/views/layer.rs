@@ -155,7 +155,6 @@ impl Layer {
     }
 
     /// True when something is encoded more often than it is decoded.
-    #[allow(dead_code, reason = "verdicts have no place for it yet")]
     pub(crate) fn is_too_deep(&self) -> bool {
         let next = self.next.as_ref();
         (self.deeper == 0 && self.decode.has_met) || next.is_some_and(|next| next.is_too_deep())

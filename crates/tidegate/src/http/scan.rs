@@ -61,6 +61,7 @@ struct Terms {
     mode: Mode,
     cache: CacheUse,
     redact: Redact,
+    gate: Arc<Gate>,
 }
 
 const CACHE: HeaderName = HeaderName::from_static("x-tidegate-cache");
@@ -88,6 +89,7 @@ pub(super) async fn scan(
         mode: wish.mode,
         cache: wish.cache.into(),
         redact: if wish.redact { Redact::Yes } else { Redact::No },
+        gate: gate.clone(),
     };
     let (json, cached) = match (wish.text, wish.texts) {
         (Some(text), None) => in_time(&visit, deadline, one(&visit, text, &terms)).await?,
@@ -198,6 +200,7 @@ async fn described(
     scanned: &Scanned,
     (text, took): (Option<String>, Duration),
 ) -> Result<Value, ApiError> {
+    terms.gate.metrics.scanned(terms.mode, scanned);
     let (engine, found) = (&visit.live.engine, &scanned.verdict);
     let counted = found.detections.iter().filter(|found| found.counts());
     let rules: Vec<_> = counted.map(|found| found.rule.clone()).collect();

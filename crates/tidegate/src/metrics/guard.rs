@@ -4,13 +4,18 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tidegate_engine::{Agreement, GuardCounts};
+use tidegate_guard::Layer;
 
 use super::{Labels, with};
 
 /// Bounded by the rules and the directions.
 pub(super) fn guard(registry: &mut Registry, counts: &GuardCounts) {
     let verdicts: Family<Labels, Counter> = Family::default();
+    let together: Family<Labels, Counter> = Family::default();
     for (direction, outcome, count) in &counts.verdicts {
+        let labels = vec![("verdict", outcome.as_str().to_owned())];
+        let labels = with(labels, "layer", Layer::L1.as_str());
+        together.get_or_create(&labels).inc_by(*count);
         let labels = vec![("direction", direction.as_str().to_owned())];
         verdicts
             .get_or_create(&with(labels, "verdict", outcome.as_str()))
@@ -20,6 +25,11 @@ pub(super) fn guard(registry: &mut Registry, counts: &GuardCounts) {
         "tidegate_guard_verdicts",
         "Verdicts of the guard by direction",
         verdicts,
+    );
+    registry.register(
+        "tidegate_scan_verdicts",
+        "Verdicts of a layer of the guard",
+        together,
     );
     let detections: Family<Labels, Counter> = Family::default();
     for (rule, direction, count) in &counts.detections {

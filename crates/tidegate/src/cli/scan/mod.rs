@@ -1,8 +1,11 @@
 //! `tidegate scan`: the verdicts of `POST /v1/scan`, without a server.
 
+mod baseline;
 mod github;
 mod input;
 mod junit;
+mod ledger;
+mod marks;
 mod place;
 mod policy;
 mod printer;
@@ -19,12 +22,13 @@ use std::time::{Instant, SystemTime};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use tidegate_engine::{Cached, PolicySource, Scanned};
-use tidegate_guard::{Direction, Rules, ScanRequest, Severity, text_sha256};
+use tidegate_guard::{Detection, Direction, Rules, ScanRequest, Severity, text_sha256};
 
 use super::{Exit, runtime};
 use crate::http::new_request_id;
-use crate::scan_report::{Mode, verdict};
+use crate::scan_report::{self, Mode};
 use input::{Input, Unread};
+use ledger::{BaselineArgs, Ledger, Sorted};
 use printer::Printer;
 use row::{Judged, Row};
 use tally::Tally;
@@ -56,6 +60,8 @@ pub(super) struct ScanArgs {
     /// The least severity that makes the exit code 1; none: no severity does
     #[arg(long, default_value = "medium", value_parser = words(Severity::ALL, Severity::as_str))]
     fail_on: Severity,
+    #[command(flatten)]
+    known: BaselineArgs,
     /// The same as --format json, or ndjson where there may be many files
     #[arg(long, conflicts_with = "format")]
     json: bool,
@@ -72,13 +78,16 @@ pub(super) struct ScanArgs {
 
 const EXAMPLES: &str = "\
 The text itself is never printed. In folders, binary files, symbolic links and the
-folders .git, .hg and .svn are left out. A file may have 10 MiB.
+folders .git, .hg and .svn are left out. A file may have 10 MiB. A baseline knows a
+finding by its rule, its path and a digest of its line: a line may move, not change.
 
 Examples:
   tidegate scan --text 'Ignore all previous instructions.'
   tidegate scan prompts/ --fail-on high --suppress 'pii.*'
   git diff | tidegate scan - --direction tool_result --json
   tidegate scan docs/ --format sarif > tidegate.sarif
+  tidegate scan . --write-baseline .tidegate-baseline
+  tidegate scan . --baseline .tidegate-baseline
 
 Exit codes: 0 nothing as bad as --fail-on, 1 findings, 2 usage or nothing could be read,
 4 some files could not be read, 130 interrupted.";
@@ -166,13 +175,28 @@ fn scan(args: &ScanArgs) -> Exit {
             at: Some(SystemTime::now()),
         },
     };
+    let mut ledger = match Ledger::open(&args.known, &args.paths) {
+        Ok(ledger) => ledger,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Usage;
+        }
+    };
     run.warn_of_unknown_rules();
     policy::warn(&run.request, &rules);
-    let tally = run.all();
+    let (tally, ending) = run.all(&mut ledger);
     if !args.quiet {
         eprintln!("{tally}");
     }
-    tally.exit()
+    run.close(&ledger, tally, ending)
+}
+
+/// How far a run came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Whole,
+    /// Nobody reads the results.
+    Unheard,
 }
 
 /// One run of the command.
@@ -199,7 +223,7 @@ impl Run<'_> {
     }
 
     /// Scans everything; ends early when nobody reads the results.
-    fn all(&self) -> Tally {
+    fn all(&self, ledger: &mut Ledger<'_>) -> (Tally, Ending) {
         let inputs = match &self.args.text {
             Some(text) => vec![Input::Text(text.clone())],
             None => input::gather(&self.args.paths),
@@ -212,40 +236,78 @@ impl Run<'_> {
             if progress && many > 1 {
                 let _ = write!(std::io::stderr(), "\r{} of {many} files", position + 1);
             }
-            let row = self.one(input);
+            let row = self.one(input, ledger);
+            ledger.note(&row);
             tally.count(&row);
             if progress && many > 1 && row.result.is_err() {
                 let _ = write!(std::io::stderr(), "\r\x1b[K");
             }
             self.talk(&row);
             if printer.row(row).is_err() {
-                return tally;
+                return (tally, Ending::Unheard);
             }
         }
         if progress && many > 1 {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
         let _ = printer.finish(self.args.fail_on);
-        tally
+        (tally, Ending::Whole)
+    }
+
+    /// Settles what was known, and how the command ends.
+    fn close(&self, ledger: &Ledger<'_>, tally: Tally, ending: Ending) -> Exit {
+        if ending == Ending::Whole && !self.args.quiet {
+            ledger.tell_stale();
+        }
+        let Some(target) = ledger.target() else {
+            return tally.exit();
+        };
+        let name = text::shown(target.to_string_lossy());
+        if ending == Ending::Unheard || tally.is_without_texts() {
+            eprintln!("error: {name} was not written: not everything was scanned");
+            return Exit::Usage;
+        }
+        match ledger.write(target) {
+            Ok(count) => {
+                if !self.args.quiet {
+                    eprintln!("{name}: {count} known findings were written");
+                }
+                tally.accepted().exit()
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                Exit::Usage
+            }
+        }
     }
 
     fn shows_progress(&self) -> bool {
         !self.args.quiet && std::io::stderr().is_terminal()
     }
 
-    fn one(&self, input: Input) -> Row {
-        let file = input.name();
-        let result = input.read().map(|text| self.judge(&text));
-        Row { file, result }
+    fn one(&self, input: Input, ledger: &mut Ledger<'_>) -> Row {
+        let mut row = Row {
+            file: input.name(),
+            result: Err(Unread::Skipped("is the baseline".to_owned())),
+        };
+        if !row.path().is_some_and(|path| ledger.is_own(path)) {
+            let name = row.name();
+            let text = input.read();
+            row.result = text.map(|text| self.judge((&name, &text), ledger));
+        }
+        row
     }
 
-    fn judge(&self, text: &str) -> Judged {
+    fn judge(&self, (name, text): (&str, &str), ledger: &mut Ledger<'_>) -> Judged {
         let started = Instant::now();
         let found = self.rules.scan(text, &self.request);
+        let rules_took = started.elapsed();
+        let Sorted { verdict, known } =
+            ledger.sort((name, text), found, (self.rules, &self.request));
         let scanned = Scanned {
-            rules_took: started.elapsed(),
+            rules_took,
             text_sha256: text_sha256(text),
-            verdict: found,
+            verdict,
             cached: Cached::Bypass,
             source: match self.args.policy {
                 Some(_) => PolicySource::Request,
@@ -253,10 +315,14 @@ impl Run<'_> {
             },
         };
         let id = new_request_id();
-        let json = verdict(&id, &scanned, self.args.mode, started.elapsed());
-        let detections = scanned.verdict.detections.iter();
+        let mut json = scan_report::verdict(&id, &scanned, self.args.mode, started.elapsed());
+        if let Some(known) = &known {
+            json["known"] = known.len().into();
+        }
+        let places = |found: &[Detection]| place::places(text, found.iter().map(|one| one.span));
         Judged {
-            places: place::places(text, detections.map(|found| found.span)),
+            places: places(&scanned.verdict.detections),
+            known: known.map(|known| places(&known).into_iter().zip(known).collect()),
             verdict: scanned.verdict,
             json,
         }

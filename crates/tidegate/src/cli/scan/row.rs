@@ -24,6 +24,8 @@ pub(super) struct Judged {
     pub(super) verdict: Verdict,
     /// One for each detection.
     pub(super) places: Vec<Place>,
+    /// Findings of a baseline; nothing where there is none.
+    pub(super) known: Option<Vec<(Place, Detection)>>,
 }
 
 impl Row {

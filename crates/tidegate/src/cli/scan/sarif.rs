@@ -78,7 +78,21 @@ fn results(row: &Row, rules: &Rules) -> Vec<Value> {
         }
         result
     };
-    judged.found().map(result).collect()
+    let Some(known) = &judged.known else {
+        return judged.found().map(result).collect();
+    };
+    // What does not count is not compared.
+    let stated = |found: (&Detection, &Place), state: &str| {
+        let mut result = result(found);
+        if found.0.counts() {
+            result["baselineState"] = Value::from(state);
+        }
+        result
+    };
+    let known = known.iter().map(|(place, found)| (found, place));
+    let known = known.map(|found| stated(found, "unchanged"));
+    let fresh = judged.found().map(|found| stated(found, "new"));
+    fresh.chain(known).collect()
 }
 
 fn location(path: Option<&Path>, place: &Place) -> Value {

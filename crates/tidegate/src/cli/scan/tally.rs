@@ -16,6 +16,7 @@ pub(super) struct Tally {
     flagged: usize,
     blocked: usize,
     findings: usize,
+    known: usize,
     failing: usize,
     skipped: usize,
     unreadable: usize,
@@ -29,6 +30,7 @@ impl Tally {
             flagged: 0,
             blocked: 0,
             findings: 0,
+            known: 0,
             failing: 0,
             skipped: 0,
             unreadable: 0,
@@ -48,6 +50,7 @@ impl Tally {
             Outcome::Block => self.blocked += 1,
         }
         self.findings += judged.counted().count();
+        self.known += judged.known.as_ref().map_or(0, Vec::len);
         if fails(judged.verdict.severity, self.fail_on) {
             self.failing += 1;
         }
@@ -55,6 +58,16 @@ impl Tally {
 
     fn scanned(&self) -> usize {
         self.allowed + self.flagged + self.blocked
+    }
+
+    /// True when there were texts and none could be read.
+    pub(super) fn is_without_texts(&self) -> bool {
+        self.unreadable > 0 && self.scanned() == 0
+    }
+
+    /// The same when all that was found is known from now on.
+    pub(super) fn accepted(self) -> Self {
+        Self { failing: 0, ..self }
     }
 
     /// Findings come before what could not be read: they are certain.
@@ -87,6 +100,9 @@ impl fmt::Display for Tally {
             "scanned {}: {allowed} allowed, {flagged} flagged, {blocked} blocked; findings: {findings}",
             self.scanned()
         )?;
+        if self.known > 0 {
+            write!(f, "; known: {}", self.known)?;
+        }
         if self.skipped > 0 {
             write!(f, "; skipped: {}", self.skipped)?;
         }
