@@ -22,17 +22,8 @@ const PARTS: u32 = 6;
 
 /// The same within another loop: of many words in a row few are long, and where
 /// words go on forever each one more costs at every place a match may begin.
-const IN_LOOP: Longest = Longest {
-    spaces: 2,
-    letters: 12,
-};
-
-/// How far loops over characters run beyond their minimum.
-#[derive(Clone, Copy, Debug)]
-struct Longest {
-    spaces: u32,
-    letters: u32,
-}
+const SPACES_IN_LOOP: u32 = 2;
+const LETTERS_IN_LOOP: u32 = 12;
 
 /// A class with more members than this gives no literals.
 const MAX_CLASS: u32 = 12;
@@ -83,15 +74,7 @@ pub(super) fn parse(expression: &str) -> Result<Hir, PatternError> {
 
 /// Bytes of the longest match, endless loops bounded.
 pub(super) fn reach(hir: &Hir) -> Option<usize> {
-    bound(
-        hir,
-        Longest {
-            spaces: SPACES,
-            letters: LETTERS,
-        },
-    )
-    .properties()
-    .maximum_len()
+    bound(hir, Depth::Outer).properties().maximum_len()
 }
 
 /// True when every match begins at a boundary of a word.
@@ -100,22 +83,38 @@ pub(super) fn is_at_border(hir: &Hir) -> bool {
     first.contains(Look::WordAscii) || first.contains(Look::WordStartAscii)
 }
 
+/// Whether a loop stands within another one.
+#[derive(Clone, Copy)]
+enum Depth {
+    Outer,
+    Inner,
+}
+
+impl Depth {
+    fn of(self, outer: u32, inner: u32) -> u32 {
+        match self {
+            Self::Outer => outer,
+            Self::Inner => inner,
+        }
+    }
+}
+
 /// The same tree with its loops bounded. It is measured and never compiled.
-fn bound(hir: &Hir, longest: Longest) -> Hir {
+fn bound(hir: &Hir, depth: Depth) -> Hir {
     rebuild(hir, &|node| match node.kind() {
         HirKind::Repetition(repetition) if repetition.max.is_none() => {
-            let mut bounded = repetition.with(bound(&repetition.sub, IN_LOOP));
-            bounded.max = Some(repetition.min + beyond(&repetition.sub, longest));
+            let mut bounded = repetition.with(bound(&repetition.sub, Depth::Inner));
+            bounded.max = Some(repetition.min + beyond(&repetition.sub, depth));
             Some(Hir::repetition(bounded))
         }
         _ => None,
     })
 }
 
-fn beyond(sub: &Hir, longest: Longest) -> u32 {
+fn beyond(sub: &Hir, depth: Depth) -> u32 {
     match sub.kind() {
-        _ if is_space(sub) => longest.spaces,
-        HirKind::Class(_) => longest.letters,
+        _ if is_space(sub) => depth.of(SPACES, SPACES_IN_LOOP),
+        HirKind::Class(_) => depth.of(LETTERS, LETTERS_IN_LOOP),
         _ => PARTS,
     }
 }

@@ -264,6 +264,13 @@ fn is_joint(c: char) -> bool {
     c.is_ascii() && PARTS[c as usize] == Part::Joint
 }
 
+/// The letter before the point or the like that ends a sentence.
+fn last_letter(text: &str) -> Option<u8> {
+    let (letter, rest) = text.as_bytes().split_first()?;
+    let is_end = |byte: &u8| *byte == b'!' || PARTS[usize::from(*byte)] == Part::Joint;
+    (letter.is_ascii_alphabetic() && !rest.is_empty() && rest.iter().all(is_end)).then_some(*letter)
+}
+
 /// What of the folded tape can be read now.
 struct Page<'a> {
     folded: &'a Tape,
@@ -395,7 +402,12 @@ impl Page<'_> {
                 Some(Part::Letter | Part::Sign | Part::Joint | Part::Foreign) => {}
             }
             let following = self.word(next)?;
-            if !is_short(self.folded.slice(following.range.clone())) {
+            let text = self.folded.slice(following.range.clone());
+            if !is_short(text) {
+                if let Some(letter) = last_letter(text) {
+                    letters.push(letter);
+                    range.end = next + 1;
+                }
                 break;
             }
             word = following;
