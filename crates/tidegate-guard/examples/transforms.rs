@@ -71,6 +71,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
+    benign(&rules, &rows);
+    Ok(())
+}
+
+/// How many benign texts flag, without views and with all of them.
+fn benign(rules: &Rules, rows: &[Row]) {
     let mut flagged = [0, 0];
     let benign: Vec<&Row> = rows.iter().filter(|row| !row.is_attack).collect();
     for row in &benign {
@@ -94,5 +100,4 @@ fn main() -> Result<(), Box<dyn Error>> {
         "of {} benign texts {as_is} are flagged as they are, {views} with all views",
         benign.len()
     );
-    Ok(())
 }

@@ -72,6 +72,16 @@ pub(crate) struct Findings {
     pub(crate) open: Vec<Found>,
 }
 
+impl Findings {
+    /// Notes a match that later text may change. At the very end a boundary may
+    /// still turn out to be none.
+    fn note_open(&mut self, found: Found, piece: &Piece<'_>) {
+        if found.bytes.end < piece.end() {
+            self.open.push(found);
+        }
+    }
+}
+
 /// How far one pattern has come.
 #[derive(Clone, Debug)]
 struct Lane {
@@ -208,14 +218,6 @@ fn confirm(
     piece: &Piece<'_>,
     findings: &mut Findings,
 ) {
-    let is_last = piece.ending == Ending::Last;
-    let settles = |start: usize| {
-        is_last
-            || start
-                .saturating_add(pattern.reach)
-                .saturating_add(LOOK_AHEAD)
-                <= piece.end()
-    };
     lane.sort();
     let mut free = lane.resume.max(piece.base);
     for window in &lane.windows {
@@ -242,26 +244,21 @@ fn confirm(
             };
             at = bytes.end.min(border);
             free = at;
-            let is_settled = settles(bytes.start);
+            let is_settled = pattern.settles(bytes.start, piece);
             if is_settled {
                 lane.resume = at;
             }
             let range = bytes.start - piece.base..bytes.end - piece.base;
-            if !pattern.check.passes(&piece.text[range]) {
-                if lane.begins {
-                    break;
+            if pattern.check.passes(&piece.text[range]) {
+                let found = Found {
+                    pattern: index,
+                    bytes,
+                };
+                if is_settled {
+                    findings.settled.push(found);
+                } else {
+                    findings.note_open(found, piece);
                 }
-                continue;
-            }
-            let found = Found {
-                pattern: index,
-                bytes,
-            };
-            if is_settled {
-                findings.settled.push(found);
-            } else if found.bytes.end < piece.end() {
-                // At the very end a boundary may still turn out to be none.
-                findings.open.push(found);
             }
             if lane.begins {
                 break;
@@ -276,6 +273,12 @@ fn next_border(at: usize) -> usize {
 }
 
 impl Compiled {
+    /// Whether no later text can change a match that begins at `start`.
+    fn settles(&self, start: usize, piece: &Piece<'_>) -> bool {
+        let needs = start.saturating_add(self.reach).saturating_add(LOOK_AHEAD);
+        piece.ending == Ending::Last || needs <= piece.end()
+    }
+
     /// The match that begins where `within` does.
     fn at(&self, piece: &Piece<'_>, within: Range<usize>) -> Option<Range<usize>> {
         let end = within.end.min(within.start + self.reach);
