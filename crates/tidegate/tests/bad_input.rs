@@ -369,7 +369,7 @@ async fn no_request_says_where_an_upstream_is() {
 #[tokio::test]
 async fn options_of_later_versions_are_refused_by_name() {
     let house = house().await;
-    for option in ["retrieve", "k", "mode", "policy", "priority"] {
+    for option in ["retrieve", "k", "mode", "priority"] {
         let request = with(prompt(), "tidegate", json!({(option): CANARY}));
         let reply = house.ask(&post(CHAT, &request)).await;
         let param = format!("tidegate.{option}");
