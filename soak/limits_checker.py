@@ -23,7 +23,8 @@ KILLING = ("kills", "both")
 SHIFTED = ("clocks", "both")
 SHIFT_S = 300
 SHIFT_SLACK_S = 3
-KILL_EVERY_S = 5.5
+# A gateway comes back before the next one is killed: on a busy machine later.
+KILL_EVERY_S = {"kills": 5.5, "both": 8}
 SERIAL = re.compile(r"^serial:(\d+) ")
 
 
@@ -174,7 +175,7 @@ def check_disturbance(phase, violations):
     """What was to disturb the phase did happen."""
     if phase.name in KILLING:
         kills = [line for line in phase.lines if line["kind"] == "kill"]
-        least = max(1, int((phase.run["seconds"] - 1) / KILL_EVERY_S))
+        least = max(1, int((phase.run["seconds"] - 1) / KILL_EVERY_S[phase.name]))
         if len(kills) < least:
             violations.add("too few kills", phase.name, f"{len(kills)} of {least}")
     seen = [line["shifts_s"] for line in phase.lines
