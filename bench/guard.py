@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import run as hop
+from store import example
 
 PORT = 9332
 CHARS = 500
@@ -97,11 +98,6 @@ def batch_beside_singles(rounds, size=100):
     return pairs
 
 
-def example(package, name):
-    command = ["cargo", "run", "--quiet", "--release", "-p", package, "--example", name]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binary", default=os.environ.get("TIDEGATE_BIN", "target/release/tidegate"))
@@ -135,8 +131,8 @@ def main():
     print(f"| 100 single calls on one connection, times the batch | {statistics.median(ratio):.1f} "
           f"| {min(ratio):.1f} to {max(ratio):.1f} |")
     if not args.http_only:
-        print("\n```\n" + example("tidegate-engine", "scan_bench") + "\n```")
-        print("\n```\n" + example("tidegate-guard", "time") + "\n```")
+        print("\n```\n" + example("scan_bench", package="tidegate-engine") + "\n```")
+        print("\n```\n" + example("time", package="tidegate-guard") + "\n```")
 
 
 if __name__ == "__main__":

@@ -4,4 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 [ -n "${TIDEGATE_BIN:-}" ] || cargo build --release
 python3 bench/run.py "$@"
-exec python3 bench/store.py
+python3 bench/store.py
+exec python3 bench/guard.py

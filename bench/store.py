@@ -61,8 +61,8 @@ def cached_answer(args, folder):
         mock.stop()
 
 
-def example(name, *given):
-    command = ["cargo", "run", "--quiet", "--release", "-p", "tidegate-store", "--example", name, "--", *given]
+def example(name, *given, package="tidegate-store"):
+    command = ["cargo", "run", "--quiet", "--release", "-p", package, "--example", name, "--", *given]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
