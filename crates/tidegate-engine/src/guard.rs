@@ -125,6 +125,9 @@ impl Guard {
             [] => BUILTIN.clone(),
             folders => Arc::new(Rules::with_folders(folders)?),
         };
+        if config.scanning == Scanning::On {
+            prepare_for_streams(&rules, &config);
+        }
         let same = before.filter(|guard| guard.config.compares_as(&config));
         Ok(Self {
             rules,
@@ -209,6 +212,21 @@ impl Guard {
                 rule,
                 pattern, reason, by, policy, direction, "guard: {rule} is suppressed by {policy}"
             );
+        }
+    }
+}
+
+/// Builds what streams under the configured policies need, so that the first of
+/// them does not wait for it on the async runtime.
+fn prepare_for_streams(rules: &Rules, config: &GuardConfig) {
+    let policies = config.policies.iter().chain([&config.chosen.policy]);
+    for policy in policies {
+        for direction in [Direction::Answer, Direction::ToolCall] {
+            rules.prepare_to_follow(&ScanRequest {
+                direction,
+                policy: policy.clone(),
+                ..ScanRequest::default()
+            });
         }
     }
 }

@@ -218,6 +218,12 @@ impl Rules {
         Follow::new(Arc::clone(self), request)
     }
 
+    /// Builds what [`Self::follow`] needs for such a request, which takes tens of
+    /// milliseconds: whoever answers streams has it built before.
+    pub fn prepare_to_follow(&self, request: &ScanRequest) {
+        self.watch(request);
+    }
+
     /// What to look for before a text is shown: all that may be blocked.
     ///
     /// Where that is too much for one automaton, nothing is held back: what is
