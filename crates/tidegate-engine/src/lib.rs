@@ -59,7 +59,7 @@ pub use sessions::{
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
     Builtin, Detection, Direction, Layer, Outcome, PackError, PackFolder, PackLayer, Policy,
-    PolicyError, ScanRequest, Severity, Span, Suppression, UnknownWord, Verdict,
+    PolicyError, ScanRequest, Severity, Span, Suppression, UnknownWord, Verdict, parse_rfc3339,
 };
 #[cfg(feature = "bedrock")]
 pub use tidegate_provider::BedrockConfig;

@@ -29,7 +29,7 @@ pub use pack::{
     RuleProblem, Source,
 };
 pub use parts::{Part, PartScan};
-pub use policy::{Builtin, Layer, Policy, PolicyError, PolicyProblem, Suppression};
+pub use policy::{Builtin, Layer, Policy, PolicyError, PolicyProblem, Suppression, parse_rfc3339};
 pub use rule::{Near, Origin, Rule};
 pub use rules::{BUILTIN, Rules};
 pub use span::Span;

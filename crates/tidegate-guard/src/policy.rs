@@ -19,6 +19,7 @@ use crate::rules::Rules;
 use crate::verdict::{Detection, Direction, Outcome, ScanRequest, Severity};
 use crate::word::words;
 pub use file::{PolicyError, PolicyProblem};
+pub use moment::parse_rfc3339;
 pub use suppression::Suppression;
 use wildcard::Wildcard;
 

@@ -281,7 +281,7 @@ fn suppression(raw: RawSuppression) -> Result<Suppression, Fault> {
             // Another kind of value is no time.
             other => other.type_str().to_owned(),
         };
-        moment::parse(&text).ok_or((given.span().start, PolicyProblem::Expires))
+        moment::parse_rfc3339(&text).ok_or((given.span().start, PolicyProblem::Expires))
     });
     Ok(Suppression {
         pattern: rule,

@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use toml::value::{Datetime, Offset};
 
-/// Reads a date with a time and an offset from UTC; what has none of these
-/// could be read in two ways. Fractions of a second are left out.
-pub(super) fn parse(text: &str) -> Option<SystemTime> {
+/// Reads a time of RFC 3339: a date, a time and an offset from UTC; what has none
+/// of these could be read in two ways. Fractions of a second are left out, and a
+/// time before 1970 is 1970.
+pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let read: Datetime = text.parse().ok()?;
     let (date, time) = (read.date?, read.time?);
     let offset = match read.offset? {
@@ -37,7 +38,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Option<u64>) {
         let since = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        assert_eq!(parse(text).map(since), expected, "{text}");
+        assert_eq!(parse_rfc3339(text).map(since), expected, "{text}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Times as the configuration writes them.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
+
+use tidegate_engine::parse_rfc3339;
 
 /// Reads `YYYY-MM-DDTHH:MM:SSZ`, the form of RFC 3339 in UTC and to the second,
 /// and nothing else: what can be read in two ways is no good for an expiry.
@@ -13,34 +15,9 @@ pub(super) fn parse_utc(text: &str) -> Option<SystemTime> {
     if text.len() != 20 || !shape.into_iter().all(fits) {
         return None;
     }
-    let part = |at: usize, length: usize| text[at..at + length].parse::<u64>().ok();
-    let (year, month, day) = (part(0, 4)?, part(5, 2)?, part(8, 2)?);
-    let (hour, minute, second) = (part(11, 2)?, part(14, 2)?, part(17, 2)?);
-    let days = days_since_1970(year, month, day)?;
-    (hour < 24 && minute < 60 && second < 60).then(|| {
-        let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    })
-}
-
-fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    if year < 1970 || !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
-        return None;
-    }
-    let leap_days = |before: u64| (before - 1) / 4 - (before - 1) / 100 + (before - 1) / 400;
-    let years = (year - 1970) * 365 + leap_days(year) - leap_days(1970);
-    let months: u64 = (1..month).map(|month| days_in(year, month)).sum();
-    Some(years + months + day - 1)
-}
-
-fn days_in(year: u64, month: u64) -> u64 {
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
+    // No time before 1970, and no leap second.
+    let (year, second) = (&text[..4], &text[17..19]);
+    (year >= "1970" && second < "60").then(|| parse_rfc3339(text))?
 }
 
 #[cfg(test)]
