@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let found = rules.scan_as_is(&row.text, &row.request).detections;
         found
             .iter()
-            .any(|found| &*found.family != "encoded_payload")
+            .any(|found| found.action > Outcome::Allow && &*found.family != "encoded_payload")
     };
     let attacks = rows.iter().filter(|row| row.is_attack);
     let found: Vec<&Row> = attacks.filter(is_plain).collect();

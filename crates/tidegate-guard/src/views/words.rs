@@ -9,7 +9,7 @@ use crate::facts::Ending;
 use std::ops::Range;
 
 use super::fold::{Kind, Mark};
-use super::spell::{is_short, spell, spell_apart, spell_unknown, to_ascii};
+use super::spell::{Bound, is_short, letter_of, spell, spell_apart, spell_unknown, to_ascii};
 use super::tape::Tape;
 use super::vocabulary::{MIN_TELLING, Vocabulary};
 use super::window::Window;
@@ -59,6 +59,44 @@ struct Word {
     range: Range<usize>,
     /// It has more than letters of ASCII.
     is_odd: bool,
+}
+
+/// Letters that stand apart.
+struct Apart {
+    start: usize,
+    letters: Vec<u8>,
+    /// Where each letter ends.
+    ends: Vec<usize>,
+    /// It is cut here, and more letters follow.
+    goes_on: bool,
+}
+
+impl Apart {
+    fn end(&self) -> usize {
+        self.ends.last().copied().unwrap_or(self.start)
+    }
+
+    fn add(&mut self, letters: &[u8], end: usize) {
+        self.letters.extend(letters);
+        self.ends.extend(letters.iter().map(|_| end));
+    }
+
+    fn cut(&mut self, letters: usize) {
+        self.letters.truncate(letters);
+        self.ends.truncate(letters);
+    }
+
+    /// Leaves only one letter, which may have several bytes.
+    fn cut_to_first(&mut self) {
+        let first = self.ends.first().copied();
+        self.cut(self.ends.partition_point(|end| Some(*end) == first));
+    }
+
+    /// True where two letters are no accident.
+    fn is_row(&self, is_set_off: bool) -> bool {
+        let words = self.ends.chunk_by(|a, b| a == b).count();
+        words > 2 || (words == 2 && is_set_off)
+    }
 }
 
 /// What the marks inside of a word say.
@@ -172,16 +210,40 @@ impl Words {
         plain: &mut Tape,
         known: &Vocabulary,
     ) -> Option<usize> {
-        let (mut range, letters) = page.apart(first)?;
-        if letters.len() > 1 {
-            range.end += page.extra_spaces(range.end)?;
+        let mut row = page.apart(first)?;
+        let mut extra = page.extra_spaces(row.end())?;
+        let is_set_off = extra > 0 || page.is_set_off(row.start);
+        let bound = match is_set_off {
+            _ if row.goes_on => Bound::Length,
+            true => Bound::Spaces,
+            false => Bound::Letters,
+        };
+        let meant = spell_apart(&row.letters, bound, known);
+        match &meant {
+            Some((_, used)) if *used < row.letters.len() => {
+                row.cut(*used);
+                extra = 0;
+            }
+            Some(_) => {}
+            None if row.is_row(is_set_off) => {}
+            None => {
+                row.cut_to_first();
+                extra = page.extra_spaces(row.end())?;
+            }
         }
+        let mut range = row.start..row.end();
         let marks = page.take_marks(&range);
-        let meant = spell_apart(&letters, known);
-        let tells = marks.is_disguised || meant.as_ref().is_some_and(|m| m.len() >= MIN_TELLING);
+        let tells = marks.is_disguised
+            || meant
+                .as_ref()
+                .is_some_and(|(meant, _)| meant.len() >= MIN_TELLING);
         // What is no word of the rules may still stand between two of them.
-        let meant = meant.unwrap_or_else(|| String::from_utf8_lossy(&letters).into_owned());
-        if letters.len() > 1 || meant != page.folded.slice(range.clone()) {
+        let meant = match meant {
+            Some((meant, _)) => meant,
+            None => page.alone(&row),
+        };
+        if extra > 0 || meant != page.folded.slice(range.clone()) {
+            range.end += extra;
             let meant = Meant {
                 within: range.clone(),
                 text: meant,
@@ -237,7 +299,9 @@ fn read_odd(text: &str, known: &Vocabulary) -> Option<Meant> {
         });
         if let Some(meant) = meant {
             let end = if is_mapped { core.end } else { end };
-            let tells = meant.len() >= MIN_TELLING;
+            // A number may be a word, but does not say so.
+            let has_letter = word.bytes().any(|byte| byte.is_ascii_alphabetic());
+            let tells = has_letter && meant.len() >= MIN_TELLING;
             return Some(Meant {
                 within: core.start..end,
                 text: meant,
@@ -252,9 +316,10 @@ fn read_odd(text: &str, known: &Vocabulary) -> Option<Meant> {
             tells: is_mixed,
         });
     }
-    let text = spell_unknown(shorter.as_bytes())?;
+    let word = word.trim_end_matches(['!', '+', '@']);
+    let text = spell_unknown(word.as_bytes())?;
     Some(Meant {
-        within: core.start..core.start + shorter.len(),
+        within: core.start..core.start + word.len(),
         text,
         tells: false,
     })
@@ -264,11 +329,23 @@ fn is_joint(c: char) -> bool {
     c.is_ascii() && PARTS[c as usize] == Part::Joint
 }
 
-/// The letter before the point or the like that ends a sentence.
+/// The letter before the point or the like that ends a sentence, also where the next
+/// one begins without a space.
 fn last_letter(text: &str) -> Option<u8> {
     let (letter, rest) = text.as_bytes().split_first()?;
     let is_end = |byte: &u8| *byte == b'!' || PARTS[usize::from(*byte)] == Part::Joint;
-    (letter.is_ascii_alphabetic() && !rest.is_empty() && rest.iter().all(is_end)).then_some(*letter)
+    let ends = rest.iter().take_while(|byte| is_end(byte)).count();
+    let next = &rest[ends..];
+    let is_last = ends > 0 && next.len() < 2 && next.iter().all(u8::is_ascii_alphabetic);
+    (letter.is_ascii_alphabetic() && is_last).then_some(*letter)
+}
+
+/// What follows a letter that stands apart.
+enum Next {
+    /// Another one.
+    Letter(Range<usize>),
+    /// The last one of a sentence, which ends here.
+    Last(u8, usize),
 }
 
 /// What of the folded tape can be read now.
@@ -284,12 +361,12 @@ impl Page<'_> {
         let mut offset = 0;
         while let Some(byte) = bytes.get(offset) {
             match PARTS[usize::from(*byte)] {
-                Part::Border => offset += 1,
+                Part::Border | Part::Joint => offset += 1,
                 Part::Foreign => match self.foreign(at + offset) {
                     Some(_) => break,
                     None => offset += self.char_at(at + offset).len_utf8(),
                 },
-                Part::Letter | Part::Sign | Part::Joint => break,
+                Part::Letter | Part::Sign => break,
             }
         }
         at + offset
@@ -372,47 +449,90 @@ impl Page<'_> {
     }
 
     /// Letters that stand apart with one and the same sign between each two.
-    fn apart(&self, first: &Word) -> Option<(Range<usize>, Vec<u8>)> {
-        let mut range = first.range.clone();
-        let mut letters = Vec::new();
-        let mut between = None;
-        let mut word = Word {
-            range: range.clone(),
-            is_odd: false,
+    fn apart(&self, first: &Word) -> Option<Apart> {
+        let mut row = Apart {
+            start: first.range.start,
+            letters: Vec::new(),
+            ends: Vec::new(),
+            goes_on: false,
         };
+        let mut between = None;
+        let mut word = first.range.clone();
         loop {
-            let text = self.folded.slice(word.range.clone());
-            letters.extend(to_ascii(text).0.bytes());
-            range.end = word.range.end;
-            let bytes = self.folded.bytes_from(range.end);
-            let Some(sign) = bytes.first() else {
+            let letter = to_ascii(self.folded.slice(word.clone())).0;
+            row.add(letter.as_bytes(), word.end);
+            let Some(next) = self.next_apart(word.end)? else {
                 break;
             };
-            if letters.len() >= MAX_APART || between.is_some_and(|b| b != *sign) {
-                break;
-            }
-            between = Some(*sign);
-            let next = range.end + 1;
-            match bytes.get(1).map(|byte| PARTS[usize::from(*byte)]) {
-                None if self.ending == Ending::Last => break,
-                Some(Part::Border) => break,
-                None => return None,
-                Some(_) if !sign.is_ascii() => break,
-                Some(Part::Foreign) if self.foreign(next).is_none() => break,
-                Some(Part::Letter | Part::Sign | Part::Joint | Part::Foreign) => {}
-            }
-            let following = self.word(next)?;
-            let text = self.folded.slice(following.range.clone());
-            if !is_short(text) {
-                if let Some(letter) = last_letter(text) {
-                    letters.push(letter);
-                    range.end = next + 1;
+            let sign = self.folded.bytes_from(word.end).first().copied();
+            if between.is_some_and(|between| Some(between) != sign) {
+                // The second letter belongs to those that follow: `Go\nW e l l`.
+                let is_first_of_next = matches!(next, Next::Letter(_)) && row.ends.len() == 2;
+                if is_first_of_next {
+                    row.cut_to_first();
                 }
                 break;
             }
-            word = following;
+            between = sign;
+            match next {
+                Next::Letter(_) if row.letters.len() >= MAX_APART => {
+                    row.goes_on = true;
+                    break;
+                }
+                Next::Letter(next) => word = next,
+                Next::Last(letter, end) => {
+                    row.add(&[letter], end);
+                    break;
+                }
+            }
         }
-        Some((range, letters))
+        Some(row)
+    }
+
+    /// The letter behind the letter that ends at `end`, with one sign between them.
+    fn next_apart(&self, end: usize) -> Option<Option<Next>> {
+        let bytes = self.folded.bytes_from(end);
+        let next = end + 1;
+        match (bytes.first(), bytes.get(1)) {
+            (None, _) if self.ending == Ending::Open => return None,
+            (Some(sign), None) if sign.is_ascii() && self.ending == Ending::Open => return None,
+            (None, _) | (_, None) => return Some(None),
+            (Some(sign), _) if !sign.is_ascii() => return Some(None),
+            (Some(_), Some(byte)) => match PARTS[usize::from(*byte)] {
+                Part::Border | Part::Joint => return Some(None),
+                Part::Foreign if self.foreign(next).is_none() => return Some(None),
+                Part::Letter | Part::Sign | Part::Foreign => {}
+            },
+        }
+        let word = self.word(next)?;
+        let text = self.folded.slice(word.range.clone());
+        let last = last_letter(text).map(|letter| Next::Last(letter, next + 1));
+        Some(if is_short(text) {
+            Some(Next::Letter(word.range))
+        } else {
+            last
+        })
+    }
+
+    /// True when more than one space stands before `at`.
+    fn is_set_off(&self, at: usize) -> bool {
+        let from = at.saturating_sub(2).max(self.folded.base());
+        at - from == 2 && self.folded.bytes_from(from).starts_with(b"  ")
+    }
+
+    /// What letters mean that spell no word of the rules.
+    fn alone(&self, row: &Apart) -> String {
+        let from = row.start.saturating_sub(1).max(self.folded.base());
+        let is_ending = self.folded.bytes_from(from).starts_with(b"'");
+        let letter = match row.letters.as_slice() {
+            [sign @ (b'4' | b'@')] => letter_of(*sign),
+            [sign] if is_ending => letter_of(*sign),
+            [..] => None,
+        };
+        let letters = letter
+            .as_ref()
+            .map_or(row.letters.as_slice(), std::slice::from_ref);
+        String::from_utf8_lossy(letters).into_owned()
     }
 
     /// Spaces at `at` beyond the one that stands between any two words: with them
