@@ -75,9 +75,11 @@ pub(super) fn spell(written: &[u8], known: &Vocabulary) -> Option<String> {
     let doubts = letters.iter().filter(|letter| letter.is_none()).count();
     let ways = 1_usize << doubts.min(MAX_DOUBTS);
     let meant = (0..ways).map(|way| settle(&letters, way));
+    // Shouting is no word.
+    let has_sign = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'@' | b'$');
     let is_word = |word: &Vec<u8>| match has_letter {
         true => known.knows(&word.to_ascii_lowercase()),
-        false => known.has(word),
+        false => known.has(word) && written.iter().any(has_sign),
     };
     let meant = meant.into_iter().find(is_word)?;
     if has_known_parts(written, &meant, known) {
@@ -99,17 +101,7 @@ pub(super) fn spell_unknown(written: &[u8]) -> Option<String> {
     if let [_, joint, _, _, ..] = written
         && is_between(*joint)
     {
-        let is_row = written.len() % 2 == 1
-            && written.chunks(2).all(|pair| {
-                pair[0].is_ascii_alphanumeric() && pair.get(1).is_none_or(|b| b == joint)
-            });
-        return is_row.then(|| {
-            written
-                .iter()
-                .step_by(2)
-                .map(|byte| char::from(*byte))
-                .collect()
-        });
+        return row_in_word(written, *joint);
     }
     let letters = written.iter().filter(|byte| byte.is_ascii_alphabetic());
     let letters = letters.count();
@@ -129,6 +121,21 @@ pub(super) fn spell_unknown(written: &[u8]) -> Option<String> {
         }
     }
     Some(meant)
+}
+
+/// Letters with one and the same sign between them, where others may stand between
+/// words: `a.b_c.d` is `ab_cd`.
+fn row_in_word(written: &[u8], joint: u8) -> Option<String> {
+    let is_pair = |pair: &[u8]| {
+        pair[0].is_ascii_alphanumeric() && pair.get(1).is_none_or(|byte| is_between(*byte))
+    };
+    let joints = || written.iter().skip(1).step_by(2);
+    let same = joints().filter(|byte| **byte == joint).count();
+    let is_row =
+        written.len() % 2 == 1 && written.chunks(2).all(is_pair) && same * 2 >= joints().count();
+    let is_kept = |(at, byte): &(usize, &u8)| at % 2 == 0 || **byte != joint;
+    let kept = written.iter().enumerate().filter(is_kept);
+    is_row.then(|| kept.map(|(_, byte)| char::from(*byte)).collect())
 }
 
 /// An address of electronic mail, each part of it by itself.
