@@ -4,7 +4,7 @@ use crate::facts::Ending;
 use std::ops::Range;
 
 use super::page::{PARTS, Page, Part, Word};
-use super::spell::{is_short, letter_of, to_ascii};
+use super::spell::{Bound, is_short, letter_of, to_ascii};
 
 /// This many letters that stand apart are read as one word, or as a row of them.
 const MAX_APART: usize = 96;
@@ -41,9 +41,9 @@ impl Apart {
     }
 
     /// True where two letters are no accident.
-    pub(super) fn is_row(&self, is_set_off: bool) -> bool {
+    pub(super) fn is_row(&self, bound: Bound) -> bool {
         let words = self.ends.chunk_by(|a, b| a == b).count();
-        words > 2 || (words == 2 && is_set_off)
+        words > 2 || (words == 2 && bound == Bound::Spaces)
     }
 }
 

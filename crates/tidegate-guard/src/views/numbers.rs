@@ -119,7 +119,7 @@ impl Radix {
             let char = |value: &u32| (char::from_u32(*value).unwrap_or('?'), 1);
             values.iter().map(char).collect()
         } else {
-            said_in_bytes(values, goes_on)
+            said_in_bytes(values, if goes_on { Ending::Open } else { Ending::Last })
         };
         let end = words.last()?.end;
         let place = |at: usize| words.get(at).map_or(end, |word| word.start);
@@ -140,7 +140,7 @@ impl Radix {
 
 /// The characters of UTF-8, and how many bytes each of them has. One that is cut off
 /// where a row goes on is left for what follows.
-fn said_in_bytes(values: &[u32], goes_on: bool) -> Vec<(char, usize)> {
+fn said_in_bytes(values: &[u32], ending: Ending) -> Vec<(char, usize)> {
     // What is more than a byte is text as well, and no word of the rules.
     let byte = |value: &u32| u8::try_from(*value).unwrap_or(0xff);
     let bytes: Vec<u8> = values.iter().map(byte).collect();
@@ -149,7 +149,7 @@ fn said_in_bytes(values: &[u32], goes_on: bool) -> Vec<(char, usize)> {
     while let Some(chunk) = chunks.next() {
         said.extend(chunk.valid().chars().map(|c| (c, c.len_utf8())));
         let rest = chunk.invalid();
-        let is_cut = goes_on && chunks.peek().is_none() && is_begun(rest);
+        let is_cut = ending == Ending::Open && chunks.peek().is_none() && is_begun(rest);
         if !is_cut {
             said.extend(rest.iter().map(|byte| (char::from(*byte), 1)));
         }

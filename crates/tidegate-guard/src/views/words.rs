@@ -139,7 +139,7 @@ impl Words {
                 extra = 0;
             }
             Some(_) => {}
-            None if row.is_row(is_set_off) => {}
+            None if row.is_row(bound) => {}
             None => {
                 row.cut_to_first();
                 extra = page.extra_spaces(row.end())?;
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn two_letters_between_words_stay_two() {
-        check("pr0mpt x y and 3 4", "prompt x y and 3 4");
+        check("pr0mpt x y and 3 5", "prompt x y and 3 5");
     }
 
     #[test]
