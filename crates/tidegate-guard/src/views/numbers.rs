@@ -75,8 +75,9 @@ pub(super) fn read(
     }
     let row = |radix: &Radix| {
         let values = words.iter().map(|word| radix.read(&bytes[word.clone()]));
-        let row = radix.row(&values.collect::<Option<Vec<u32>>>()?, &words);
-        row.filter(|row| continues.is_some() || is_text(row))
+        let said = radix.said(&values.collect::<Option<Vec<u32>>>()?);
+        let counts = continues.is_some() || is_text(*radix, &said);
+        counts.then(|| radix.row(&said, &words)).flatten()
     };
     let mut radixes = RADIXES.iter().filter(|radix| bit(**radix) & allowed != 0);
     radixes.find_map(row).or(Some(Row {
@@ -110,30 +111,40 @@ impl Radix {
         (value != 0).then_some(value)
     }
 
-    /// What the numbers say that stand at `words`.
-    fn row(self, values: &[u32], words: &[Range<usize>]) -> Option<Row> {
-        // The word behind the last part of a row belongs to the next one.
-        let goes_on = words.len() > MAX_ROW;
-        let values = &values[..words.len().min(MAX_ROW)];
-        let said = if self == Self::CodePoint {
-            let char = |value: &u32| (char::from_u32(*value).unwrap_or('?'), 1);
-            values.iter().map(char).collect()
-        } else {
-            said_in_bytes(values, if goes_on { Ending::Open } else { Ending::Last })
+    /// What numbers say, and how many of them each character takes. The number behind
+    /// the last of a row is only there to tell that it goes on.
+    fn said(self, values: &[u32]) -> Vec<(char, usize)> {
+        let ending = match values.len() {
+            ..=MAX_ROW => Ending::Last,
+            _ => Ending::Open,
         };
+        let values = &values[..values.len().min(MAX_ROW)];
+        match self {
+            Self::CodePoint => {
+                let char = |value: &u32| (char::from_u32(*value).unwrap_or('?'), 1);
+                values.iter().map(char).collect()
+            }
+            Self::Hex | Self::Prefixed | Self::Binary | Self::Decimal => {
+                said_in_bytes(values, ending)
+            }
+        }
+    }
+
+    /// The characters of a row where they stand.
+    fn row(self, said: &[(char, usize)], words: &[Range<usize>]) -> Option<Row> {
         let end = words.last()?.end;
         let place = |at: usize| words.get(at).map_or(end, |word| word.start);
         let mut at = 0;
-        let chars = said.into_iter().map(|(c, taken)| {
+        let chars = said.iter().map(|(c, taken)| {
             let begin = place(at);
             at += taken;
-            (begin..place(at), c)
+            (begin..place(at), *c)
         });
         let chars: Vec<_> = chars.collect();
         Some(Row {
             bytes: chars.last()?.0.end,
             chars,
-            goes_on: goes_on.then_some(self),
+            goes_on: (words.len() > MAX_ROW).then_some(self),
         })
     }
 }
@@ -162,15 +173,14 @@ fn is_begun(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
-/// True when four of five characters are shown.
-fn is_text(row: &Row) -> bool {
-    let is_shown = |c: &char| match c {
+/// True when four of five characters are shown, each with the numbers that it took.
+/// A byte by itself that is no character of ASCII is no letter either.
+fn is_text(radix: Radix, said: &[(char, usize)]) -> bool {
+    let is_shown = |(c, taken): &&(char, usize)| match c {
         ' '..='~' | '\n' | '\t' => true,
-        // Bytes that are no character are no letters either.
-        c => *c > '\u{ff}' && c.is_alphanumeric(),
+        c => (*taken > 1 || radix == Radix::CodePoint) && c.is_alphanumeric(),
     };
-    let shown = row.chars.iter().filter(|(_, c)| is_shown(c)).count();
-    shown * 5 >= row.chars.len() * 4
+    said.iter().filter(is_shown).count() * 5 >= said.len() * 4
 }
 
 fn bit(radix: Radix) -> u8 {
