@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_letter_belongs_to_the_row_that_goes_on() {
-        check("T\nf o r g e t   o f   i t", "T\nforget of it");
+        check("t h e   T\nf o r g e t   i t", "the T\nforget it");
         check("t h e m.F o r g e t", "them.Forget");
     }
 
