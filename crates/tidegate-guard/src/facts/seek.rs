@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use regex_automata::{Anchored, Input};
 
+use crate::checksum::Check;
+
 use super::{Compiled, Facts};
 
 /// A boundary of a word or a line looks this many bytes beyond a match.
@@ -22,8 +24,14 @@ pub(crate) const BORDER_BYTES: usize = 128 * 1024;
 #[cfg(test)]
 pub(crate) const BORDER_BYTES: usize = 2 * 1024;
 
-/// A search looks at two reaches and this many bytes at a time.
+/// A search looks at two reaches and this many bytes at first, and at twice as
+/// much each time that nothing is there.
 const STRIDE_BYTES: usize = 256;
+const MAX_STRIDE_BYTES: usize = 64 * 1024;
+
+/// Where a pattern may begin at so many places that to look at each one by itself
+/// would read the text more often than this, the text is searched once instead.
+const MAX_READS: usize = 4;
 
 /// Whether more text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +81,16 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Notes a match that later text may change. At the very end a boundary may
-    /// still turn out to be none.
-    fn note_open(&mut self, found: Found, piece: &Piece<'_>) {
-        if found.bytes.end < piece.end() {
+    /// Notes a match if it passes the pattern's check. One that later text may
+    /// change is open; at the very end a boundary may still turn out to be none.
+    fn note(&mut self, found: Found, is_settled: bool, piece: &Piece<'_>, check: Check) {
+        let bytes = found.bytes.start - piece.base..found.bytes.end - piece.base;
+        if !check.passes(&piece.text[bytes]) {
+            return;
+        }
+        if is_settled {
+            self.settled.push(found);
+        } else if found.bytes.end < piece.end() {
             self.open.push(found);
         }
     }
@@ -96,11 +110,25 @@ struct Lane {
 }
 
 impl Lane {
-    /// Puts the places in order where a match may begin.
-    fn sort(&mut self) {
-        if self.begins {
-            self.windows.sort_unstable_by_key(|window| window.start);
-            self.windows.dedup_by_key(|window| window.start);
+    /// Puts the places in order where a match may begin, and says how to look.
+    fn arrange(&mut self, piece: &Piece<'_>) -> Look {
+        if !self.begins {
+            return Look::Within;
+        }
+        self.windows.sort_unstable_by_key(|window| window.start);
+        self.windows.dedup_by_key(|window| window.start);
+        let merged = merged(&self.windows);
+        let end = piece.end();
+        let bytes = |windows: &[Range<usize>]| -> usize {
+            let lengths = windows.iter();
+            lengths
+                .map(|w| w.end.min(end).saturating_sub(w.start))
+                .sum()
+        };
+        if bytes(&self.windows) > MAX_READS * bytes(&merged) {
+            Look::Throughout(merged)
+        } else {
+            Look::AtStarts
         }
     }
 
@@ -128,6 +156,28 @@ impl Lane {
         }
         self.windows.push(window);
     }
+}
+
+/// How one pattern is looked for.
+enum Look {
+    /// Anywhere in the windows.
+    Within,
+    /// Where the windows begin.
+    AtStarts,
+    /// Anywhere in these, because the windows overlap too often.
+    Throughout(Vec<Range<usize>>),
+}
+
+/// Windows in order, those that touch as one.
+fn merged(windows: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for window in windows {
+        match merged.last_mut() {
+            Some(last) if window.start <= last.end => last.end = last.end.max(window.end),
+            Some(_) | None => merged.push(window.clone()),
+        }
+    }
+    merged
 }
 
 /// The state of a search over one text.
@@ -218,23 +268,27 @@ fn confirm(
     piece: &Piece<'_>,
     findings: &mut Findings,
 ) {
-    lane.sort();
+    let look = lane.arrange(piece);
+    let at_starts = matches!(look, Look::AtStarts);
+    let windows = match &look {
+        Look::Within | Look::AtStarts => &lane.windows,
+        Look::Throughout(merged) => merged,
+    };
     let mut free = lane.resume.max(piece.base);
-    for window in &lane.windows {
-        let mut at = if lane.begins && window.start < free {
+    for window in windows {
+        if at_starts && window.start < free {
             continue;
-        } else {
-            window.start.max(free)
-        };
+        }
+        let mut at = window.start.max(free);
         let until = window.end.min(piece.end());
         while at < until {
             let border = next_border(at);
-            let found = match lane.begins {
+            let found = match at_starts {
                 true => pattern.at(piece, at..until),
                 false => pattern.next_in(piece, at..until),
             };
             let bytes = match found {
-                None if lane.begins => break,
+                None if at_starts => break,
                 Some(bytes) if bytes.start < border => bytes,
                 Some(_) | None if border < until => {
                     at = border;
@@ -248,19 +302,12 @@ fn confirm(
             if is_settled {
                 lane.resume = at;
             }
-            let range = bytes.start - piece.base..bytes.end - piece.base;
-            if pattern.check.passes(&piece.text[range]) {
-                let found = Found {
-                    pattern: index,
-                    bytes,
-                };
-                if is_settled {
-                    findings.settled.push(found);
-                } else {
-                    findings.note_open(found, piece);
-                }
-            }
-            if lane.begins {
+            let found = Found {
+                pattern: index,
+                bytes,
+            };
+            findings.note(found, is_settled, piece, pattern.check);
+            if at_starts {
                 break;
             }
         }
@@ -297,7 +344,8 @@ impl Compiled {
         let input = |range: Range<usize>| {
             Input::new(piece.text).span(range.start - piece.base..range.end - piece.base)
         };
-        let stride = self.reach.saturating_mul(2).saturating_add(STRIDE_BYTES);
+        let least = self.reach.saturating_mul(2).saturating_add(STRIDE_BYTES);
+        let mut stride = least;
         let (mut at, until) = (within.start, within.end);
         while at < until {
             let end = until.min(at.saturating_add(stride));
@@ -309,11 +357,13 @@ impl Compiled {
                     return None;
                 }
                 at = end - self.reach;
+                stride = least.max(MAX_STRIDE_BYTES.min(stride.saturating_mul(2)));
                 continue;
             };
             if found.len() <= self.reach {
                 return Some(found);
             }
+            stride = least;
             let near = input(found.start..end.min(found.start + self.reach));
             if let Some(short) = self.regex().search(&near.anchored(Anchored::Yes)) {
                 return Some(short.start() + piece.base..short.end() + piece.base);
