@@ -5,10 +5,12 @@
 //! once; only patterns whose literal is there run at all, and only near it.
 //! Every automaton is linear in the text.
 
+mod literals;
 mod prefixes;
 mod seek;
 mod shape;
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -21,13 +23,17 @@ use crate::checksum::Check;
 use crate::span::{Span, spans_of};
 use crate::views::Vocabulary;
 
-use shape::Literals;
+use literals::Required;
 
 pub(crate) use prefixes::Prefixes;
 pub(crate) use seek::{BORDER_BYTES, Ending, Found, Piece, Seeker};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.
 const PATTERN_BYTES: usize = 1024 * 1024;
+
+/// For a pattern whose matches are shorter than this it is as quick to look for a
+/// match as for a second literal.
+const LONG_BYTES: usize = 64;
 
 /// The states of a lazy automaton that are kept at once, in bytes. When a text
 /// needs more, they are built again, and in the end a slower linear automaton
@@ -103,6 +109,8 @@ pub(crate) struct Compiled {
     check: Check,
     /// Every match begins with one of its literals.
     begins: bool,
+    /// Every match has another literal besides.
+    needs_other: bool,
     /// Every match begins where a word does or ends.
     at_border: bool,
     /// Bytes of the longest match, the largest number where there is none. Loops
@@ -120,6 +128,14 @@ impl Compiled {
     }
 }
 
+/// The patterns that need one literal.
+#[derive(Debug, Default)]
+struct Needs {
+    /// To know where to look, with how much of a match may stand before it.
+    first: Vec<(u32, usize)>,
+    besides: Vec<u32>,
+}
+
 /// Patterns, compiled together.
 #[derive(Debug)]
 pub struct Facts {
@@ -129,6 +145,8 @@ pub struct Facts {
     /// For each literal of the prefilter the patterns that need it, and how much of
     /// a match may stand before it.
     needed_by: Vec<Vec<(u32, usize)>>,
+    /// For each literal the patterns that need it, or others, anywhere in a match.
+    needed_besides: Vec<Vec<u32>>,
     unfiltered: Vec<u32>,
     longest_literal: usize,
     vocabulary: Vocabulary,
@@ -159,32 +177,34 @@ impl Facts {
                 .collect(),
             prefilter: automaton(&[]),
             needed_by: Vec::new(),
+            needed_besides: Vec::new(),
             unfiltered: Vec::new(),
             longest_literal: 0,
             vocabulary: Vocabulary::default(),
         };
-        let mut literals: std::collections::BTreeMap<Vec<u8>, Vec<(u32, usize)>> =
-            Default::default();
+        let mut literals: BTreeMap<Vec<u8>, Needs> = BTreeMap::new();
         for (index, pattern) in (0_u32..).zip(patterns) {
             let (compiled, needed) = read(pattern).map_err(|error| (index as usize, error))?;
             facts.vocabulary.learn(&pattern.expression);
             facts.patterns.push(compiled);
             match needed {
-                Some(needed) => {
-                    for literal in needed {
-                        literals
-                            .entry(literal.bytes)
-                            .or_default()
-                            .push((index, literal.before));
+                Some(Required { one_of, and }) => {
+                    for literal in one_of {
+                        let needs = literals.entry(literal.bytes).or_default();
+                        needs.first.push((index, literal.before));
+                    }
+                    for literal in and.into_iter().flatten() {
+                        literals.entry(literal).or_default().besides.push(index);
                     }
                 }
                 None => facts.unfiltered.push(index),
             }
         }
         facts.longest_literal = literals.keys().map(Vec::len).max().unwrap_or(0);
-        let (keys, needed_by): (Vec<_>, Vec<_>) = literals.into_iter().unzip();
+        let (keys, needs): (Vec<_>, Vec<_>) = literals.into_iter().unzip();
         facts.prefilter = automaton(&keys);
-        facts.needed_by = needed_by;
+        let needs = needs.into_iter().map(|needs| (needs.first, needs.besides));
+        (facts.needed_by, facts.needed_besides) = needs.unzip();
         Ok(facts)
     }
 
@@ -256,19 +276,24 @@ impl Facts {
     }
 }
 
-fn read(pattern: &Pattern) -> Result<(Compiled, Option<Literals>), PatternError> {
+fn read(pattern: &Pattern) -> Result<(Compiled, Option<Required>), PatternError> {
     let hir = shape::parse(&pattern.expression)?;
-    let literals = shape::literals(&hir);
-    let begins = literals
-        .as_ref()
-        .is_some_and(|all| all.iter().all(|one| one.before == 0));
+    let reach = shape::reach(&hir).unwrap_or(usize::MAX);
+    let mut literals = literals::literals(&hir);
+    if let Some(required) = &mut literals
+        && reach < LONG_BYTES
+    {
+        required.and = None;
+    }
+    let needed = literals.as_ref();
     let compiled = Compiled {
-        begins,
+        begins: needed.is_some_and(|all| all.one_of.iter().all(|one| one.before == 0)),
+        needs_other: needed.is_some_and(|all| all.and.is_some()),
         at_border: shape::is_at_border(&hir),
         expression: pattern.expression.clone(),
         automaton: OnceLock::new(),
         check: pattern.check,
-        reach: shape::reach(&hir).unwrap_or(usize::MAX),
+        reach,
     };
     Ok((compiled, literals))
 }

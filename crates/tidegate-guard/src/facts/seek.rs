@@ -107,29 +107,49 @@ struct Lane {
     /// Where a match may be: apart from each other and in order, unless they only
     /// say where one may begin.
     windows: Vec<Range<usize>>,
+    /// Where something stands that every match has besides, if there is such a thing.
+    others: Option<Vec<usize>>,
 }
 
 impl Lane {
-    /// Puts the places in order where a match may begin, and says how to look.
-    fn arrange(&mut self, piece: &Piece<'_>) -> Look {
+    /// Where to look, and how.
+    fn arrange(&mut self, piece: &Piece<'_>) -> (Vec<Range<usize>>, Look) {
+        let windows = self.promising();
         if !self.begins {
-            return Look::Within;
+            return (windows, Look::Throughout);
         }
-        self.windows.sort_unstable_by_key(|window| window.start);
-        self.windows.dedup_by_key(|window| window.start);
-        let merged = merged(&self.windows);
-        let end = piece.end();
+        let merged = merged(&windows);
         let bytes = |windows: &[Range<usize>]| -> usize {
             let lengths = windows.iter();
             lengths
-                .map(|w| w.end.min(end).saturating_sub(w.start))
+                .map(|w| w.end.min(piece.end()).saturating_sub(w.start))
                 .sum()
         };
-        if bytes(&self.windows) > MAX_READS * bytes(&merged) {
-            Look::Throughout(merged)
+        if bytes(&windows) > MAX_READS * bytes(&merged) {
+            (merged, Look::Throughout)
         } else {
-            Look::AtStarts
+            (windows, Look::AtStarts)
         }
+    }
+
+    /// The windows in which all stands that a match needs, in order.
+    fn promising(&mut self) -> Vec<Range<usize>> {
+        if self.begins {
+            self.windows.sort_unstable_by_key(|window| window.start);
+            self.windows.dedup_by_key(|window| window.start);
+        }
+        let Some(others) = &mut self.others else {
+            return self.windows.clone();
+        };
+        others.sort_unstable();
+        let mut next = 0;
+        let mut is_promising = |window: &Range<usize>| {
+            let before = others[next..].iter().take_while(|at| **at < window.start);
+            next += before.count();
+            others.get(next).is_some_and(|at| *at < window.end)
+        };
+        let windows = self.windows.iter();
+        windows.filter(|w| is_promising(w)).cloned().collect()
     }
 
     /// Keeps what later text may still change.
@@ -141,6 +161,19 @@ impl Lane {
         let (resume, ending) = (self.resume, piece.ending);
         self.windows
             .retain(|window| ending == Ending::Open && window.end > resume);
+        if let Some(others) = &mut self.others {
+            others.retain(|at| *at >= resume);
+        }
+    }
+
+    /// Forgets what is too far back for a match that begins in later text.
+    fn forget_others(&mut self, piece: &Piece<'_>, reach: usize) {
+        if let Some(others) = &mut self.others
+            && !others.is_empty()
+        {
+            let far = piece.end().saturating_sub(reach);
+            others.retain(|at| *at >= far);
+        }
     }
 
     fn add(&mut self, mut window: Range<usize>) {
@@ -159,13 +192,12 @@ impl Lane {
 }
 
 /// How one pattern is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
     /// Anywhere in the windows.
-    Within,
+    Throughout,
     /// Where the windows begin.
     AtStarts,
-    /// Anywhere in these, because the windows overlap too often.
-    Throughout(Vec<Range<usize>>),
 }
 
 /// Windows in order, those that touch as one.
@@ -193,6 +225,7 @@ impl Seeker {
             begins: facts.patterns[pattern].begins,
             resume: 0,
             windows: Vec::new(),
+            others: facts.patterns[pattern].needs_other.then(Vec::new),
         };
         Self {
             lanes: (0..facts.len()).map(lane).collect(),
@@ -210,7 +243,9 @@ impl Seeker {
         self.prefilter(facts, piece);
         let mut findings = Findings::default();
         for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if !lane.windows.is_empty() {
+            if lane.windows.is_empty() {
+                lane.forget_others(piece, facts.reach(index));
+            } else {
                 confirm(lane, (index, &facts.patterns[index]), piece, &mut findings);
             }
         }
@@ -232,8 +267,14 @@ impl Seeker {
             if end <= piece.fresh {
                 continue;
             }
+            let literal = hit.pattern().as_usize();
+            for &pattern in &facts.needed_besides[literal] {
+                if let Some(others) = &mut self.lanes[pattern as usize].others {
+                    others.push(start);
+                }
+            }
             let is_inside = is_inside_word(piece, start);
-            for &(pattern, before) in &facts.needed_by[hit.pattern().as_usize()] {
+            for &(pattern, before) in &facts.needed_by[literal] {
                 let begins_there = before == 0 && facts.patterns[pattern as usize].at_border;
                 if is_inside && begins_there {
                     continue;
@@ -268,14 +309,10 @@ fn confirm(
     piece: &Piece<'_>,
     findings: &mut Findings,
 ) {
-    let look = lane.arrange(piece);
-    let at_starts = matches!(look, Look::AtStarts);
-    let windows = match &look {
-        Look::Within | Look::AtStarts => &lane.windows,
-        Look::Throughout(merged) => merged,
-    };
+    let (windows, look) = lane.arrange(piece);
+    let at_starts = look == Look::AtStarts;
     let mut free = lane.resume.max(piece.base);
-    for window in windows {
+    for window in &windows {
         if at_starts && window.start < free {
             continue;
         }
