@@ -5,6 +5,7 @@
 //! once; only patterns whose literal is there run at all, and only near it.
 //! Every automaton is linear in the text.
 
+mod crowd;
 mod literals;
 mod prefixes;
 mod seek;
@@ -23,6 +24,7 @@ use crate::checksum::Check;
 use crate::span::{Span, spans_of};
 use crate::views::Vocabulary;
 
+use crowd::Crowd;
 use literals::Required;
 
 pub(crate) use prefixes::Prefixes;
@@ -119,6 +121,26 @@ pub(crate) struct Compiled {
 }
 
 impl Compiled {
+    /// A pattern that begins as this one does, without an expression.
+    fn alike(&self) -> Self {
+        Self {
+            expression: String::new(),
+            automaton: OnceLock::new(),
+            check: Check::None,
+            begins: self.begins,
+            needs_other: false,
+            at_border: self.at_border,
+            reach: self.reach,
+        }
+    }
+
+    fn try_build(&self) -> Result<(), PatternError> {
+        let automaton = build(&shape::parse(&self.expression)?)?;
+        // The one that is there already is as good.
+        let _ = self.automaton.set(automaton);
+        Ok(())
+    }
+
     fn regex(&self) -> &Regex {
         self.automaton.get_or_init(|| {
             shape::parse(&self.expression)
@@ -140,6 +162,7 @@ struct Needs {
 #[derive(Debug)]
 pub struct Facts {
     patterns: Vec<Compiled>,
+    crowd: Option<Crowd>,
     names: Vec<String>,
     prefilter: AhoCorasick,
     /// For each literal of the prefilter the patterns that need it, and how much of
@@ -171,6 +194,7 @@ impl Facts {
     pub(crate) fn draft(patterns: &[Pattern]) -> Result<Self, (usize, PatternError)> {
         let mut facts = Self {
             patterns: Vec::with_capacity(patterns.len()),
+            crowd: None,
             names: patterns
                 .iter()
                 .map(|pattern| pattern.name.clone())
@@ -183,22 +207,24 @@ impl Facts {
             vocabulary: Vocabulary::default(),
         };
         let mut literals: BTreeMap<Vec<u8>, Needs> = BTreeMap::new();
+        let mut crowd = Vec::new();
         for (index, pattern) in (0_u32..).zip(patterns) {
             let (compiled, needed) = read(pattern).map_err(|error| (index as usize, error))?;
             facts.vocabulary.learn(&pattern.expression);
-            facts.patterns.push(compiled);
             match needed {
-                Some(Required { one_of, and }) => {
-                    for literal in one_of {
-                        let needs = literals.entry(literal.bytes).or_default();
-                        needs.first.push((index, literal.before));
-                    }
-                    for literal in and.into_iter().flatten() {
-                        literals.entry(literal).or_default().besides.push(index);
-                    }
+                Some(required) if Crowd::takes(&compiled, &required) => {
+                    crowd.push((index, required));
                 }
+                Some(required) => note(&mut literals, index, required),
                 None => facts.unfiltered.push(index),
             }
+            facts.patterns.push(compiled);
+        }
+        let members = crowd.iter().map(|(index, _)| *index).collect();
+        facts.crowd = Crowd::gather(&facts.patterns, members);
+        for (index, required) in crowd {
+            let whole = facts.crowd.as_ref().map(|_| facts.patterns.len() as u32);
+            note(&mut literals, whole.unwrap_or(index), required);
         }
         facts.longest_literal = literals.keys().map(Vec::len).max().unwrap_or(0);
         let (keys, needs): (Vec<_>, Vec<_>) = literals.into_iter().unzip();
@@ -250,11 +276,7 @@ impl Facts {
 
     /// Builds the automaton of one pattern.
     pub(crate) fn build(&self, pattern: usize) -> Result<(), PatternError> {
-        let pattern = &self.patterns[pattern];
-        let automaton = build(&shape::parse(&pattern.expression)?)?;
-        // The one that is there already is as good.
-        let _ = pattern.automaton.set(automaton);
-        Ok(())
+        self.patterns[pattern].try_build()
     }
 
     /// Gives the automata up that were built so far; those that are needed again
@@ -270,9 +292,31 @@ impl Facts {
         &self.vocabulary
     }
 
+    /// The pattern, or the crowd behind them, that a lane of a search is for.
+    fn compiled(&self, lane: usize) -> &Compiled {
+        match &self.crowd {
+            Some(crowd) if lane == self.patterns.len() => &crowd.any,
+            Some(_) | None => &self.patterns[lane],
+        }
+    }
+
     /// Bytes of the longest match of a pattern.
     pub(crate) fn reach(&self, pattern: usize) -> usize {
         self.patterns[pattern].reach
+    }
+}
+
+/// Notes what the pattern or crowd number `index` needs.
+fn note(literals: &mut BTreeMap<Vec<u8>, Needs>, index: u32, required: Required) {
+    for literal in required.one_of {
+        let first = &mut literals.entry(literal.bytes).or_default().first;
+        let need = (index, literal.before);
+        if !first.contains(&need) {
+            first.push(need);
+        }
+    }
+    for literal in required.and.into_iter().flatten() {
+        literals.entry(literal).or_default().besides.push(index);
     }
 }
 
@@ -298,19 +342,22 @@ fn read(pattern: &Pattern) -> Result<(Compiled, Option<Required>), PatternError>
     Ok((compiled, literals))
 }
 
-fn build(hir: &Hir) -> Result<Regex, PatternError> {
-    // Its own prefilter would repeat ours, the small dense automaton would make
-    // loading slow, captures are not asked for. The fall-back is linear too.
-    let config = meta::Config::new()
+/// Its own prefilter would repeat ours, the small dense automaton would make loading
+/// slow, captures are not asked for. The fall-back is linear too.
+fn config() -> meta::Config {
+    meta::Config::new()
         .auto_prefilter(false)
         .which_captures(WhichCaptures::Implicit)
         .nfa_size_limit(Some(PATTERN_BYTES))
         .hybrid_cache_capacity(STATES_BYTES)
         .onepass(false)
         .backtrack(false)
-        .dfa(false);
+        .dfa(false)
+}
+
+fn build(hir: &Hir) -> Result<Regex, PatternError> {
     Regex::builder()
-        .configure(config)
+        .configure(config())
         .build_from_hir(hir)
         .map_err(|error| match error.size_limit() {
             Some(limit) => PatternError::TooLarge { limit },

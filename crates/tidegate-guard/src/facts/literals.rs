@@ -50,6 +50,12 @@ impl Required {
         Self { one_of, and: None }
     }
 
+    /// The literals, where it is worth it to look for them besides others.
+    fn as_other(self) -> Option<Vec<Vec<u8>>> {
+        let literals: Vec<_> = self.one_of.into_iter().map(|needed| needed.bytes).collect();
+        (literals.len() <= MAX_OTHER && frequency(&literals) < SELDOM).then_some(literals)
+    }
+
     /// What is needed where one of two things must be there.
     fn or(mut self, other: Self) -> Self {
         self.one_of.extend(other.one_of);
@@ -130,15 +136,18 @@ fn required(hir: &Hir) -> Option<Required> {
 }
 
 /// The best literals of a row of parts: what some of them in a row begin with, or
-/// what one of them needs by itself; and the best of the other parts.
+/// what one of them needs by itself; and the rarest of the other parts.
 fn required_of_row(subs: &[Hir]) -> Option<Required> {
+    let alone: Vec<Option<Required>> = subs.iter().map(required).collect();
     let mut best: Option<Required> = None;
     let mut used = 0..0;
     let mut least = f64::MAX;
     let mut before = 0_usize;
     for (index, sub) in subs.iter().enumerate() {
-        for (candidate, parts) in candidates(&subs[index..]) {
-            let mut candidate = candidate;
+        let (together, parts) = beginnings_of_row(&subs[index..]);
+        let alone = alone[index].clone().map(|required| (required, 1));
+        let together = together.map(|literals| (Required::of(literals), parts));
+        for (mut candidate, parts) in together.into_iter().chain(alone) {
             for needed in &mut candidate.one_of {
                 needed.before = needed.before.saturating_add(before);
             }
@@ -154,36 +163,22 @@ fn required_of_row(subs: &[Hir]) -> Option<Required> {
         }
     }
     let mut best = best?;
-    let others = [&subs[..used.start], &subs[used.end..]];
-    let others = others.into_iter().filter_map(other).chain(best.and.take());
-    best.and = others.min_by(|one, other| frequency(one).total_cmp(&frequency(other)));
+    let others = [&alone[..used.start], &alone[used.end..]].concat();
+    let others = others.into_iter().flatten().filter_map(Required::as_other);
+    let all = others.chain(best.and.take());
+    best.and = all.min_by(|one, other| frequency(one).total_cmp(&frequency(other)));
     Some(best)
 }
 
-/// What the first parts of a row need together, and what the first needs by itself,
-/// with the number of parts that this says something about.
-fn candidates(row: &[Hir]) -> impl Iterator<Item = (Required, usize)> {
+/// What the first parts of a row begin with, and the number of those that surely
+/// have a share in it.
+fn beginnings_of_row(row: &[Hir]) -> (Option<Literals>, usize) {
     // More parts in a row than a literal's length uses would only cost time;
     // fewer help where four are more than can be listed.
     let first = |parts: usize| prefixes(&Hir::concat(row[..parts.min(row.len())].to_vec()));
-    // Only up to the first that is not empty it is sure that they are used.
     let is_something = |hir: &Hir| hir.properties().minimum_len().unwrap_or(0) > 0;
-    let used = row.iter().position(is_something).unwrap_or(0) + 1;
-    let together = first(4).or_else(|| first(3));
-    let together = together.map(|literals| (Required::of(literals), used));
-    let alone = row.first().and_then(required).map(|required| (required, 1));
-    [together, alone].into_iter().flatten()
-}
-
-/// The rarest literals that one of the parts needs.
-fn other(row: &[Hir]) -> Option<Vec<Vec<u8>>> {
-    let bytes = |needed: Needed| needed.bytes;
-    let all = (0..row.len()).flat_map(|index| candidates(&row[index..]));
-    let all = all.map(|(required, _)| required.one_of.into_iter().map(bytes).collect());
-    let useful = all.filter(|literals: &Vec<Vec<u8>>| {
-        literals.len() <= MAX_OTHER && frequency(literals) < SELDOM
-    });
-    useful.min_by(|one, other| frequency(one).total_cmp(&frequency(other)))
+    let sure = row.iter().position(is_something).unwrap_or(0) + 1;
+    (first(4).or_else(|| first(3)), sure)
 }
 
 fn prefixes(hir: &Hir) -> Option<Literals> {

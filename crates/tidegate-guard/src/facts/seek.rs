@@ -29,9 +29,11 @@ pub(crate) const BORDER_BYTES: usize = 2 * 1024;
 const STRIDE_BYTES: usize = 256;
 const MAX_STRIDE_BYTES: usize = 64 * 1024;
 
-/// Where a pattern may begin at so many places that to look at each one by itself
-/// would read the text more often than this, the text is searched once instead.
-const MAX_READS: usize = 4;
+/// To begin a search takes about as long as to look at so many bytes, and to look
+/// for a match that may begin anywhere takes so many times as long as for one that
+/// begins here.
+const START_BYTES: usize = 30;
+const ANYWHERE: usize = 4;
 
 /// Whether more text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +127,8 @@ impl Lane {
                 .map(|w| w.end.min(piece.end()).saturating_sub(w.start))
                 .sum()
         };
-        if bytes(&windows) > MAX_READS * bytes(&merged) {
+        let one_by_one = START_BYTES * windows.len() + bytes(&windows);
+        if one_by_one > ANYWHERE * bytes(&merged) {
             (merged, Look::Throughout)
         } else {
             (windows, Look::AtStarts)
@@ -220,15 +223,20 @@ pub(crate) struct Seeker {
 
 impl Seeker {
     pub(crate) fn new(facts: &Facts, is_wanted: impl Fn(usize) -> bool) -> Self {
-        let lane = |pattern| Lane {
-            is_wanted: is_wanted(pattern),
-            begins: facts.patterns[pattern].begins,
+        let lane = |(compiled, is_wanted): (&Compiled, bool)| Lane {
+            is_wanted,
+            begins: compiled.begins,
             resume: 0,
             windows: Vec::new(),
-            others: facts.patterns[pattern].needs_other.then(Vec::new),
+            others: compiled.needs_other.then(Vec::new),
         };
+        let patterns = (0..facts.len()).map(|p| (&facts.patterns[p], is_wanted(p)));
+        let crowd = facts.crowd.iter().map(|crowd| {
+            let mut members = crowd.members.iter();
+            (&crowd.any, members.any(|m| is_wanted(*m as usize)))
+        });
         Self {
-            lanes: (0..facts.len()).map(lane).collect(),
+            lanes: patterns.chain(crowd).map(lane).collect(),
         }
     }
 
@@ -241,15 +249,47 @@ impl Seeker {
 
     pub(crate) fn advance(&mut self, facts: &Facts, piece: &Piece<'_>) -> Findings {
         self.prefilter(facts, piece);
+        self.ask_crowd(facts, piece);
         let mut findings = Findings::default();
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
+        for (index, pattern) in facts.patterns.iter().enumerate() {
+            let lane = &mut self.lanes[index];
             if lane.windows.is_empty() {
-                lane.forget_others(piece, facts.reach(index));
+                lane.forget_others(piece, pattern.reach);
             } else {
-                confirm(lane, (index, &facts.patterns[index]), piece, &mut findings);
+                confirm(lane, (index, pattern), piece, &mut findings);
             }
         }
         findings
+    }
+
+    /// Marks where a pattern of the crowd matches for all of them.
+    fn ask_crowd(&mut self, facts: &Facts, piece: &Piece<'_>) {
+        let Some(crowd) = &facts.crowd else {
+            return;
+        };
+        let lane = &mut self.lanes[facts.len()];
+        let (windows, look) = lane.arrange(piece);
+        let free = lane.resume.max(piece.base);
+        lane.leave(piece, crowd.any.reach);
+        let mut set = crowd.set();
+        for window in windows {
+            let mut at = window.start.max(free);
+            let until = window.end.min(piece.end());
+            while at < until && (look == Look::Throughout || at == window.start) {
+                let found = match look {
+                    Look::AtStarts => crowd.any.at(piece, at..until),
+                    Look::Throughout => crowd.any.next_in(piece, at..until),
+                };
+                let Some(found) = found else {
+                    break;
+                };
+                for member in crowd.which(piece.text, found.start - piece.base, &mut set) {
+                    let reach = facts.reach(member as usize);
+                    self.mark(member, found.start..found.start + reach);
+                }
+                at = found.start + 1;
+            }
+        }
     }
 
     /// Reads the new bytes once and marks where patterns may match.
@@ -275,11 +315,11 @@ impl Seeker {
             }
             let is_inside = is_inside_word(piece, start);
             for &(pattern, before) in &facts.needed_by[literal] {
-                let begins_there = before == 0 && facts.patterns[pattern as usize].at_border;
-                if is_inside && begins_there {
+                let compiled = facts.compiled(pattern as usize);
+                if is_inside && before == 0 && compiled.at_border {
                     continue;
                 }
-                let reach = facts.reach(pattern as usize);
+                let reach = compiled.reach;
                 let first = start.saturating_sub(before).max(end.saturating_sub(reach));
                 self.mark(pattern, first..start.saturating_add(reach));
             }
