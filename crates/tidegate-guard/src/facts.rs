@@ -222,9 +222,16 @@ impl Facts {
         }
         let members = crowd.iter().map(|(index, _)| *index).collect();
         facts.crowd = Crowd::gather(&facts.patterns, members);
-        for (index, required) in crowd {
-            let whole = facts.crowd.as_ref().map(|_| facts.patterns.len() as u32);
-            note(&mut literals, whole.unwrap_or(index), required);
+        let whole = facts.patterns.len() as u32;
+        match facts.crowd {
+            Some(_) => note(
+                &mut literals,
+                whole,
+                Required::any_of(crowd.into_iter().map(|(_, required)| required)),
+            ),
+            None => crowd.into_iter().for_each(|(index, required)| {
+                note(&mut literals, index, required);
+            }),
         }
         facts.longest_literal = literals.keys().map(Vec::len).max().unwrap_or(0);
         let (keys, needs): (Vec<_>, Vec<_>) = literals.into_iter().unzip();
@@ -309,11 +316,8 @@ impl Facts {
 /// Notes what the pattern or crowd number `index` needs.
 fn note(literals: &mut BTreeMap<Vec<u8>, Needs>, index: u32, required: Required) {
     for literal in required.one_of {
-        let first = &mut literals.entry(literal.bytes).or_default().first;
-        let need = (index, literal.before);
-        if !first.contains(&need) {
-            first.push(need);
-        }
+        let needs = literals.entry(literal.bytes).or_default();
+        needs.first.push((index, literal.before));
     }
     for literal in required.and.into_iter().flatten() {
         literals.entry(literal).or_default().besides.push(index);

@@ -50,6 +50,15 @@ impl Required {
         Self { one_of, and: None }
     }
 
+    /// What one of them needs if each begins with its literals: of two literals that
+    /// begin alike the shorter one.
+    pub(super) fn any_of(all: impl Iterator<Item = Self>) -> Self {
+        let mut one_of: Literals = all.flat_map(|required| required.one_of).collect();
+        one_of.sort_unstable_by(|one, other| one.bytes.cmp(&other.bytes));
+        one_of.dedup_by(|longer, shorter| longer.bytes.starts_with(&shorter.bytes));
+        Self::of(one_of)
+    }
+
     /// The literals, where it is worth it to look for them besides others.
     fn as_other(self) -> Option<Vec<Vec<u8>>> {
         let literals: Vec<_> = self.one_of.into_iter().map(|needed| needed.bytes).collect();
