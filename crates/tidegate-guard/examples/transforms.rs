@@ -46,22 +46,43 @@ fn main() -> Result<(), Box<dyn Error>> {
     let show = std::env::var("SHOW").unwrap_or_default();
     let is_found = |text: &str, row: &Row| rules.scan(text, &row.request).outcome > Outcome::Allow;
     // What is only found because it is disguised already is another matter.
-    let is_plain = |row: &&Row| {
+    let is_plain = |row: &&Row, least: Outcome| {
         let found = rules.scan_as_is(&row.text, &row.request).detections;
         found
             .iter()
-            .any(|found| &*found.family != "encoded_payload")
+            .any(|found| found.action >= least && &*found.family != "encoded_payload")
     };
-    let attacks = rows.iter().filter(|row| row.is_attack);
-    let found: Vec<&Row> = attacks.filter(is_plain).collect();
-    println!("disguise | of {} attacks | lost, points", found.len());
+    let attacks = || rows.iter().filter(|row| row.is_attack);
+    let found: Vec<&Row> = attacks()
+        .filter(|row| is_plain(row, Outcome::Flag))
+        .collect();
+    // The same with those that match a rule, and are allowed in plain text too.
+    let matched: Vec<&Row> = attacks()
+        .filter(|row| is_plain(row, Outcome::Allow))
+        .collect();
+    println!(
+        "disguise | of {} attacks | lost, points | lost of {} with a match",
+        found.len(),
+        matched.len()
+    );
     for (name, disguise) in disguise::ALL {
-        let lost: Vec<&&Row> = found
-            .iter()
-            .filter(|row| !is_found(&disguise(&row.text), row))
-            .collect();
-        let share = 100.0 * lost.len() as f64 / found.len().max(1) as f64;
-        println!("{name} | {} | {share:.1}", found.len() - lost.len());
+        let lost_of = |attacks: &[&'_ Row]| -> Vec<usize> {
+            let hidden = |row: &&Row| !is_found(&disguise(&row.text), row);
+            let places = attacks.iter().enumerate();
+            places
+                .filter(|(_, row)| hidden(row))
+                .map(|(at, _)| at)
+                .collect()
+        };
+        let points = |lost: usize, all: usize| 100.0 * lost as f64 / all.max(1) as f64;
+        let lost = lost_of(&found);
+        println!(
+            "{name} | {} | {:.1} | {:.1}",
+            found.len() - lost.len(),
+            points(lost.len(), found.len()),
+            points(lost_of(&matched).len(), matched.len())
+        );
+        let lost = lost.into_iter().map(|at| found[at]);
         if show == *name {
             for row in lost {
                 let text: String = row.text.chars().take(300).collect();

@@ -5,6 +5,7 @@
 //! once more with its disguises undone. All of it works on a text that grows: what
 //! a view says never depends on how the text was cut.
 
+mod apart;
 mod blob;
 mod decode;
 mod escape;
@@ -12,6 +13,7 @@ mod fold;
 mod layer;
 mod lookalike;
 mod numbers;
+mod page;
 mod spell;
 mod tape;
 mod vocabulary;

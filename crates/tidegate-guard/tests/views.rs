@@ -154,6 +154,24 @@ fn the_same_place_in_several_views_is_one_match() {
 }
 
 #[test]
+fn a_long_text_in_numbers_is_read_wherever_its_rows_are_cut() {
+    let numbers = |name: &&disguise::Disguise| {
+        ["hexadecimal, in pairs", "hexadecimal, 0x", "U+"].contains(&name.0)
+            || name.0.ends_with("numbers")
+    };
+    for (name, disguise) in disguise::ALL.iter().filter(numbers) {
+        for before in 0..70 {
+            let text = format!("{}{}", "Größe ".repeat(before), ATTACKS[0]);
+            let found = rules_of(&scan(&disguise(&text)));
+            let is_found = found
+                .iter()
+                .any(|rule| rule == "instruction_override.previous");
+            assert!(is_found, "{name}, behind {before} words: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn a_disguise_gets_the_same_verdict_wherever_it_is_cut() {
     let around = "The tide is out, naïve ones. ".repeat(10);
     for (index, (name, disguise)) in disguise::ALL.iter().enumerate() {

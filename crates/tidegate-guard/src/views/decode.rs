@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::MIN_TEXT_BYTES;
 use super::blob::{self, Block};
 use super::escape::{self, Escape};
-use super::numbers;
+use super::numbers::{self, Radix};
 use super::tape::Tape;
 use super::window::Window;
 
@@ -31,6 +31,8 @@ struct Run {
 pub(crate) struct Decode {
     read: usize,
     run: Option<Run>,
+    /// A row of numbers goes on here that are written like this.
+    row: Option<Radix>,
     window: Window,
     /// Only look whether there is something to decode.
     is_blind: bool,
@@ -78,6 +80,7 @@ impl Decode {
                     return None;
                 }
                 if length >= MIN_RUN {
+                    self.row = None;
                     self.run = Some(Run::default());
                     return self.block(Run::default(), source, target, ending);
                 }
@@ -148,11 +151,12 @@ impl Decode {
         if length > 2 && bytes[..length].iter().all(u8::is_ascii_alphabetic) {
             return Some(at + length);
         }
-        let row = numbers::read(bytes, length, ending)?;
-        if let Some(chars) = row.chars {
-            for (takes, byte) in chars {
+        let row = numbers::read(bytes, length, self.row, ending)?;
+        self.row = row.goes_on;
+        if !row.chars.is_empty() {
+            for (takes, c) in row.chars {
                 let range = at + takes.start..at + takes.end;
-                let text = char::from(byte).encode_utf8(&mut [0; 4]).to_owned();
+                let text = c.encode_utf8(&mut [0; 4]).to_owned();
                 self.put(range.clone(), &range, &text, source);
             }
             self.open(&(at..at + row.bytes), source, target);

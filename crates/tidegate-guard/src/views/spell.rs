@@ -1,7 +1,9 @@
 //! What a word means in which signs stand for letters.
 
 use super::lookalike::of_other_alphabet;
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{MIN_TELLING, Vocabulary};
+
+use std::ops::Range;
 
 /// Signs that may be one of two letters are tried both ways this many times.
 const MAX_DOUBTS: usize = 4;
@@ -66,17 +68,21 @@ pub(super) fn spell(written: &[u8], known: &Vocabulary) -> Option<String> {
             (None, None) => return None,
         }
     }
-    // A number may be anything; one of three signs is `all` more often than not.
-    if letters.len() < 2 || !(has_letter || letters.len() == 3) {
+    // A number may be anything; one of few signs is a word more often than not.
+    if letters.len() < 2 {
         return None;
     }
     let doubts = letters.iter().filter(|letter| letter.is_none()).count();
     let ways = 1_usize << doubts.min(MAX_DOUBTS);
     let meant = (0..ways).map(|way| settle(&letters, way));
-    let meant = meant
-        .into_iter()
-        .find(|word| known.knows(&word.to_ascii_lowercase()))?;
-    if has_known_parts(written, known) {
+    // Shouting is no word.
+    let has_sign = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'@' | b'$');
+    let is_word = |word: &Vec<u8>| match has_letter {
+        true => known.knows(&word.to_ascii_lowercase()),
+        false => known.has(word) && written.iter().any(has_sign),
+    };
+    let meant = meant.into_iter().find(is_word)?;
+    if has_known_parts(written, &meant, known) {
         return None;
     }
     (!written.eq_ignore_ascii_case(&meant)).then(|| String::from_utf8_lossy(&meant).into_owned())
@@ -95,30 +101,41 @@ pub(super) fn spell_unknown(written: &[u8]) -> Option<String> {
     if let [_, joint, _, _, ..] = written
         && is_between(*joint)
     {
-        let is_row = written.len() % 2 == 1
-            && written.chunks(2).all(|pair| {
-                pair[0].is_ascii_alphanumeric() && pair.get(1).is_none_or(|b| b == joint)
-            });
-        return is_row.then(|| {
-            written
-                .iter()
-                .step_by(2)
-                .map(|byte| char::from(*byte))
-                .collect()
-        });
+        return row_in_word(written, *joint);
     }
-    let letters = written
-        .iter()
-        .filter(|byte| byte.is_ascii_alphabetic())
-        .count();
-    if written.len() > MAX_LENGTH || letters * 3 < written.len() || letters == written.len() {
+    let letters = written.iter().filter(|byte| byte.is_ascii_alphabetic());
+    let letters = letters.count();
+    if letters == 0 || written.len() > MAX_LENGTH || letters == written.len() {
         return None;
     }
-    let letter = |byte: &u8| match byte {
-        byte if byte.is_ascii_alphabetic() => Some(char::from(*byte)),
-        byte => letter_of(*byte).map(char::from),
+    let inner = written;
+    let is_inside = |at: usize| 0 < at && at + 1 < inner.len();
+    let mut meant = String::with_capacity(written.len());
+    for (at, byte) in inner.iter().enumerate() {
+        match byte {
+            byte if byte.is_ascii_alphabetic() => meant.push(char::from(*byte)),
+            // Names of programs are made of the other joints.
+            b'*' | b'~' | b'^' if is_inside(at) => {}
+            b'|' => meant.push('l'),
+            byte => meant.push(char::from(letter_of(*byte)?)),
+        }
+    }
+    Some(meant)
+}
+
+/// Letters with one and the same sign between them, where others may stand between
+/// words: `a.b_c.d` is `ab_cd`.
+fn row_in_word(written: &[u8], joint: u8) -> Option<String> {
+    let is_pair = |pair: &[u8]| {
+        pair[0].is_ascii_alphanumeric() && pair.get(1).is_none_or(|byte| is_between(*byte))
     };
-    written.iter().map(letter).collect()
+    let joints = || written.iter().skip(1).step_by(2);
+    let same = joints().filter(|byte| **byte == joint).count();
+    let is_row =
+        written.len() % 2 == 1 && written.chunks(2).all(is_pair) && same * 2 >= joints().count();
+    let is_kept = |(at, byte): &(usize, &u8)| at % 2 == 0 || **byte != joint;
+    let kept = written.iter().enumerate().filter(is_kept);
+    is_row.then(|| kept.map(|(_, byte)| char::from(*byte)).collect())
 }
 
 /// An address of electronic mail, each part of it by itself.
@@ -137,8 +154,14 @@ fn address(written: &[u8]) -> String {
 }
 
 /// True when a sign stands between words that are words by themselves, as in
-/// `auth.token`.
-fn has_known_parts(written: &[u8], known: &Vocabulary) -> bool {
+/// `auth.token`, or a line begins behind one with what only looks like its ending.
+fn has_known_parts(written: &[u8], meant: &[u8], known: &Vocabulary) -> bool {
+    let mut lines = written.split(|byte| matches!(byte, b'\r' | b'\n'));
+    let line = lines.next().unwrap_or_default().to_ascii_lowercase();
+    let is_ended = line.ends_with(b".") || (line.len() >= MIN_TELLING && known.has(&line));
+    if lines.next().is_some() && is_ended && !known.has(&meant.to_ascii_lowercase()) {
+        return true;
+    }
     let parts = written.split(|byte| matches!(byte, b'.' | b'-' | b'_'));
     let parts: Vec<&[u8]> = parts.collect();
     let is_word = |part: &&[u8]| part.len() > 2 && known.has(&part.to_ascii_lowercase());
@@ -158,29 +181,65 @@ fn settle(letters: &[Option<u8>], way: usize) -> Vec<u8> {
     letters.iter().map(settle).collect()
 }
 
-/// The word, or the row of words, that letters mean which stand apart.
-pub(super) fn spell_apart(letters: &[u8], known: &Vocabulary) -> Option<String> {
+/// Where a row of letters ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// Where more than one space stands, so that it is one word rather than many.
+    Spaces,
+    /// Where no letter follows that stands apart.
+    Letters,
+    /// Where it became too long, most likely in the middle of a word.
+    Length,
+}
+
+/// The word, or the row of words, that letters mean which stand apart, and how many
+/// of the letters: of a row that became too long the last word is left for the next.
+pub(super) fn spell_apart(
+    letters: &[u8],
+    bound: Bound,
+    known: &Vocabulary,
+) -> Option<(String, usize)> {
     if letters.len() < MIN_APART {
         return None;
     }
     let lower = letters.to_ascii_lowercase();
     if known.knows(&lower) {
-        return Some(String::from_utf8_lossy(letters).into_owned());
+        let written = String::from_utf8_lossy(letters).into_owned();
+        return Some((written, letters.len()));
     }
-    spell(letters, known).or_else(|| row(&lower, known))
+    let word = spell(letters, known).map(|word| (word, letters.len()));
+    word.or_else(|| row(&lower, bound, known))
 }
 
 /// Letters without borders as a row of words, when most letters belong to some.
-fn row(letters: &[u8], known: &Vocabulary) -> Option<String> {
-    let plain: Option<Vec<u8>> = letters
-        .iter()
-        .map(|byte| match byte {
-            byte if byte.is_ascii_alphabetic() => Some(*byte),
-            b'1' | b'!' | b'|' => Some(b'i'),
-            byte => letter_of(*byte),
-        })
-        .collect();
-    let letters = plain?;
+fn row(letters: &[u8], bound: Bound, known: &Vocabulary) -> Option<(String, usize)> {
+    let plain = |byte: &u8| {
+        let letter = byte.is_ascii_alphabetic().then_some(*byte);
+        letter.or_else(|| letter_of(*byte))
+    };
+    let letters: Vec<u8> = letters.iter().map(plain).collect::<Option<_>>()?;
+    let mut words = words_in(&letters, known);
+    if bound == Bound::Length {
+        words.retain(|word| word.end + MAX_WORD <= letters.len());
+    }
+    let used = words.last()?.end;
+    let is_known = |word: &&Range<usize>| word.len() > 1 && known.has(&letters[(*word).clone()]);
+    let in_words: usize = words.iter().filter(is_known).map(Range::len).sum();
+    let is_text = match bound {
+        Bound::Spaces => in_words == used,
+        Bound::Letters | Bound::Length => in_words * 10 >= used * 7,
+    };
+    if !is_text || words.iter().all(|word| word.len() < MIN_TELLING) {
+        return None;
+    }
+    let words = words
+        .into_iter()
+        .map(|word| String::from_utf8_lossy(&letters[word]));
+    Some((words.collect::<Vec<_>>().join(" "), used))
+}
+
+/// The fewest known words that leave the fewest letters, and what stands between them.
+fn words_in(letters: &[u8], known: &Vocabulary) -> Vec<Range<usize>> {
     // The least cost of what stands before each place, and where its last word
     // begins.
     let mut best = vec![(0, 0)];
@@ -194,19 +253,21 @@ fn row(letters: &[u8], known: &Vocabulary) -> Option<String> {
         }
         best.push(least);
     }
-    let mut words = Vec::new();
-    let (mut end, mut in_words) = (letters.len(), 0);
+    let mut words: Vec<Range<usize>> = Vec::new();
+    let mut end = letters.len();
+    let mut was_known = true;
     while end > 0 {
         let start = best[end].1;
-        if end - start > 1 {
-            in_words += end - start;
+        let is_known = end - start > 1;
+        match words.last_mut() {
+            Some(next) if !is_known && !was_known => next.start = start,
+            Some(_) | None => words.push(start..end),
         }
-        words.push(String::from_utf8_lossy(&letters[start..end]));
+        was_known = is_known;
         end = start;
     }
     words.reverse();
-    let is_text = in_words * 10 >= letters.len() * 7 && words.iter().any(|word| word.len() > 3);
-    is_text.then(|| words.join(" "))
+    words
 }
 
 /// What may stand between the letters of a word.
@@ -218,7 +279,7 @@ fn is_between(byte: u8) -> bool {
 }
 
 /// The letter that a digit or sign stands for, where it is only one.
-fn letter_of(byte: u8) -> Option<u8> {
+pub(super) fn letter_of(byte: u8) -> Option<u8> {
     let letter = match byte {
         b'0' => b'o',
         b'1' | b'!' | b'|' => b'i',
