@@ -115,6 +115,9 @@ pub(crate) struct Compiled {
     needs_other: bool,
     /// Every match begins where a word does or ends.
     at_border: bool,
+    /// So many times as long it takes to look for a match that may begin anywhere as
+    /// for one that begins here.
+    anywhere: usize,
     /// Bytes of the longest match, the largest number where there is none. Loops
     /// without a limit count with a bound here; longer matches are no facts.
     reach: usize,
@@ -130,6 +133,7 @@ impl Compiled {
             begins: self.begins,
             needs_other: false,
             at_border: self.at_border,
+            anywhere: self.anywhere,
             reach: self.reach,
         }
     }
@@ -338,6 +342,7 @@ fn read(pattern: &Pattern) -> Result<(Compiled, Option<Required>), PatternError>
         begins: needed.is_some_and(|all| all.one_of.iter().all(|one| one.before == 0)),
         needs_other: needed.is_some_and(|all| all.and.is_some()),
         at_border: shape::is_at_border(&hir),
+        anywhere: if shape::counts(&hir) { 40 } else { 4 },
         expression: pattern.expression.clone(),
         automaton: OnceLock::new(),
         check: pattern.check,

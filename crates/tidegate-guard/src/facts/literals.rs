@@ -60,7 +60,7 @@ impl Required {
     }
 
     /// The literals, where it is worth it to look for them besides others.
-    fn as_other(self) -> Option<Vec<Vec<u8>>> {
+    fn into_other(self) -> Option<Vec<Vec<u8>>> {
         let literals: Vec<_> = self.one_of.into_iter().map(|needed| needed.bytes).collect();
         (literals.len() <= MAX_OTHER && frequency(&literals) < SELDOM).then_some(literals)
     }
@@ -173,7 +173,10 @@ fn required_of_row(subs: &[Hir]) -> Option<Required> {
     }
     let mut best = best?;
     let others = [&alone[..used.start], &alone[used.end..]].concat();
-    let others = others.into_iter().flatten().filter_map(Required::as_other);
+    let others = others
+        .into_iter()
+        .flatten()
+        .filter_map(Required::into_other);
     let all = others.chain(best.and.take());
     best.and = all.min_by(|one, other| frequency(one).total_cmp(&frequency(other)));
     Some(best)

@@ -29,11 +29,8 @@ pub(crate) const BORDER_BYTES: usize = 2 * 1024;
 const STRIDE_BYTES: usize = 256;
 const MAX_STRIDE_BYTES: usize = 64 * 1024;
 
-/// To begin a search takes about as long as to look at so many bytes, and to look
-/// for a match that may begin anywhere takes so many times as long as for one that
-/// begins here.
+/// To begin a search takes about as long as to look at so many bytes.
 const START_BYTES: usize = 30;
-const ANYWHERE: usize = 4;
 
 /// Whether more text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +72,13 @@ pub(crate) struct Found {
     pub(crate) bytes: Range<usize>,
 }
 
+/// Whether later text may change a match.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Settled,
+    Open,
+}
+
 /// What one piece brought.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -85,15 +89,15 @@ pub(crate) struct Findings {
 impl Findings {
     /// Notes a match if it passes the pattern's check. One that later text may
     /// change is open; at the very end a boundary may still turn out to be none.
-    fn note(&mut self, found: Found, is_settled: bool, piece: &Piece<'_>, check: Check) {
+    fn note(&mut self, found: Found, state: State, piece: &Piece<'_>, check: Check) {
         let bytes = found.bytes.start - piece.base..found.bytes.end - piece.base;
         if !check.passes(&piece.text[bytes]) {
             return;
         }
-        if is_settled {
-            self.settled.push(found);
-        } else if found.bytes.end < piece.end() {
-            self.open.push(found);
+        match state {
+            State::Settled => self.settled.push(found),
+            State::Open if found.bytes.end < piece.end() => self.open.push(found),
+            State::Open => {}
         }
     }
 }
@@ -115,7 +119,7 @@ struct Lane {
 
 impl Lane {
     /// Where to look, and how.
-    fn arrange(&mut self, piece: &Piece<'_>) -> (Vec<Range<usize>>, Look) {
+    fn arrange(&mut self, pattern: &Compiled, piece: &Piece<'_>) -> (Vec<Range<usize>>, Look) {
         let windows = self.promising();
         if !self.begins {
             return (windows, Look::Throughout);
@@ -128,7 +132,7 @@ impl Lane {
                 .sum()
         };
         let one_by_one = START_BYTES * windows.len() + bytes(&windows);
-        if one_by_one > ANYWHERE * bytes(&merged) {
+        if one_by_one > pattern.anywhere * bytes(&merged) {
             (merged, Look::Throughout)
         } else {
             (windows, Look::AtStarts)
@@ -268,7 +272,7 @@ impl Seeker {
             return;
         };
         let lane = &mut self.lanes[facts.len()];
-        let (windows, look) = lane.arrange(piece);
+        let (windows, look) = lane.arrange(&crowd.any, piece);
         let free = lane.resume.max(piece.base);
         lane.leave(piece, crowd.any.reach);
         let mut set = crowd.set();
@@ -349,7 +353,7 @@ fn confirm(
     piece: &Piece<'_>,
     findings: &mut Findings,
 ) {
-    let (windows, look) = lane.arrange(piece);
+    let (windows, look) = lane.arrange(pattern, piece);
     let at_starts = look == Look::AtStarts;
     let mut free = lane.resume.max(piece.base);
     for window in &windows {
@@ -375,15 +379,15 @@ fn confirm(
             };
             at = bytes.end.min(border);
             free = at;
-            let is_settled = pattern.settles(bytes.start, piece);
-            if is_settled {
+            let state = pattern.state(bytes.start, piece);
+            if state == State::Settled {
                 lane.resume = at;
             }
             let found = Found {
                 pattern: index,
                 bytes,
             };
-            findings.note(found, is_settled, piece, pattern.check);
+            findings.note(found, state, piece, pattern.check);
             if at_starts {
                 break;
             }
@@ -397,10 +401,14 @@ fn next_border(at: usize) -> usize {
 }
 
 impl Compiled {
-    /// Whether no later text can change a match that begins at `start`.
-    fn settles(&self, start: usize, piece: &Piece<'_>) -> bool {
+    /// What later text can do to a match that begins at `start`.
+    fn state(&self, start: usize, piece: &Piece<'_>) -> State {
         let needs = start.saturating_add(self.reach).saturating_add(LOOK_AHEAD);
-        piece.ending == Ending::Last || needs <= piece.end()
+        if piece.ending == Ending::Last || needs <= piece.end() {
+            State::Settled
+        } else {
+            State::Open
+        }
     }
 
     /// The match that begins where `within` does.

@@ -55,6 +55,30 @@ pub(super) fn is_at_border(hir: &Hir) -> bool {
     first.contains(Look::WordAscii) || first.contains(Look::WordStartAscii)
 }
 
+/// True when a loop over many characters counts far: where a match may begin
+/// anywhere, each place it may have begun at is a count of its own.
+pub(super) fn counts(hir: &Hir) -> bool {
+    const FAR: u32 = 8;
+    const MANY: usize = 100;
+    let many = |class: &Class| match class {
+        Class::Unicode(class) => {
+            let chars = |r: &ClassUnicodeRange| u32::from(r.end()) - u32::from(r.start()) + 1;
+            class.iter().map(chars).sum::<u32>() as usize > MANY
+        }
+        Class::Bytes(_) => true,
+    };
+    match hir.kind() {
+        HirKind::Repetition(repetition) => {
+            let is_wide = matches!(repetition.sub.kind(), HirKind::Class(class) if many(class));
+            let counted = repetition.max.unwrap_or(repetition.min);
+            (is_wide && counted > FAR) || counts(&repetition.sub)
+        }
+        HirKind::Capture(capture) => counts(&capture.sub),
+        HirKind::Concat(subs) | HirKind::Alternation(subs) => subs.iter().any(counts),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => false,
+    }
+}
+
 /// Whether a loop stands within another one.
 #[derive(Clone, Copy)]
 enum Depth {
