@@ -5,10 +5,13 @@
 //! once; only patterns whose literal is there run at all, and only near it.
 //! Every automaton is linear in the text.
 
+mod crowd;
+mod literals;
 mod prefixes;
 mod seek;
 mod shape;
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -21,13 +24,18 @@ use crate::checksum::Check;
 use crate::span::{Span, spans_of};
 use crate::views::Vocabulary;
 
-use shape::Literals;
+use crowd::Crowd;
+use literals::Required;
 
 pub(crate) use prefixes::Prefixes;
 pub(crate) use seek::{BORDER_BYTES, Ending, Found, Piece, Seeker};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.
 const PATTERN_BYTES: usize = 1024 * 1024;
+
+/// For a pattern whose matches are shorter than this it is as quick to look for a
+/// match as for a second literal.
+const LONG_BYTES: usize = 64;
 
 /// The states of a lazy automaton that are kept at once, in bytes. When a text
 /// needs more, they are built again, and in the end a slower linear automaton
@@ -103,14 +111,40 @@ pub(crate) struct Compiled {
     check: Check,
     /// Every match begins with one of its literals.
     begins: bool,
+    /// Every match has another literal besides.
+    needs_other: bool,
     /// Every match begins where a word does or ends.
     at_border: bool,
+    /// So many times as long it takes to look for a match that may begin anywhere as
+    /// for one that begins here.
+    anywhere: usize,
     /// Bytes of the longest match, the largest number where there is none. Loops
     /// without a limit count with a bound here; longer matches are no facts.
     reach: usize,
 }
 
 impl Compiled {
+    /// A pattern that begins as this one does, without an expression.
+    fn alike(&self) -> Self {
+        Self {
+            expression: String::new(),
+            automaton: OnceLock::new(),
+            check: Check::None,
+            begins: self.begins,
+            needs_other: false,
+            at_border: self.at_border,
+            anywhere: self.anywhere,
+            reach: self.reach,
+        }
+    }
+
+    fn try_build(&self) -> Result<(), PatternError> {
+        let automaton = build(&shape::parse(&self.expression)?)?;
+        // The one that is there already is as good.
+        let _ = self.automaton.set(automaton);
+        Ok(())
+    }
+
     fn regex(&self) -> &Regex {
         self.automaton.get_or_init(|| {
             shape::parse(&self.expression)
@@ -120,15 +154,26 @@ impl Compiled {
     }
 }
 
+/// The patterns that need one literal.
+#[derive(Debug, Default)]
+struct Needs {
+    /// To know where to look, with how much of a match may stand before it.
+    first: Vec<(u32, usize)>,
+    besides: Vec<u32>,
+}
+
 /// Patterns, compiled together.
 #[derive(Debug)]
 pub struct Facts {
     patterns: Vec<Compiled>,
+    crowd: Option<Crowd>,
     names: Vec<String>,
     prefilter: AhoCorasick,
     /// For each literal of the prefilter the patterns that need it, and how much of
     /// a match may stand before it.
     needed_by: Vec<Vec<(u32, usize)>>,
+    /// For each literal the patterns that need it, or others, anywhere in a match.
+    needed_besides: Vec<Vec<u32>>,
     unfiltered: Vec<u32>,
     longest_literal: usize,
     vocabulary: Vocabulary,
@@ -153,38 +198,50 @@ impl Facts {
     pub(crate) fn draft(patterns: &[Pattern]) -> Result<Self, (usize, PatternError)> {
         let mut facts = Self {
             patterns: Vec::with_capacity(patterns.len()),
+            crowd: None,
             names: patterns
                 .iter()
                 .map(|pattern| pattern.name.clone())
                 .collect(),
             prefilter: automaton(&[]),
             needed_by: Vec::new(),
+            needed_besides: Vec::new(),
             unfiltered: Vec::new(),
             longest_literal: 0,
             vocabulary: Vocabulary::default(),
         };
-        let mut literals: std::collections::BTreeMap<Vec<u8>, Vec<(u32, usize)>> =
-            Default::default();
+        let mut literals: BTreeMap<Vec<u8>, Needs> = BTreeMap::new();
+        let mut crowd = Vec::new();
         for (index, pattern) in (0_u32..).zip(patterns) {
             let (compiled, needed) = read(pattern).map_err(|error| (index as usize, error))?;
             facts.vocabulary.learn(&pattern.expression);
-            facts.patterns.push(compiled);
             match needed {
-                Some(needed) => {
-                    for literal in needed {
-                        literals
-                            .entry(literal.bytes)
-                            .or_default()
-                            .push((index, literal.before));
-                    }
+                Some(required) if Crowd::takes(&compiled, &required) => {
+                    crowd.push((index, required));
                 }
+                Some(required) => note(&mut literals, index, required),
                 None => facts.unfiltered.push(index),
             }
+            facts.patterns.push(compiled);
+        }
+        let members = crowd.iter().map(|(index, _)| *index).collect();
+        facts.crowd = Crowd::gather(&facts.patterns, members);
+        let whole = facts.patterns.len() as u32;
+        match facts.crowd {
+            Some(_) => note(
+                &mut literals,
+                whole,
+                Required::any_of(crowd.into_iter().map(|(_, required)| required)),
+            ),
+            None => crowd.into_iter().for_each(|(index, required)| {
+                note(&mut literals, index, required);
+            }),
         }
         facts.longest_literal = literals.keys().map(Vec::len).max().unwrap_or(0);
-        let (keys, needed_by): (Vec<_>, Vec<_>) = literals.into_iter().unzip();
+        let (keys, needs): (Vec<_>, Vec<_>) = literals.into_iter().unzip();
         facts.prefilter = automaton(&keys);
-        facts.needed_by = needed_by;
+        let needs = needs.into_iter().map(|needs| (needs.first, needs.besides));
+        (facts.needed_by, facts.needed_besides) = needs.unzip();
         Ok(facts)
     }
 
@@ -230,11 +287,7 @@ impl Facts {
 
     /// Builds the automaton of one pattern.
     pub(crate) fn build(&self, pattern: usize) -> Result<(), PatternError> {
-        let pattern = &self.patterns[pattern];
-        let automaton = build(&shape::parse(&pattern.expression)?)?;
-        // The one that is there already is as good.
-        let _ = pattern.automaton.set(automaton);
-        Ok(())
+        self.patterns[pattern].try_build()
     }
 
     /// Gives the automata up that were built so far; those that are needed again
@@ -250,42 +303,70 @@ impl Facts {
         &self.vocabulary
     }
 
+    /// The pattern, or the crowd behind them, that a lane of a search is for.
+    fn compiled(&self, lane: usize) -> &Compiled {
+        match &self.crowd {
+            Some(crowd) if lane == self.patterns.len() => &crowd.any,
+            Some(_) | None => &self.patterns[lane],
+        }
+    }
+
     /// Bytes of the longest match of a pattern.
     pub(crate) fn reach(&self, pattern: usize) -> usize {
         self.patterns[pattern].reach
     }
 }
 
-fn read(pattern: &Pattern) -> Result<(Compiled, Option<Literals>), PatternError> {
+/// Notes what the pattern or crowd number `index` needs.
+fn note(literals: &mut BTreeMap<Vec<u8>, Needs>, index: u32, required: Required) {
+    for literal in required.one_of {
+        let needs = literals.entry(literal.bytes).or_default();
+        needs.first.push((index, literal.before));
+    }
+    for literal in required.and.into_iter().flatten() {
+        literals.entry(literal).or_default().besides.push(index);
+    }
+}
+
+fn read(pattern: &Pattern) -> Result<(Compiled, Option<Required>), PatternError> {
     let hir = shape::parse(&pattern.expression)?;
-    let literals = shape::literals(&hir);
-    let begins = literals
-        .as_ref()
-        .is_some_and(|all| all.iter().all(|one| one.before == 0));
+    let reach = shape::reach(&hir).unwrap_or(usize::MAX);
+    let mut literals = literals::literals(&hir);
+    if let Some(required) = &mut literals
+        && reach < LONG_BYTES
+    {
+        required.and = None;
+    }
+    let needed = literals.as_ref();
     let compiled = Compiled {
-        begins,
+        begins: needed.is_some_and(|all| all.one_of.iter().all(|one| one.before == 0)),
+        needs_other: needed.is_some_and(|all| all.and.is_some()),
         at_border: shape::is_at_border(&hir),
+        anywhere: if shape::counts(&hir) { 40 } else { 4 },
         expression: pattern.expression.clone(),
         automaton: OnceLock::new(),
         check: pattern.check,
-        reach: shape::reach(&hir).unwrap_or(usize::MAX),
+        reach,
     };
     Ok((compiled, literals))
 }
 
-fn build(hir: &Hir) -> Result<Regex, PatternError> {
-    // Its own prefilter would repeat ours, the small dense automaton would make
-    // loading slow, captures are not asked for. The fall-back is linear too.
-    let config = meta::Config::new()
+/// Its own prefilter would repeat ours, the small dense automaton would make loading
+/// slow, captures are not asked for. The fall-back is linear too.
+fn config() -> meta::Config {
+    meta::Config::new()
         .auto_prefilter(false)
         .which_captures(WhichCaptures::Implicit)
         .nfa_size_limit(Some(PATTERN_BYTES))
         .hybrid_cache_capacity(STATES_BYTES)
         .onepass(false)
         .backtrack(false)
-        .dfa(false);
+        .dfa(false)
+}
+
+fn build(hir: &Hir) -> Result<Regex, PatternError> {
     Regex::builder()
-        .configure(config)
+        .configure(config())
         .build_from_hir(hir)
         .map_err(|error| match error.size_limit() {
             Some(limit) => PatternError::TooLarge { limit },

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use regex_automata::{Anchored, Input};
 
+use crate::checksum::Check;
+
 use super::{Compiled, Facts};
 
 /// A boundary of a word or a line looks this many bytes beyond a match.
@@ -22,8 +24,13 @@ pub(crate) const BORDER_BYTES: usize = 128 * 1024;
 #[cfg(test)]
 pub(crate) const BORDER_BYTES: usize = 2 * 1024;
 
-/// A search looks at two reaches and this many bytes at a time.
+/// A search looks at two reaches and this many bytes at first, and at twice as
+/// much each time that nothing is there.
 const STRIDE_BYTES: usize = 256;
+const MAX_STRIDE_BYTES: usize = 64 * 1024;
+
+/// To begin a search takes about as long as to look at so many bytes.
+const START_BYTES: usize = 30;
 
 /// Whether more text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +72,13 @@ pub(crate) struct Found {
     pub(crate) bytes: Range<usize>,
 }
 
+/// Whether later text may change a match.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Settled,
+    Open,
+}
+
 /// What one piece brought.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
@@ -73,11 +87,17 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// Notes a match that later text may change. At the very end a boundary may
-    /// still turn out to be none.
-    fn note_open(&mut self, found: Found, piece: &Piece<'_>) {
-        if found.bytes.end < piece.end() {
-            self.open.push(found);
+    /// Notes a match if it passes the pattern's check. One that later text may
+    /// change is open; at the very end a boundary may still turn out to be none.
+    fn note(&mut self, found: Found, state: State, piece: &Piece<'_>, check: Check) {
+        let bytes = found.bytes.start - piece.base..found.bytes.end - piece.base;
+        if !check.passes(&piece.text[bytes]) {
+            return;
+        }
+        match state {
+            State::Settled => self.settled.push(found),
+            State::Open if found.bytes.end < piece.end() => self.open.push(found),
+            State::Open => {}
         }
     }
 }
@@ -93,15 +113,50 @@ struct Lane {
     /// Where a match may be: apart from each other and in order, unless they only
     /// say where one may begin.
     windows: Vec<Range<usize>>,
+    /// Where something stands that every match has besides, if there is such a thing.
+    others: Option<Vec<usize>>,
 }
 
 impl Lane {
-    /// Puts the places in order where a match may begin.
-    fn sort(&mut self) {
+    /// Where to look, and how.
+    fn arrange(&mut self, pattern: &Compiled, piece: &Piece<'_>) -> (Vec<Range<usize>>, Look) {
+        let windows = self.promising();
+        if !self.begins {
+            return (windows, Look::Throughout);
+        }
+        let merged = merged(&windows);
+        let bytes = |windows: &[Range<usize>]| -> usize {
+            let lengths = windows.iter();
+            lengths
+                .map(|w| w.end.min(piece.end()).saturating_sub(w.start))
+                .sum()
+        };
+        let one_by_one = START_BYTES * windows.len() + bytes(&windows);
+        if one_by_one > pattern.anywhere * bytes(&merged) {
+            (merged, Look::Throughout)
+        } else {
+            (windows, Look::AtStarts)
+        }
+    }
+
+    /// The windows in which all stands that a match needs, in order.
+    fn promising(&mut self) -> Vec<Range<usize>> {
         if self.begins {
             self.windows.sort_unstable_by_key(|window| window.start);
             self.windows.dedup_by_key(|window| window.start);
         }
+        let Some(others) = &mut self.others else {
+            return self.windows.clone();
+        };
+        others.sort_unstable();
+        let mut next = 0;
+        let mut is_promising = |window: &Range<usize>| {
+            let before = others[next..].iter().take_while(|at| **at < window.start);
+            next += before.count();
+            others.get(next).is_some_and(|at| *at < window.end)
+        };
+        let windows = self.windows.iter();
+        windows.filter(|w| is_promising(w)).cloned().collect()
     }
 
     /// Keeps what later text may still change.
@@ -113,6 +168,19 @@ impl Lane {
         let (resume, ending) = (self.resume, piece.ending);
         self.windows
             .retain(|window| ending == Ending::Open && window.end > resume);
+        if let Some(others) = &mut self.others {
+            others.retain(|at| *at >= resume);
+        }
+    }
+
+    /// Forgets what is too far back for a match that begins in later text.
+    fn forget_others(&mut self, piece: &Piece<'_>, reach: usize) {
+        if let Some(others) = &mut self.others
+            && !others.is_empty()
+        {
+            let far = piece.end().saturating_sub(reach);
+            others.retain(|at| *at >= far);
+        }
     }
 
     fn add(&mut self, mut window: Range<usize>) {
@@ -130,6 +198,27 @@ impl Lane {
     }
 }
 
+/// How one pattern is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Anywhere in the windows.
+    Throughout,
+    /// Where the windows begin.
+    AtStarts,
+}
+
+/// Windows in order, those that touch as one.
+fn merged(windows: &[Range<usize>]) -> Vec<Range<usize>> {
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for window in windows {
+        match merged.last_mut() {
+            Some(last) if window.start <= last.end => last.end = last.end.max(window.end),
+            Some(_) | None => merged.push(window.clone()),
+        }
+    }
+    merged
+}
+
 /// The state of a search over one text.
 #[derive(Clone, Debug)]
 pub(crate) struct Seeker {
@@ -138,14 +227,20 @@ pub(crate) struct Seeker {
 
 impl Seeker {
     pub(crate) fn new(facts: &Facts, is_wanted: impl Fn(usize) -> bool) -> Self {
-        let lane = |pattern| Lane {
-            is_wanted: is_wanted(pattern),
-            begins: facts.patterns[pattern].begins,
+        let lane = |(compiled, is_wanted): (&Compiled, bool)| Lane {
+            is_wanted,
+            begins: compiled.begins,
             resume: 0,
             windows: Vec::new(),
+            others: compiled.needs_other.then(Vec::new),
         };
+        let patterns = (0..facts.len()).map(|p| (&facts.patterns[p], is_wanted(p)));
+        let crowd = facts.crowd.iter().map(|crowd| {
+            let mut members = crowd.members.iter();
+            (&crowd.any, members.any(|m| is_wanted(*m as usize)))
+        });
         Self {
-            lanes: (0..facts.len()).map(lane).collect(),
+            lanes: patterns.chain(crowd).map(lane).collect(),
         }
     }
 
@@ -158,13 +253,47 @@ impl Seeker {
 
     pub(crate) fn advance(&mut self, facts: &Facts, piece: &Piece<'_>) -> Findings {
         self.prefilter(facts, piece);
+        self.ask_crowd(facts, piece);
         let mut findings = Findings::default();
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if !lane.windows.is_empty() {
-                confirm(lane, (index, &facts.patterns[index]), piece, &mut findings);
+        for (index, pattern) in facts.patterns.iter().enumerate() {
+            let lane = &mut self.lanes[index];
+            if lane.windows.is_empty() {
+                lane.forget_others(piece, pattern.reach);
+            } else {
+                confirm(lane, (index, pattern), piece, &mut findings);
             }
         }
         findings
+    }
+
+    /// Marks where a pattern of the crowd matches for all of them.
+    fn ask_crowd(&mut self, facts: &Facts, piece: &Piece<'_>) {
+        let Some(crowd) = &facts.crowd else {
+            return;
+        };
+        let lane = &mut self.lanes[facts.len()];
+        let (windows, look) = lane.arrange(&crowd.any, piece);
+        let free = lane.resume.max(piece.base);
+        lane.leave(piece, crowd.any.reach);
+        let mut set = crowd.set();
+        for window in windows {
+            let mut at = window.start.max(free);
+            let until = window.end.min(piece.end());
+            while at < until && (look == Look::Throughout || at == window.start) {
+                let found = match look {
+                    Look::AtStarts => crowd.any.at(piece, at..until),
+                    Look::Throughout => crowd.any.next_in(piece, at..until),
+                };
+                let Some(found) = found else {
+                    break;
+                };
+                for member in crowd.which(piece.text, found.start - piece.base, &mut set) {
+                    let reach = facts.reach(member as usize);
+                    self.mark(member, found.start..found.start + reach);
+                }
+                at = found.start + 1;
+            }
+        }
     }
 
     /// Reads the new bytes once and marks where patterns may match.
@@ -182,13 +311,19 @@ impl Seeker {
             if end <= piece.fresh {
                 continue;
             }
+            let literal = hit.pattern().as_usize();
+            for &pattern in &facts.needed_besides[literal] {
+                if let Some(others) = &mut self.lanes[pattern as usize].others {
+                    others.push(start);
+                }
+            }
             let is_inside = is_inside_word(piece, start);
-            for &(pattern, before) in &facts.needed_by[hit.pattern().as_usize()] {
-                let begins_there = before == 0 && facts.patterns[pattern as usize].at_border;
-                if is_inside && begins_there {
+            for &(pattern, before) in &facts.needed_by[literal] {
+                let compiled = facts.compiled(pattern as usize);
+                if is_inside && before == 0 && compiled.at_border {
                     continue;
                 }
-                let reach = facts.reach(pattern as usize);
+                let reach = compiled.reach;
                 let first = start.saturating_sub(before).max(end.saturating_sub(reach));
                 self.mark(pattern, first..start.saturating_add(reach));
             }
@@ -218,23 +353,23 @@ fn confirm(
     piece: &Piece<'_>,
     findings: &mut Findings,
 ) {
-    lane.sort();
+    let (windows, look) = lane.arrange(pattern, piece);
+    let at_starts = look == Look::AtStarts;
     let mut free = lane.resume.max(piece.base);
-    for window in &lane.windows {
-        let mut at = if lane.begins && window.start < free {
+    for window in &windows {
+        if at_starts && window.start < free {
             continue;
-        } else {
-            window.start.max(free)
-        };
+        }
+        let mut at = window.start.max(free);
         let until = window.end.min(piece.end());
         while at < until {
             let border = next_border(at);
-            let found = match lane.begins {
+            let found = match at_starts {
                 true => pattern.at(piece, at..until),
                 false => pattern.next_in(piece, at..until),
             };
             let bytes = match found {
-                None if lane.begins => break,
+                None if at_starts => break,
                 Some(bytes) if bytes.start < border => bytes,
                 Some(_) | None if border < until => {
                     at = border;
@@ -244,23 +379,16 @@ fn confirm(
             };
             at = bytes.end.min(border);
             free = at;
-            let is_settled = pattern.settles(bytes.start, piece);
-            if is_settled {
+            let state = pattern.state(bytes.start, piece);
+            if state == State::Settled {
                 lane.resume = at;
             }
-            let range = bytes.start - piece.base..bytes.end - piece.base;
-            if pattern.check.passes(&piece.text[range]) {
-                let found = Found {
-                    pattern: index,
-                    bytes,
-                };
-                if is_settled {
-                    findings.settled.push(found);
-                } else {
-                    findings.note_open(found, piece);
-                }
-            }
-            if lane.begins {
+            let found = Found {
+                pattern: index,
+                bytes,
+            };
+            findings.note(found, state, piece, pattern.check);
+            if at_starts {
                 break;
             }
         }
@@ -273,10 +401,14 @@ fn next_border(at: usize) -> usize {
 }
 
 impl Compiled {
-    /// Whether no later text can change a match that begins at `start`.
-    fn settles(&self, start: usize, piece: &Piece<'_>) -> bool {
+    /// What later text can do to a match that begins at `start`.
+    fn state(&self, start: usize, piece: &Piece<'_>) -> State {
         let needs = start.saturating_add(self.reach).saturating_add(LOOK_AHEAD);
-        piece.ending == Ending::Last || needs <= piece.end()
+        if piece.ending == Ending::Last || needs <= piece.end() {
+            State::Settled
+        } else {
+            State::Open
+        }
     }
 
     /// The match that begins where `within` does.
@@ -297,7 +429,8 @@ impl Compiled {
         let input = |range: Range<usize>| {
             Input::new(piece.text).span(range.start - piece.base..range.end - piece.base)
         };
-        let stride = self.reach.saturating_mul(2).saturating_add(STRIDE_BYTES);
+        let least = self.reach.saturating_mul(2).saturating_add(STRIDE_BYTES);
+        let mut stride = least;
         let (mut at, until) = (within.start, within.end);
         while at < until {
             let end = until.min(at.saturating_add(stride));
@@ -309,11 +442,13 @@ impl Compiled {
                     return None;
                 }
                 at = end - self.reach;
+                stride = least.max(MAX_STRIDE_BYTES.min(stride.saturating_mul(2)));
                 continue;
             };
             if found.len() <= self.reach {
                 return Some(found);
             }
+            stride = least;
             let near = input(found.start..end.min(found.start + self.reach));
             if let Some(short) = self.regex().search(&near.anchored(Anchored::Yes)) {
                 return Some(short.start() + piece.base..short.end() + piece.base);

@@ -117,6 +117,41 @@ proptest! {
     }
 }
 
+/// Kinds of numbers that overlap each other, more than fit together into one place.
+const NUMBERS: [&str; 6] = [
+    r"\b[0-9]{3}[\s-]?[0-9]{3}\b",
+    r"\b[1-4][0-9]{5}\b",
+    r"\b[0-9]{2}-(?:0[1-9]|1[0-2])\b",
+    r"\b(?:4[0-9]|5[1-5])[ -]?[0-9]{2}[ -]?[0-9]{2}\b",
+    r"\b[0-9]{8}|[0-9]{4}[a-z]\b",
+    r"\b9[0-9]{2,9}x?\b",
+];
+
+proptest! {
+    /// Numbers are asked for together, and what is found is what each finds alone.
+    #[test]
+    fn numbers_are_found_together_as_each_is_alone(
+        parts in prop::collection::vec("[0-9]{1,4}|[ -]|[a-z]|9999|12-1|\\PC", 0..60),
+    ) {
+        let text = parts.concat();
+        let of = |numbers: &[&str]| {
+            let patterns: Vec<Pattern> = numbers.iter().map(|n| Pattern::new("n", *n)).collect();
+            let facts = Facts::compile(&patterns).unwrap();
+            (facts.crowd.is_some(), facts.find(&text))
+        };
+        let (is_crowd, together) = of(&NUMBERS);
+        prop_assert!(is_crowd);
+        let alone = NUMBERS.iter().enumerate().flat_map(|(pattern, number)| {
+            let (is_crowd, found) = of(&[*number]);
+            assert!(!is_crowd);
+            found.into_iter().map(move |fact| Fact { pattern, ..fact })
+        });
+        let mut alone: Vec<Fact> = alone.collect();
+        alone.sort_unstable();
+        prop_assert_eq!(together, alone);
+    }
+}
+
 #[track_caller]
 fn check_refused(expression: &str, expected: &PatternError) {
     let patterns = [Pattern::new("a", "gate"), Pattern::new("b", expression)];

@@ -3,6 +3,7 @@
 use crate::facts::Ending;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::fold::{Kind, Mark};
 use super::tape::Tape;
@@ -115,7 +116,7 @@ impl Page<'_> {
     /// The letter of another alphabet at `at`, if it is one.
     pub(super) fn foreign(&self, at: usize) -> Option<char> {
         let c = self.char_at(at);
-        (c.is_alphanumeric() || matches!(c, '€' | '£' | '¢')).then_some(c)
+        is_of_word(c).then_some(c)
     }
 
     pub(super) fn char_at(&self, at: usize) -> char {
@@ -187,4 +188,17 @@ impl Page<'_> {
         }
         found
     }
+}
+
+/// True for what may stand in a word. Of most characters it is noted once: the
+/// tables of the alphabets are searched for each letter that is not of Latin.
+fn is_of_word(c: char) -> bool {
+    const NOTED: u32 = 0x1_0000;
+    static NOTES: OnceLock<Vec<bool>> = OnceLock::new();
+    let asked = |c: char| c.is_alphanumeric() || matches!(c, '€' | '£' | '¢');
+    let notes = NOTES.get_or_init(|| {
+        let all = (0..NOTED).map(char::from_u32);
+        all.map(|c| c.is_some_and(asked)).collect()
+    });
+    notes.get(c as usize).copied().unwrap_or_else(|| asked(c))
 }

@@ -1,5 +1,6 @@
 //! A text with the place that each part of it comes from.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -24,6 +25,9 @@ pub(crate) struct Tape {
     base: usize,
     chars_before: usize,
     stretches: VecDeque<Stretch>,
+    /// The stretch that was asked for last: who reads on asks for it again, or for
+    /// the next one.
+    last: Cell<usize>,
 }
 
 impl Tape {
@@ -137,7 +141,16 @@ impl Tape {
     }
 
     fn index(&self, at: usize) -> usize {
-        self.stretches.partition_point(|stretch| stretch.at <= at) - 1
+        let is_behind = |index: usize| self.stretches.get(index).is_none_or(|s| s.at > at);
+        let last = self.last.get();
+        let near = [last, last + 1].into_iter();
+        let mut near = near.filter(|index| !is_behind(*index) && is_behind(*index + 1));
+        let index = near.next().unwrap_or_else(|| {
+            let after = self.stretches.partition_point(|stretch| stretch.at <= at);
+            after - 1
+        });
+        self.last.set(index);
+        index
     }
 
     /// Notes that `count` code points follow, each for itself.

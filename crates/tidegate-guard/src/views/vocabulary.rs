@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
@@ -17,7 +18,7 @@ const MAX_ENDING: usize = 4;
 /// Words in lower case.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Vocabulary {
-    words: HashSet<Box<[u8]>>,
+    words: HashSet<Box<[u8]>, RandomState>,
 }
 
 impl Vocabulary {
