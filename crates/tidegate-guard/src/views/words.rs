@@ -301,6 +301,7 @@ mod tests {
     fn what_is_shouted_is_no_letter() {
         check("pwn3d!! !! || pr0mpt!!", "pwned!! !! || prompt!!");
         check("wh0am! and w!|| pr0mpt", "whoami and will prompt");
+        check("pr0mpt instructions!!", "prompt instructions!!");
     }
 
     #[test]
