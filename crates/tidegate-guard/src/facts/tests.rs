@@ -117,6 +117,37 @@ proptest! {
     }
 }
 
+/// A text may be so full of beginnings that it is searched once instead of from each
+/// of them, and a second word that every match has may be there or not.
+const LONG: [&str; 3] = [
+    r"\btide\s+(?:[a-z]+\s+){0,30}?(?:flood|ebb)\b",
+    r"\b(?:tide|gate)\s+(?:[a-z]+\s+){0,12}(?:open|shut)\b",
+    r"(?:sea|gate)[a-z ]{0,90}?\bkey",
+];
+
+proptest! {
+    #[test]
+    fn long_patterns_are_found_in_whatever_way_they_are_looked_for(
+        words in prop::collection::vec(
+            prop::sample::select(vec![
+                "tide", "tide", "tide", "gate", "sea", "by", "a", "flood", "ebb", "open", "keys", "\n",
+            ]),
+            0..160,
+        ),
+        rare in any::<bool>(),
+    ) {
+        let is_end = |word: &&&str| !["flood", "ebb", "open", "keys"].contains(*word);
+        let words: Vec<&str> = match rare {
+            true => words.iter().filter(is_end).copied().chain(["ebb"]).collect(),
+            false => words,
+        };
+        let patterns: Vec<Pattern> = LONG.iter().map(|long| Pattern::new("l", *long)).collect();
+        let facts = Facts::compile(&patterns).unwrap();
+        let text = words.join(" ");
+        prop_assert_eq!(filtered(&facts, &text), plainly(&facts, &text));
+    }
+}
+
 /// Kinds of numbers that overlap each other, more than fit together into one place.
 const NUMBERS: [&str; 6] = [
     r"\b[0-9]{3}[\s-]?[0-9]{3}\b",
