@@ -16,6 +16,9 @@ use crate::verdicts::Seen;
 /// Longer ones are scanned in parts, on all threads of the pool.
 const MOST_WHOLE_BYTES: usize = 256 << 10;
 
+/// So many parts for each thread: some take longer than others.
+const PARTS_EACH: usize = 2;
+
 fn scan_whole(rules: &Rules, text: &str, request: &ScanRequest) -> Scanned {
     let started = Instant::now();
     Scanned {
@@ -60,7 +63,7 @@ impl Engine {
             let text = text.clone();
             on_pool(pool, move || text_sha256(&text))
         };
-        let parts = rules.parts(&text, pool.threads());
+        let parts = rules.parts(&text, PARTS_EACH * pool.threads());
         let parts = parts.into_iter().map(|part| {
             let (rules, text, request) = (rules.clone(), text.clone(), request.clone());
             on_pool(pool, move || rules.scan_part(&text, &part, &request))

@@ -148,7 +148,7 @@ fn made() -> Vec<(&'static str, String)> {
 
 /// Scans a text in parts on two threads, as the engine does with long ones.
 fn on_two(rules: &Rules, text: &str, request: &ScanRequest) {
-    let parts = rules.parts(text, 2);
+    let parts = rules.parts(text, 4);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut scans = Vec::new();

@@ -172,6 +172,8 @@ pub struct Facts {
     /// For each literal of the prefilter the patterns that need it, and how much of
     /// a match may stand before it.
     needed_by: Vec<Vec<(u32, usize)>>,
+    /// For each literal whether it is of no use inside of a word.
+    only_at_border: Vec<bool>,
     /// For each literal the patterns that need it, or others, anywhere in a match.
     needed_besides: Vec<Vec<u32>>,
     unfiltered: Vec<u32>,
@@ -205,6 +207,7 @@ impl Facts {
                 .collect(),
             prefilter: automaton(&[]),
             needed_by: Vec::new(),
+            only_at_border: Vec::new(),
             needed_besides: Vec::new(),
             unfiltered: Vec::new(),
             longest_literal: 0,
@@ -242,6 +245,13 @@ impl Facts {
         facts.prefilter = automaton(&keys);
         let needs = needs.into_iter().map(|needs| (needs.first, needs.besides));
         (facts.needed_by, facts.needed_besides) = needs.unzip();
+        let needs = facts.needed_by.iter().zip(&facts.needed_besides);
+        facts.only_at_border = needs
+            .map(|(first, besides)| {
+                let mut first = first.iter();
+                besides.is_empty() && first.all(|(lane, before)| facts.is_at_border(*lane, *before))
+            })
+            .collect();
         Ok(facts)
     }
 
@@ -309,6 +319,11 @@ impl Facts {
             Some(crowd) if lane == self.patterns.len() => &crowd.any,
             Some(_) | None => &self.patterns[lane],
         }
+    }
+
+    /// True when a literal that stands so far into a match cannot be in a word.
+    fn is_at_border(&self, lane: u32, before: usize) -> bool {
+        before == 0 && self.compiled(lane as usize).at_border
     }
 
     /// Bytes of the longest match of a pattern.

@@ -312,18 +312,20 @@ impl Seeker {
                 continue;
             }
             let literal = hit.pattern().as_usize();
+            let is_inside = is_inside_word(piece, start);
+            if is_inside && facts.only_at_border[literal] {
+                continue;
+            }
             for &pattern in &facts.needed_besides[literal] {
                 if let Some(others) = &mut self.lanes[pattern as usize].others {
                     others.push(start);
                 }
             }
-            let is_inside = is_inside_word(piece, start);
             for &(pattern, before) in &facts.needed_by[literal] {
-                let compiled = facts.compiled(pattern as usize);
-                if is_inside && before == 0 && compiled.at_border {
+                if is_inside && facts.is_at_border(pattern, before) {
                     continue;
                 }
-                let reach = compiled.reach;
+                let reach = facts.compiled(pattern as usize).reach;
                 let first = start.saturating_sub(before).max(end.saturating_sub(reach));
                 self.mark(pattern, first..start.saturating_add(reach));
             }
