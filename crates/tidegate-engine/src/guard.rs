@@ -9,7 +9,7 @@ use tidegate_guard::{
 };
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::answer::Cached;
 use crate::assemble::{Engine, Rooms};
@@ -222,11 +222,19 @@ fn prepare_for_streams(rules: &Rules, config: &GuardConfig) {
     let policies = config.policies.iter().chain([&config.chosen.policy]);
     for policy in policies {
         for direction in [Direction::Answer, Direction::ToolCall] {
-            rules.prepare_to_follow(&ScanRequest {
+            let prepared = rules.prepare_to_follow(&ScanRequest {
                 direction,
                 policy: policy.clone(),
                 ..ScanRequest::default()
             });
+            if let Err(error) = prepared {
+                let (policy, direction) = (policy.id(), direction.as_str());
+                warn!(
+                    policy,
+                    direction,
+                    "guard: what {policy} may block {error}; streams ({direction}) are held by 512 characters"
+                );
+            }
         }
     }
 }

@@ -40,6 +40,9 @@ impl Hold {
     /// it is shown.
     pub(crate) fn push(&mut self, piece: &str) -> bool {
         self.tail.push_str(piece);
+        if self.watched.refused.is_some() {
+            return false;
+        }
         let Some(prefixes) = &self.watched.prefixes else {
             self.looked = self.received_bytes();
             return false;
@@ -102,4 +105,24 @@ fn oldest_held(text: &str, from: usize) -> usize {
     let mut last = text[from..].char_indices().rev();
     last.nth(MAX_HELD_CHARS - 1)
         .map_or(from, |(at, _)| from + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::PatternError;
+
+    #[test]
+    fn all_is_held_that_may_be_where_there_is_nothing_to_look_with() {
+        let watched = Watched {
+            refused: Some(PatternError::TooLarge { limit: 1 }),
+            ..Watched::default()
+        };
+        let mut hold = Hold::new(Arc::new(watched));
+        for (piece, clear) in [("tide", 0), (&"ö".repeat(508), 0), ("out", 3)] {
+            hold.push(piece);
+            hold.release();
+            assert_eq!(hold.clear_bytes(), clear);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::facts::{Ending, Facts, Piece, Seeker};
+use crate::facts::{Ending, Facts, PatternError, Piece, Seeker};
 use crate::follow::Follow;
 use crate::pack::{Examples, Pack, PackError};
 use crate::policy::Layer;
@@ -220,14 +220,17 @@ impl Rules {
 
     /// Builds what [`Self::follow`] needs for such a request, which takes tens of
     /// milliseconds: whoever answers streams has it built before.
-    pub fn prepare_to_follow(&self, request: &ScanRequest) {
-        self.watch(request);
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError::TooLarge`] where the rules that may block are too much for one
+    /// automaton. Such a stream is held by 512 code points from its beginning to its
+    /// end.
+    pub fn prepare_to_follow(&self, request: &ScanRequest) -> Result<(), PatternError> {
+        self.watch(request).refused.clone().map_or(Ok(()), Err)
     }
 
     /// What to look for before a text is shown: all that may be blocked.
-    ///
-    /// Where that is too much for one automaton, nothing is held back: what is
-    /// blocked is then found up to a step after its beginning was shown.
     pub(crate) fn watch(&self, request: &ScanRequest) -> Arc<Watched> {
         let may_block = |rule: &Rule| {
             let is_here = rule.directions.contains(&request.direction);
@@ -241,9 +244,14 @@ impl Rules {
             let near = rules
                 .iter()
                 .filter(|rule| self.parts.rules[**rule].near.is_some());
+            let (prefixes, refused) = match self.facts.prefixes(patterns) {
+                Ok(prefixes) => (prefixes, None),
+                Err(refused) => (None, Some(refused)),
+            };
             Watched {
-                prefixes: self.facts.prefixes(patterns).ok().flatten(),
+                prefixes,
                 near: near.copied().collect(),
+                refused,
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::facts::Prefixes;
+use crate::facts::{PatternError, Prefixes};
 
 /// Sets that are kept. There are as many as policies times directions; requests
 /// that suppress rules of their own make others.
@@ -16,6 +16,9 @@ pub(crate) struct Watched {
     pub(crate) prefixes: Option<Prefixes>,
     /// The rules among them whose matches count only near something.
     pub(crate) near: Vec<usize>,
+    /// Why there is no automaton over their beginnings. Everything is held then, as
+    /// long as anything may be.
+    pub(crate) refused: Option<PatternError>,
 }
 
 /// What is watched, by the numbers of its rules.
