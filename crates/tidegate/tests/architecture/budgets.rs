@@ -388,18 +388,18 @@ mod proof {
             ]
             .map(|(name, lines)| room(name, lines))
         };
-        assert_eq!(big_crates(five(400, 150).iter()), []);
-        let found = big_crates(five(404, 149).iter());
+        assert_eq!(big_crates(five(300, 175).iter()), []);
+        let found = big_crates(five(304, 174).iter());
         assert_eq!(
             found,
             [Breach::new(
                 "crates/a",
                 1,
-                "404 of 1000 lines, 40 %; the limit is 40 %"
+                "304 of 1000 lines, 30 %; the limit is 30 %"
             )]
         );
-        assert_eq!(big_crates(five(20_000, 10_000).iter())[0].path, "crates/a");
-        assert_eq!(big_crates(five(15_000, 11_250).iter()), []);
+        assert_eq!(big_crates(five(24_000, 15_000).iter())[0].path, "crates/a");
+        assert_eq!(big_crates(five(20_000, 15_000).iter()), []);
     }
 
     #[test]
