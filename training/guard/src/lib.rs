@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod carriers;
+mod corpus;
+mod evaluate;
+mod generate;
+mod grammar;
+mod learn;
+mod material;
+mod order;
+mod overlap;
+mod rows;
+mod ship;
+
+pub use evaluate::Measure;
+pub use material::{DEV, Material};
+pub use overlap::{Overlap, overlaps};
+pub use rows::{Row, RowsError, read};
+pub use ship::train;
