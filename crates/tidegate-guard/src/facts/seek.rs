@@ -232,7 +232,7 @@ impl Seeker {
             begins: compiled.begins,
             resume: 0,
             windows: Vec::new(),
-            others: compiled.needs_other.then(Vec::new),
+            others: (is_wanted && compiled.needs_other).then(Vec::new),
         };
         let patterns = (0..facts.len()).map(|p| (&facts.patterns[p], is_wanted(p)));
         let crowd = facts.crowd.iter().map(|crowd| {

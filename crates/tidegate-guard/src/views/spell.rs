@@ -108,10 +108,9 @@ pub(super) fn spell_unknown(written: &[u8]) -> Option<String> {
     if letters == 0 || written.len() > MAX_LENGTH || letters == written.len() {
         return None;
     }
-    let inner = written;
-    let is_inside = |at: usize| 0 < at && at + 1 < inner.len();
+    let is_inside = |at: usize| 0 < at && at + 1 < written.len();
     let mut meant = String::with_capacity(written.len());
-    for (at, byte) in inner.iter().enumerate() {
+    for (at, byte) in written.iter().enumerate() {
         match byte {
             byte if byte.is_ascii_alphabetic() => meant.push(char::from(*byte)),
             // Names of programs are made of the other joints.
