@@ -1,55 +1,80 @@
 //! Things that few of many numbers have.
 
+/// So few are looked for one by one.
+const FEW: usize = 24;
+
 /// A thing for each number that got one. Most rules find nothing in most texts, so
 /// a scan makes room only for those that do.
 #[derive(Clone, Debug)]
 pub(crate) struct Sparse<T> {
-    /// For each number the place of its thing, and one; 0 where it has none. Empty
-    /// until the first thing comes.
+    numbers: Vec<u32>,
+    /// One for each of the numbers.
+    things: Vec<T>,
+    /// Where there are more than a few: for each number the place of its thing, and
+    /// one; 0 where it has none.
     slots: Vec<u32>,
-    things: Vec<(usize, T)>,
 }
 
 impl<T> Default for Sparse<T> {
     fn default() -> Self {
         Self {
-            slots: Vec::new(),
+            numbers: Vec::new(),
             things: Vec::new(),
+            slots: Vec::new(),
         }
     }
 }
 
 impl<T> Sparse<T> {
+    fn place(&self, number: usize) -> Option<usize> {
+        if self.slots.is_empty() {
+            let mut numbers = self.numbers.iter();
+            return numbers.position(|known| *known as usize == number);
+        }
+        (*self.slots.get(number)? as usize).checked_sub(1)
+    }
+
     /// The thing of number `number`.
     pub(crate) fn get(&self, number: usize) -> Option<&T> {
-        let slot = *self.slots.get(number)? as usize;
-        let (_, thing) = self.things.get(slot.checked_sub(1)?)?;
-        Some(thing)
+        self.place(number).map(|place| &self.things[place])
     }
 
     pub(crate) fn get_mut(&mut self, number: usize) -> Option<&mut T> {
-        let slot = *self.slots.get(number)? as usize;
-        let (_, thing) = self.things.get_mut(slot.checked_sub(1)?)?;
-        Some(thing)
+        self.place(number).map(|place| &mut self.things[place])
     }
 
     /// The same, made by `new` where there is none yet.
     pub(crate) fn get_or(&mut self, number: usize, new: impl FnOnce() -> T) -> &mut T {
-        if self.slots.len() <= number {
-            self.make_room(number);
-        }
-        let slot = &mut self.slots[number];
-        if *slot == 0 {
-            self.things.push((number, new()));
-            *slot = self.things.len() as u32;
-        }
-        &mut self.things[*slot as usize - 1].1
+        let place = match self.place(number) {
+            Some(place) => place,
+            None => self.push(number, new()),
+        };
+        &mut self.things[place]
     }
 
     #[cold]
-    fn make_room(&mut self, number: usize) {
-        const LEAST: usize = 1_024;
-        self.slots.resize((number + 1).next_multiple_of(LEAST), 0);
+    fn push(&mut self, number: usize, thing: T) -> usize {
+        self.numbers.push(number as u32);
+        self.things.push(thing);
+        let place = self.things.len() - 1;
+        if place == FEW {
+            let numbers = self.numbers.clone();
+            for (place, number) in numbers.into_iter().enumerate() {
+                self.note(number as usize, place);
+            }
+        } else if place > FEW {
+            self.note(number, place);
+        }
+        place
+    }
+
+    fn note(&mut self, number: usize, place: usize) {
+        const LEAST: usize = 512;
+        if self.slots.len() <= number {
+            let room = (number + 1).next_multiple_of(LEAST);
+            self.slots.resize(room, 0);
+        }
+        self.slots[number] = place as u32 + 1;
     }
 
     /// The numbers that have a thing, the smallest first.
@@ -61,12 +86,13 @@ impl<T> Sparse<T> {
 
     /// All things, in the order in which they came.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        self.things.iter().map(|(number, thing)| (*number, thing))
+        let numbers = self.numbers.iter().map(|number| *number as usize);
+        numbers.zip(&self.things)
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
-        let things = self.things.iter_mut();
-        things.map(|(number, thing)| (*number, thing))
+        let numbers = self.numbers.iter().map(|number| *number as usize);
+        numbers.zip(&mut self.things)
     }
 }
 
@@ -76,15 +102,24 @@ mod tests {
 
     #[test]
     fn a_number_has_its_thing_and_no_other() {
-        let mut sparse = Sparse::default();
-        assert!(sparse.get(7).is_none());
-        for number in [5_000, 7, 0] {
-            assert_eq!(*sparse.get_or(number, || number), number);
+        for count in [0, 1, FEW, FEW + 1, 3 * FEW] {
+            let mut sparse = Sparse::default();
+            let has: Vec<usize> = (0..count).map(|n| (n * 7_919) % 5_003).collect();
+            for number in &has {
+                assert_eq!(*sparse.get_or(*number, || *number), *number);
+            }
+            for number in &has {
+                *sparse.get_or(*number, || unreachable!("it has one")) += 1;
+            }
+            for number in 0..6_000 {
+                let thing = has.contains(&number).then_some(number + 1);
+                assert_eq!(sparse.get(number).copied(), thing);
+                assert_eq!(sparse.get_mut(number).copied(), thing);
+            }
+            let mut sorted = has.clone();
+            sorted.sort_unstable();
+            assert_eq!(sparse.numbers(), sorted);
+            assert!(sparse.iter().all(|(number, thing)| number + 1 == *thing));
         }
-        *sparse.get_or(7, || unreachable!("it has one")) += 1;
-        assert_eq!(sparse.numbers(), [0, 7, 5_000]);
-        let found = [0, 1, 7, 5_000, 50_000].map(|number| sparse.get(number).copied());
-        assert_eq!(found, [Some(0), None, Some(8), Some(5_000), None]);
-        assert!(sparse.get_mut(1).is_none());
     }
 }
