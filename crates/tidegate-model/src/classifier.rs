@@ -84,6 +84,11 @@ impl Classifier {
         self.model.calibration
     }
 
+    /// A digest of its file: the same digest, the same scores.
+    pub fn digest(&self) -> [u8; 32] {
+        self.model.digest()
+    }
+
     /// The bytes of its file.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.model.to_bytes()
@@ -109,7 +114,7 @@ impl Classifier {
     }
 
     /// A score of a text that arrives in pieces.
-    pub fn follow(&self) -> Following<'_> {
+    pub fn follow(&self) -> Following<&Self> {
         Following::new(self)
     }
 

@@ -88,6 +88,14 @@ impl Model {
         bytes
     }
 
+    /// The digest that the bytes of the file end with.
+    pub(crate) fn digest(&self) -> [u8; DIGEST_BYTES] {
+        let bytes = self.to_bytes();
+        let mut digest = [0; DIGEST_BYTES];
+        digest.copy_from_slice(&bytes[bytes.len() - DIGEST_BYTES..]);
+        digest
+    }
+
     /// Reads the bytes of a file.
     ///
     /// # Errors
