@@ -85,6 +85,21 @@ impl L2 {
         Self::unanswered(L2Outcome::Disabled, None)
     }
 
+    /// The same, said again of a text that it was asked about before.
+    #[must_use]
+    pub fn again(self) -> Self {
+        let outcome = match self.outcome {
+            L2Outcome::Completed => L2Outcome::Cached,
+            L2Outcome::Cached
+            | L2Outcome::Skipped
+            | L2Outcome::Cancelled
+            | L2Outcome::TimedOut
+            | L2Outcome::Failed
+            | L2Outcome::Disabled => self.outcome,
+        };
+        Self { outcome, ..self }
+    }
+
     /// What it found, where that is something. The score is the confidence: that is
     /// what it was calibrated to be. Policies decide over both.
     pub fn finding(&self, limits: Thresholds) -> Option<Detection> {

@@ -46,6 +46,13 @@ words! {
     }
 }
 
+impl Layer {
+    /// What finds something under this id.
+    pub fn of(rule: &str) -> Self {
+        if rule == L2::RULE { Self::L2 } else { Self::L1 }
+    }
+}
+
 impl Builtin {
     /// From which severity and confidence on it blocks.
     fn blocks_from(self) -> Option<(Severity, f64)> {

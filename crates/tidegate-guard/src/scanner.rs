@@ -1,6 +1,6 @@
 //! Both layers together: rules, and the classifier beside them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use sha2::{Digest, Sha256};
 use tidegate_model::{Classifier, Score, Thresholds};
@@ -21,6 +21,12 @@ const MOST_REASONS: usize = 5;
 /// Balanced scans do not ask the classifier where a rule found something critical
 /// with this confidence.
 const CANCEL_CONFIDENCE: f64 = 0.7;
+
+/// The classifier of this build, read once for the process.
+static BUILTIN: LazyLock<Arc<Classifier>> = LazyLock::new(|| {
+    let builtin = Classifier::builtin();
+    Arc::new(builtin.expect("the tests read the embedded model"))
+});
 
 /// How the word of a classifier counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +55,20 @@ impl ClassifierTerms {
             terms.limits_mut(said).block = Self::NEVER;
         }
         terms
+    }
+
+    /// Those of the classifier of this build.
+    pub fn builtin() -> Self {
+        Self::of(&BUILTIN)
+    }
+
+    /// The same with the thresholds of every direction as they were measured.
+    pub fn measured() -> Self {
+        let all = tidegate_model::Direction::ALL;
+        Self {
+            limits: all.map(|direction| BUILTIN.thresholds(direction)),
+            ..Self::builtin()
+        }
     }
 
     /// From where on something is said about a text of this direction.
@@ -119,6 +139,11 @@ impl Scanner {
             }),
             version,
         }
+    }
+
+    /// Scans with rules and the classifier of this build.
+    pub fn with_builtin(rules: Arc<Rules>, terms: ClassifierTerms) -> Self {
+        Self::new(rules, Arc::clone(&BUILTIN), terms)
     }
 
     /// The rules.

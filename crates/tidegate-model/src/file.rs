@@ -56,6 +56,11 @@ fn out_of_bounds(what: &'static str) -> ModelError {
     ModelError::OutOfBounds { what }
 }
 
+/// The digest that the bytes of a whole file end with.
+pub(crate) fn digest(file: &[u8]) -> [u8; DIGEST_BYTES] {
+    *file.last_chunk().expect("a model's file has a digest")
+}
+
 impl Model {
     /// The bytes of the file.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -86,14 +91,6 @@ impl Model {
         let digest = blake3::hash(&bytes);
         bytes.extend_from_slice(digest.as_bytes());
         bytes
-    }
-
-    /// The digest that the bytes of the file end with.
-    pub(crate) fn digest(&self) -> [u8; DIGEST_BYTES] {
-        let bytes = self.to_bytes();
-        let mut digest = [0; DIGEST_BYTES];
-        digest.copy_from_slice(&bytes[bytes.len() - DIGEST_BYTES..]);
-        digest
     }
 
     /// Reads the bytes of a file.

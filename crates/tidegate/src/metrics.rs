@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::http::Tally;
-use crate::scan_report::Mode;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tidegate_engine::{
-    AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, Health, Scanned, StoreState,
+    AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, Health, Mode, Scanned, StoreState,
 };
 
 use crate::traces::SpanCounts;
@@ -336,6 +335,7 @@ fn engine_registry(health: &EngineHealth) -> Registry {
 
 fn whole_engine(registry: &mut Registry, health: &EngineHealth) {
     guard::guard(registry, &health.guard);
+    guard::l2(registry, &health.guard);
     guard::rollout(registry, health.agreement.as_ref());
     let waiting: Gauge<f64, AtomicU64> = Gauge::default();
     waiting.set(health.waiting as f64);
@@ -569,6 +569,7 @@ mod tests {
             verdict: rules.scan(text, &ScanRequest::default()),
             text_sha256: String::new(),
             rules_took: Duration::from_millis(3),
+            classifier_took: Duration::ZERO,
             cached,
             source: PolicySource::Default,
         }
@@ -613,6 +614,7 @@ mod tests {
         };
         let mut registry = Registry::default();
         guard::guard(&mut registry, &counts);
+        guard::l2(&mut registry, &counts);
         let mut text = String::new();
         encode_registry(&mut text, &registry).unwrap();
         for (verdict, count) in [("block", 5), ("allow", 1)] {
