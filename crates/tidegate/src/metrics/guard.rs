@@ -55,19 +55,23 @@ pub(super) fn guard(registry: &mut Registry, counts: &GuardCounts) {
         "Verdicts in which a suppression of a policy kept a rule from deciding",
         suppressed,
     );
-    let feedback: Family<Labels, Counter> = Family::default();
+    feedback(registry, counts);
+}
+
+fn feedback(registry: &mut Registry, counts: &GuardCounts) {
+    let words: Family<Labels, Counter> = Family::default();
     for (rule, label, count) in &counts.feedback {
         let layer = vec![
             ("rule", rule.to_string()),
             ("layer", Layer::of(rule).to_string()),
         ];
         let labels = with(layer, "label", label.as_str());
-        feedback.get_or_create(&labels).inc_by(*count);
+        words.get_or_create(&labels).inc_by(*count);
     }
     registry.register(
         "tidegate_guard_feedback",
         "What was said of verdicts, for each rule in them",
-        feedback,
+        words,
     );
 }
 

@@ -29,8 +29,9 @@ async fn the_help_of_scan_says_what_it_takes_and_how_it_ends() {
                                    tool_call, tool_result]
           --policy <NAME|FILE>     What decides between flag and block: monitor, default, strict, or the
                                    file of a policy
-          --mode <MODE>            How thorough; this version has rules only, and says so [default:
-                                   balanced] [possible values: fast, balanced, thorough]
+          --mode <MODE>            How thorough: rules only, rules and the classifier unless they are
+                                   sure by themselves, or always both [default: balanced] [possible
+                                   values: fast, balanced, thorough]
           --suppress <RULE>        List what this rule finds and let it decide nothing; pii.* names a
                                    whole family; may be repeated
           --fail-on <FAIL_ON>      The least severity that makes the exit code 1; none: no severity does
