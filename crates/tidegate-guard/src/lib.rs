@@ -17,6 +17,7 @@ mod rule;
 mod rules;
 mod scanner;
 mod span;
+mod sparse;
 mod tally;
 mod verdict;
 mod views;

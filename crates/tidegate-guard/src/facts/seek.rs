@@ -4,10 +4,12 @@
 //! reported as well, and looked for again when more text is there.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use regex_automata::{Anchored, Input};
 
 use crate::checksum::Check;
+use crate::sparse::Sparse;
 
 use super::{Compiled, Facts};
 
@@ -105,7 +107,6 @@ impl Findings {
 /// How far one pattern has come.
 #[derive(Clone, Debug)]
 struct Lane {
-    is_wanted: bool,
     /// No match that starts before this byte is looked for any more.
     resume: usize,
     /// Matches are only looked for where a window begins.
@@ -118,6 +119,15 @@ struct Lane {
 }
 
 impl Lane {
+    fn new(compiled: &Compiled, resume: usize) -> Self {
+        Self {
+            resume,
+            begins: compiled.begins,
+            windows: Vec::new(),
+            others: compiled.needs_other.then(Vec::new),
+        }
+    }
+
     /// Where to look, and how.
     fn arrange(&mut self, pattern: &Compiled, piece: &Piece<'_>) -> (Vec<Range<usize>>, Look) {
         let windows = self.promising();
@@ -219,48 +229,60 @@ fn merged(windows: &[Range<usize>]) -> Vec<Range<usize>> {
     merged
 }
 
+/// Which patterns are looked for, and whether the crowd is.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted(Arc<[bool]>);
+
+impl Facts {
+    /// Those patterns that `is_wanted` says.
+    pub(crate) fn wanted(&self, is_wanted: impl Fn(usize) -> bool) -> Wanted {
+        let crowd = self.crowd.iter().map(|crowd| {
+            let mut members = crowd.members.iter();
+            members.any(|member| is_wanted(*member as usize))
+        });
+        let patterns = (0..self.len()).map(&is_wanted);
+        Wanted(patterns.chain(crowd).collect())
+    }
+}
+
 /// The state of a search over one text.
 #[derive(Clone, Debug)]
 pub(crate) struct Seeker {
-    lanes: Vec<Lane>,
+    wanted: Wanted,
+    /// Nothing is looked for that begins before this byte.
+    from: usize,
+    /// Of the patterns of which something was met.
+    lanes: Sparse<Lane>,
 }
 
 impl Seeker {
-    pub(crate) fn new(facts: &Facts, is_wanted: impl Fn(usize) -> bool) -> Self {
-        let lane = |(compiled, is_wanted): (&Compiled, bool)| Lane {
-            is_wanted,
-            begins: compiled.begins,
-            resume: 0,
-            windows: Vec::new(),
-            others: (is_wanted && compiled.needs_other).then(Vec::new),
-        };
-        let patterns = (0..facts.len()).map(|p| (&facts.patterns[p], is_wanted(p)));
-        let crowd = facts.crowd.iter().map(|crowd| {
-            let mut members = crowd.members.iter();
-            (&crowd.any, members.any(|m| is_wanted(*m as usize)))
-        });
+    pub(crate) fn new(wanted: Wanted) -> Self {
         Self {
-            lanes: patterns.chain(crowd).map(lane).collect(),
+            wanted,
+            from: 0,
+            lanes: Sparse::default(),
         }
     }
 
-    /// Leaves out what begins before byte `at`.
-    pub(crate) fn skip_to(&mut self, at: usize) {
-        for lane in &mut self.lanes {
-            lane.resume = at;
-        }
+    /// A search of what begins at byte `from` or behind it.
+    pub(crate) fn starting_at(self, from: usize) -> Self {
+        Self { from, ..self }
     }
 
     pub(crate) fn advance(&mut self, facts: &Facts, piece: &Piece<'_>) -> Findings {
         self.prefilter(facts, piece);
         self.ask_crowd(facts, piece);
         let mut findings = Findings::default();
-        for (index, pattern) in facts.patterns.iter().enumerate() {
-            let lane = &mut self.lanes[index];
+        for number in self.lanes.numbers() {
+            let (Some(lane), Some(pattern)) =
+                (self.lanes.get_mut(number), facts.patterns.get(number))
+            else {
+                continue;
+            };
             if lane.windows.is_empty() {
                 lane.forget_others(piece, pattern.reach);
             } else {
-                confirm(lane, (index, pattern), piece, &mut findings);
+                confirm(lane, (number, pattern), piece, &mut findings);
             }
         }
         findings
@@ -271,7 +293,9 @@ impl Seeker {
         let Some(crowd) = &facts.crowd else {
             return;
         };
-        let lane = &mut self.lanes[facts.len()];
+        let Some(lane) = self.lanes.get_mut(facts.len()) else {
+            return;
+        };
         let (windows, look) = lane.arrange(&crowd.any, piece);
         let free = lane.resume.max(piece.base);
         lane.leave(piece, crowd.any.reach);
@@ -289,7 +313,7 @@ impl Seeker {
                 };
                 for member in crowd.which(piece.text, found.start - piece.base, &mut set) {
                     let reach = facts.reach(member as usize);
-                    self.mark(member, found.start..found.start + reach);
+                    self.mark(facts, member, found.start..found.start + reach);
                 }
                 at = found.start + 1;
             }
@@ -301,7 +325,7 @@ impl Seeker {
         for &pattern in &facts.unfiltered {
             let reach = facts.reach(pattern as usize);
             let window = piece.fresh.saturating_sub(reach)..piece.end();
-            self.mark(pattern, window);
+            self.mark(facts, pattern, window);
         }
         let overlap = facts.longest_literal.saturating_sub(1);
         let from = piece.fresh.saturating_sub(overlap).max(piece.base);
@@ -317,7 +341,8 @@ impl Seeker {
                 continue;
             }
             for &pattern in &facts.needed_besides[literal] {
-                if let Some(others) = &mut self.lanes[pattern as usize].others {
+                let lane = self.lane(facts, pattern);
+                if let Some(others) = lane.and_then(|lane| lane.others.as_mut()) {
                     others.push(start);
                 }
             }
@@ -327,16 +352,22 @@ impl Seeker {
                 }
                 let reach = facts.compiled(pattern as usize).reach;
                 let first = start.saturating_sub(before).max(end.saturating_sub(reach));
-                self.mark(pattern, first..start.saturating_add(reach));
+                self.mark(facts, pattern, first..start.saturating_add(reach));
             }
         }
     }
 
-    fn mark(&mut self, pattern: u32, window: Range<usize>) {
-        let lane = &mut self.lanes[pattern as usize];
-        if lane.is_wanted {
+    fn mark(&mut self, facts: &Facts, pattern: u32, window: Range<usize>) {
+        if let Some(lane) = self.lane(facts, pattern) {
             lane.add(window);
         }
+    }
+
+    /// The lane of a pattern that is wanted.
+    fn lane(&mut self, facts: &Facts, pattern: u32) -> Option<&mut Lane> {
+        let (number, from) = (pattern as usize, self.from);
+        let new = || Lane::new(facts.compiled(number), from);
+        self.wanted.0[number].then(|| self.lanes.get_or(number, new))
     }
 }
 
