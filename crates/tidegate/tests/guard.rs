@@ -263,6 +263,21 @@ async fn verdicts_and_rules_are_counted_by_direction() {
         count("retrieved", "allow"),
     ];
     assert_eq!(counts, [Some(1.0); 7]);
+    let asked = |direction: &str, outcome: &str| {
+        let labels = [
+            format!("direction=\"{direction}\""),
+            format!("outcome=\"{outcome}\""),
+        ];
+        let labels = [&*labels[0], &*labels[1]];
+        metrics.value("tidegate_guard_l2_total", &labels)
+    };
+    let counts = [
+        asked("prompt", "skipped"),
+        asked("retrieved", "skipped"),
+        asked("retrieved", "completed"),
+        asked("prompt", "completed").map(|count| count - 1.0),
+    ];
+    assert_eq!(counts, [Some(1.0); 4]);
     let found = |rule: &str, direction: &str| {
         let labels = [
             format!("rule=\"{rule}\""),
