@@ -249,7 +249,8 @@ fn settings(path: &Path, bytes: Vec<u8>) -> Result<Settings, OnnxError> {
         advice: ADVICE_SETTINGS,
     };
     let settings: Settings = toml::from_str(&text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        let before = error.span().map_or("", |span| &text[..span.start]);
+        let line = before.matches('\n').count() + 1;
         wrong(&format!("line {line}: {}", error.message()))
     })?;
     let in_order = |t: &Thresholds| 0.0 <= t.flag && t.flag <= t.block && t.block <= 1.0;

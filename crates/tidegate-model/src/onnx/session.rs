@@ -177,7 +177,7 @@ fn output(model: &Model, wanted: &str) -> Result<(NodeId, String), String> {
 }
 
 /// What a computation gives, or the last words of its panic.
-fn caught<T>(run: impl FnOnce() -> T) -> Result<T, OnnxError> {
+pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, OnnxError> {
     // A model is not changed by a run, and a half-loaded one is dropped.
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| OnnxError::Panicked {
         reason: last_words(panic.as_ref()),
