@@ -114,11 +114,7 @@ impl TextModel {
     /// # Errors
     ///
     /// When the runtime fails, or answers with something else than numbers.
-    pub fn score(
-        &self,
-        text: &str,
-        stop: &impl Fn() -> bool,
-    ) -> Result<Option<Score>, OnnxError> {
+    pub fn score(&self, text: &str, stop: &impl Fn() -> bool) -> Result<Option<Score>, OnnxError> {
         let mut windows = Windows::new(&self.tokenizer, self.layout, text);
         let mut worst: Option<(f64, Range<usize>)> = None;
         let mut count = 0;
@@ -162,7 +158,10 @@ impl TextModel {
         let (attacks, others): (Vec<_>, Vec<_>) = numbers
             .enumerate()
             .partition(|(at, _)| self.labels.attacks.contains(at));
-        let strongest = attacks.iter().map(|(_, number)| *number).fold(f64::MIN, f64::max);
+        let strongest = attacks
+            .iter()
+            .map(|(_, number)| *number)
+            .fold(f64::MIN, f64::max);
         Ok(match self.labels.kind {
             LabelKind::EachAlone => strongest,
             LabelKind::OneOfAll => log_sum(&attacks) - log_sum(&others),
@@ -172,7 +171,10 @@ impl TextModel {
 
 /// The logarithm of the sum of the powers of e, without overflow.
 fn log_sum(numbers: &[(usize, f64)]) -> f64 {
-    let most = numbers.iter().map(|(_, number)| *number).fold(f64::MIN, f64::max);
+    let most = numbers
+        .iter()
+        .map(|(_, number)| *number)
+        .fold(f64::MIN, f64::max);
     let sum: f64 = numbers.iter().map(|(_, number)| exp(number - most)).sum();
     most + sum.ln()
 }
@@ -193,18 +195,24 @@ fn layout(
     let most = most.min(length.unwrap_or(MAX_TOKENS)).min(MAX_TOKENS);
     let asked = files.settings.max_tokens;
     if let Some(asked) = asked.filter(|asked| *asked > most) {
-        return Err(wrong(format!("max_tokens is {asked}, the model takes {most} at most")));
+        return Err(wrong(format!(
+            "max_tokens is {asked}, the model takes {most} at most"
+        )));
     }
     let tokens = asked.unwrap_or(DEFAULT_TOKENS.min(most));
     let frame = tokenizer.frame();
     let content = tokens.saturating_sub(frame.before.len() + frame.after.len());
     if content == 0 {
-        return Err(wrong(format!("max_tokens of {tokens} leaves no room for a text")));
+        return Err(wrong(format!(
+            "max_tokens of {tokens} leaves no room for a text"
+        )));
     }
     let overlap = DEFAULT_OVERLAP.min(content / 8);
     let stride = files.settings.stride.unwrap_or(content - overlap);
     if !(1..=content).contains(&stride) {
-        return Err(wrong(format!("stride is {stride}, it must be 1 to {content}")));
+        return Err(wrong(format!(
+            "stride is {stride}, it must be 1 to {content}"
+        )));
     }
     Ok(Layout {
         content,
@@ -223,7 +231,11 @@ fn name(folder: &Path) -> String {
         _ => '-',
     };
     let name: String = name.chars().take(MAX_NAME_SIGNS).map(plain).collect();
-    if name.is_empty() { "onnx".to_owned() } else { name }
+    if name.is_empty() {
+        "onnx".to_owned()
+    } else {
+        name
+    }
 }
 
 #[cfg(any(test, feature = "testing"))]

@@ -190,7 +190,11 @@ impl Config {
             .filter_map(|(id, label)| Some((id.parse().ok()?, label)))
             .collect();
         if self.id2label.is_empty() {
-            labels = self.label2id.iter().map(|(label, id)| (*id, label)).collect();
+            labels = self
+                .label2id
+                .iter()
+                .map(|(label, id)| (*id, label))
+                .collect();
         }
         labels.sort_unstable();
         let in_order = labels.iter().enumerate().all(|(at, (id, _))| at == *id);
@@ -202,10 +206,18 @@ impl Config {
     pub(crate) fn longest(&self) -> Option<usize> {
         // RoBERTa and its kin begin to count behind the number of their padding.
         let begins_at_two = self.model_type.as_deref().is_some_and(|kind| {
-            ["roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "mpnet"].contains(&kind)
+            [
+                "roberta",
+                "xlm-roberta",
+                "camembert",
+                "xlm-roberta-xl",
+                "mpnet",
+            ]
+            .contains(&kind)
         });
         let lost = if begins_at_two { 2 } else { 0 };
-        self.max_position_embeddings.map(|most| most.saturating_sub(lost))
+        self.max_position_embeddings
+            .map(|most| most.saturating_sub(lost))
     }
 }
 
@@ -225,8 +237,14 @@ impl Settings {
     /// The thresholds of a direction: what is said for it, for all, or by default.
     pub(crate) fn thresholds(&self) -> [Thresholds; Direction::ALL.len()] {
         self.pairs().map(|pair| Thresholds {
-            flag: pair.flag.or(self.flag).unwrap_or(super::DEFAULT_THRESHOLDS.flag),
-            block: pair.block.or(self.block).unwrap_or(super::DEFAULT_THRESHOLDS.block),
+            flag: pair
+                .flag
+                .or(self.flag)
+                .unwrap_or(super::DEFAULT_THRESHOLDS.flag),
+            block: pair
+                .block
+                .or(self.block)
+                .unwrap_or(super::DEFAULT_THRESHOLDS.block),
         })
     }
 }
@@ -235,7 +253,9 @@ impl Settings {
 fn says_attack(label: &str) -> bool {
     let label = label.to_lowercase();
     let mut words = label.split(|c: char| !c.is_alphanumeric());
-    let denies = words.clone().any(|word| ["no", "not", "non", "without"].contains(&word));
+    let denies = words
+        .clone()
+        .any(|word| ["no", "not", "non", "without"].contains(&word));
     let means = ["inject", "jailbreak", "attack", "unsafe", "malicious"];
     !denies && words.any(|word| means.iter().any(|mean| word.starts_with(mean)))
 }
@@ -294,7 +314,9 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, OnnxError> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
     let file = File::open(path).map_err(failed)?;
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     let length = bytes.len() as u64;
     if length > limit {
         return Err(too_large(length));

@@ -73,20 +73,20 @@ impl Session {
     pub(crate) fn load(bytes: Vec<u8>, path: &Path, wanted: &str) -> Result<Self, OnnxError> {
         Survey::of(&bytes, path)?;
         let load = || ModelOptions::with_ops(operators()).load(bytes);
-        let model = caught(load)?
-            .map_err(|error| OnnxError::malformed(path, "cannot be loaded", error))?;
+        let model =
+            caught(load)?.map_err(|error| OnnxError::malformed(path, "cannot be loaded", error))?;
         let (mut inputs, mut length) = (Vec::new(), None);
         for id in model.input_ids() {
-            let (input, fixed) = input(&model, *id)
-                .map_err(|what| OnnxError::unsupported(path, what, INPUTS))?;
+            let (input, fixed) =
+                input(&model, *id).map_err(|what| OnnxError::unsupported(path, what, INPUTS))?;
             length = length.or(fixed);
             inputs.push((*id, input));
         }
         if !inputs.iter().any(|(_, input)| *input == Input::Ids) {
             return Err(OnnxError::unsupported(path, "no input_ids", INPUTS));
         }
-        let output = output(&model, wanted)
-            .map_err(|what| OnnxError::unsupported(path, what, OUTPUTS))?;
+        let output =
+            output(&model, wanted).map_err(|what| OnnxError::unsupported(path, what, OUTPUTS))?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             model,
@@ -138,7 +138,10 @@ impl Session {
 /// The input behind a node, and the length that it fixes.
 fn input(model: &Model, id: NodeId) -> Result<(Input, Option<usize>), String> {
     let info = model.node_info(id);
-    let name = info.as_ref().and_then(|info| info.name()).unwrap_or_default();
+    let name = info
+        .as_ref()
+        .and_then(|info| info.name())
+        .unwrap_or_default();
     let input = match name {
         "input_ids" => Input::Ids,
         "attention_mask" => Input::Mask,
@@ -147,15 +150,22 @@ fn input(model: &Model, id: NodeId) -> Result<(Input, Option<usize>), String> {
     };
     let kind = info.as_ref().and_then(|info| info.dtype());
     if kind.is_some_and(|kind| kind != ValueType::Tensor(DataType::Int32)) {
-        return Err(format!("the input {name:?} with another type than whole numbers"));
+        return Err(format!(
+            "the input {name:?} with another type than whole numbers"
+        ));
     }
     let dims = info.and_then(|info| info.shape());
     match dims.as_deref() {
         None | Some([_, Dimension::Symbolic(_)]) => Ok((input, None)),
-        Some([Dimension::Fixed(1) | Dimension::Symbolic(_), Dimension::Fixed(length)]) => {
-            Ok((input, Some(*length)))
-        }
-        Some(_) => Err(format!("the input {name:?} with another shape than [1, length]")),
+        Some(
+            [
+                Dimension::Fixed(1) | Dimension::Symbolic(_),
+                Dimension::Fixed(length),
+            ],
+        ) => Ok((input, Some(*length))),
+        Some(_) => Err(format!(
+            "the input {name:?} with another shape than [1, length]"
+        )),
     }
 }
 
@@ -163,7 +173,9 @@ fn input(model: &Model, id: NodeId) -> Result<(Input, Option<usize>), String> {
 fn output(model: &Model, wanted: &str) -> Result<(NodeId, String), String> {
     let name = |id: NodeId| {
         let info = model.node_info(id);
-        info.and_then(|info| info.name()).unwrap_or_default().to_owned()
+        info.and_then(|info| info.name())
+            .unwrap_or_default()
+            .to_owned()
     };
     let outputs = model.output_ids();
     let named = outputs.iter().find(|id| name(**id) == wanted);
@@ -171,7 +183,9 @@ fn output(model: &Model, wanted: &str) -> Result<(NodeId, String), String> {
         (Some(id), _) | (None, [id]) => Ok((*id, name(*id))),
         (None, _) => {
             let names: Vec<String> = outputs.iter().map(|id| name(*id)).collect();
-            Err(format!("a choice between the outputs {names:?}, none of them {wanted:?}"))
+            Err(format!(
+                "a choice between the outputs {names:?}, none of them {wanted:?}"
+            ))
         }
     }
 }

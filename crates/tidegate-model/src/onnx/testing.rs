@@ -134,7 +134,8 @@ impl SmallModel {
         for (at, (word, _)) in self.words.iter().enumerate() {
             vocab[word] = json!(RESERVED + at);
         }
-        let special = |id: u32, content: &str| json!({ "id": id, "content": content, "special": true });
+        let special =
+            |id: u32, content: &str| json!({ "id": id, "content": content, "special": true });
         let part = |id: &str| json!({ "SpecialToken": { "id": id, "type_id": 0 } });
         let token = |id: u32, text: &str| json!({ "id": text, "ids": [id], "tokens": [text] });
         json!({
@@ -188,7 +189,12 @@ impl SmallModel {
             Pooling::Mean => "ReduceMean",
             Pooling::Max => "ReduceMax",
         };
-        graph.node(pool, &[last], "pooled", &[numbers("axes", &[1]), number("keepdims", 0)]);
+        graph.node(
+            pool,
+            &[last],
+            "pooled",
+            &[numbers("axes", &[1]), number("keepdims", 0)],
+        );
         graph.weights("mix", &[2, 2], &[1.0, 0.0, 0.0, 1.0]);
         graph.weights("bias", &[2], &self.bias);
         graph.node("MatMul", &["pooled", "mix"], "mixed", &[]);
@@ -219,7 +225,12 @@ impl SmallModel {
             graph.node("MatMul", &[&from, "identity"], &to, &[]);
         }
         let last = format!("layer{}", self.layers);
-        graph.node("ReduceMean", &[&last], "row", &[numbers("axes", &[0]), number("keepdims", 1)]);
+        graph.node(
+            "ReduceMean",
+            &[&last],
+            "row",
+            &[numbers("axes", &[0]), number("keepdims", 1)],
+        );
         graph.node("MatMul", &["row", "nothing"], "zero", &[]);
         graph.node("Add", &["fast", "zero"], "logits", &[]);
     }
@@ -242,7 +253,9 @@ pub fn number(name: &str, value: u64) -> Attribute {
 /// Whole numbers as an attribute.
 pub fn numbers(name: &str, values: &[u64]) -> Attribute {
     let message = Message::default().text(1, name);
-    let message = values.iter().fold(message, |message, value| message.number(8, *value));
+    let message = values
+        .iter()
+        .fold(message, |message, value| message.number(8, *value));
     Attribute(message.number(20, 7))
 }
 
@@ -252,19 +265,27 @@ impl Graph {
         let node = Message::default();
         let node = inputs.iter().fold(node, |node, input| node.text(1, input));
         let node = node.text(2, output).text(3, output).text(4, operator);
-        let node = with.iter().fold(node, |node, attribute| node.message(5, &attribute.0));
+        let node = with
+            .iter()
+            .fold(node, |node, attribute| node.message(5, &attribute.0));
         self.push(1, &node);
     }
 
     /// Adds weights.
     pub fn weights(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let raw: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
         self.tensor(name, shape, FLOAT, &raw);
     }
 
     /// Adds whole numbers.
     pub fn numbers(&mut self, name: &str, values: &[i64]) {
-        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let raw: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
         self.tensor(name, &[values.len()], INT64, &raw);
     }
 
@@ -275,14 +296,18 @@ impl Graph {
             Some(length) => Message::default().number(1, length as u64),
             None => free("length"),
         };
-        let shape = Message::default().message(1, &free("batch")).message(1, &last);
+        let shape = Message::default()
+            .message(1, &free("batch"))
+            .message(1, &last);
         self.value(11, name, INT64, &shape);
     }
 
     /// Names an output of floats.
     pub fn output(&mut self, name: &str) {
         let dim = |name: &str| Message::default().text(2, name);
-        let shape = Message::default().message(1, &dim("batch")).message(1, &dim("labels"));
+        let shape = Message::default()
+            .message(1, &dim("batch"))
+            .message(1, &dim("labels"));
         self.value(12, name, FLOAT, &shape);
     }
 
@@ -301,7 +326,9 @@ impl Graph {
 
     fn tensor(&mut self, name: &str, shape: &[usize], kind: u64, raw: &[u8]) {
         let tensor = Message::default();
-        let tensor = shape.iter().fold(tensor, |tensor, dim| tensor.number(1, *dim as u64));
+        let tensor = shape
+            .iter()
+            .fold(tensor, |tensor, dim| tensor.number(1, *dim as u64));
         self.push(5, &tensor.number(2, kind).text(8, name).bytes(9, raw));
     }
 

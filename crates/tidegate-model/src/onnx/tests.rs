@@ -131,7 +131,11 @@ fn a_stop_after_the_first_window_reads_exactly_one() {
     let asked = Cell::new(0);
     let stop = || asked.replace(asked.get() + 1) == 1;
     assert_eq!(model.score(&"word ".repeat(100), &stop).unwrap(), None);
-    assert_eq!(asked.get(), 2, "once before the first window, once before the second");
+    assert_eq!(
+        asked.get(),
+        2,
+        "once before the first window, once before the second"
+    );
     assert_eq!(model.score("text", &|| true).unwrap(), None);
 }
 
@@ -155,7 +159,10 @@ fn a_model_of_one_length_gets_windows_that_are_filled_up() {
     assert_eq!(score(&model, "ignore").logit, 4.0 / 8.0);
     assert_eq!(score(&model, "ignore x y z a b c").windows, 2);
     scratch.put("tidegate.toml", b"max_tokens = 9");
-    check(scratch.load(), &["max_tokens is 9, the model takes 8 at most"]);
+    check(
+        scratch.load(),
+        &["max_tokens is 9, the model takes 8 at most"],
+    );
 }
 
 #[test]
@@ -174,7 +181,10 @@ fn a_model_gets_only_the_inputs_that_it_asks_for() {
 #[test]
 fn numbers_that_are_not_finite_are_an_error_that_says_so() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let scratch = Scratch::of("nan", &words().pooling(Pooling::Mean).word("bad", [bad, 0.0]));
+        let scratch = Scratch::of(
+            "nan",
+            &words().pooling(Pooling::Mean).word("bad", [bad, 0.0]),
+        );
         let model = scratch.load().unwrap();
         assert_eq!(score(&model, "ignore x").logit, 4.0 / 4.0);
         let error = model.score("well bad", &|| false).unwrap_err();
@@ -189,7 +199,7 @@ fn numbers_that_are_not_finite_are_an_error_that_says_so() {
 #[test]
 fn labels_are_chosen_by_name_or_by_the_owner() {
     let scratch = Scratch::of("labels", &words());
-    let mut load = |labels: &str, settings: &str| {
+    let load = |labels: &str, settings: &str| {
         scratch.put("config.json", labels.as_bytes());
         scratch.put("tidegate.toml", settings.as_bytes());
         scratch.load().map(|model| score(&model, "ignore").logit)
@@ -208,13 +218,19 @@ fn labels_are_chosen_by_name_or_by_the_owner() {
     assert!(load(colors, "attack_label = 'blue'").is_err());
     assert_eq!(load(colors, "attack_label = 'red'"), Ok(-4.0));
     assert_eq!(load(colors, "attack_label = ['green']"), Ok(4.0));
-    let alone = r#"{"id2label":{"0":"safe","1":"unsafe"},"problem_type":"multi_label_classification"}"#;
+    let alone =
+        r#"{"id2label":{"0":"safe","1":"unsafe"},"problem_type":"multi_label_classification"}"#;
     assert_eq!(load(alone, ""), Ok(4.0));
     let three = r#"{"id2label":{"0":"safe","1":"attack","2":"injection"}}"#;
     let error = load(three, "").unwrap_err().to_string();
     assert!(error.contains("[1, 2], wanted is [1, 3]"), "{error}");
     assert!(load(r#"{"id2label":{"0":"safe","2":"attack"}}"#, "").is_err());
-    assert!(load("{}", "").unwrap_err().to_string().contains("has no labels"));
+    assert!(
+        load("{}", "")
+            .unwrap_err()
+            .to_string()
+            .contains("has no labels")
+    );
 }
 
 #[test]
@@ -243,10 +259,21 @@ fn a_model_with_another_digest_is_refused() {
     assert_eq!(scratch.load().unwrap().version(), &digest[..12]);
     // One bit of a weight, so that nothing else could notice.
     let mut bytes = words().model();
-    let at = bytes.windows(4).position(|b| b == 4_f32.to_le_bytes()).unwrap();
+    let at = bytes
+        .windows(4)
+        .position(|b| b == 4_f32.to_le_bytes())
+        .unwrap();
     bytes[at] ^= 1;
     scratch.put("model.onnx", &bytes);
-    check(scratch.load(), &["model.onnx", &digest, "tidegate.toml", "fetch the file again"]);
+    check(
+        scratch.load(),
+        &[
+            "model.onnx",
+            &digest,
+            "tidegate.toml",
+            "fetch the file again",
+        ],
+    );
 }
 
 #[test]
@@ -271,10 +298,20 @@ fn missing_large_and_strange_files_are_named() {
     }
     let scratch = Scratch::of("strange", &words());
     scratch.put("tidegate.toml", b"flag = 0.5\nmax_token = 3");
-    check(scratch.load(), &["tidegate.toml", "line 2", "max_token", "docs/onnx.md"]);
-    for wrong in ["flag = 0.9\nblock = 0.1", "flag = nan", "[prompt]\nblock = 2.0"] {
+    check(
+        scratch.load(),
+        &["tidegate.toml", "line 2", "max_token", "docs/onnx.md"],
+    );
+    for wrong in [
+        "flag = 0.9\nblock = 0.1",
+        "flag = nan",
+        "[prompt]\nblock = 2.0",
+    ] {
         scratch.put("tidegate.toml", wrong.as_bytes());
-        check(scratch.load(), &["thresholds must keep to 0 <= flag <= block <= 1"]);
+        check(
+            scratch.load(),
+            &["thresholds must keep to 0 <= flag <= block <= 1"],
+        );
     }
     for (wrong, part) in [("stride = 0", "stride is 0"), ("max_tokens = 2", "no room")] {
         scratch.put("tidegate.toml", wrong.as_bytes());
@@ -319,12 +356,15 @@ fn models_of_another_kind_are_refused_by_what_is_odd() {
             graph.input("input_ids", None);
             graph.output("logits");
         }),
-        (&["a subgraph in the node \"branch\"", "without branches"], |graph| {
-            let inner = Message::default().text(2, "inner");
-            let attribute = Message::default().text(1, "body").message(6, &inner);
-            let node = Message::default().text(3, "branch").text(4, "Loop");
-            graph.push(1, &node.message(5, &attribute));
-        }),
+        (
+            &["a subgraph in the node \"branch\"", "without branches"],
+            |graph| {
+                let inner = Message::default().text(2, "inner");
+                let attribute = Message::default().text(1, "body").message(6, &inner);
+                let node = Message::default().text(3, "branch").text(4, "Loop");
+                graph.push(1, &node.message(5, &attribute));
+            },
+        ),
         (&["weights in another file"], |graph| {
             let tensor = Message::default().number(1, 2).number(2, 1).text(8, "w");
             graph.push(5, &tensor.number(14, 1));
@@ -370,7 +410,10 @@ fn the_names_of_special_tokens_are_letters_in_a_text() {
     let scratch = Scratch::of("special", &words().pooling(Pooling::Mean));
     let model = scratch.load().unwrap();
     // `[`, `sep` and `]` are three tokens; read as one, the mean would be another.
-    assert_eq!(score(&model, "ignore rules [SEP] x").logit, (6.0 - 1.0) / 8.0);
+    assert_eq!(
+        score(&model, "ignore rules [SEP] x").logit,
+        (6.0 - 1.0) / 8.0
+    );
 }
 
 /// Loads a folder and scores a text: any error will do, any number too.
@@ -407,10 +450,13 @@ fn a_file_with_wrong_bits_is_refused_or_scores_numbers() {
     let scratch = Scratch::of("bits", &words());
     for (file, whole) in [
         ("model.onnx", words().model()),
-        ("tokenizer.json", words().tokenizer().to_string().into_bytes()),
+        (
+            "tokenizer.json",
+            words().tokenizer().to_string().into_bytes(),
+        ),
         ("config.json", words().config().to_string().into_bytes()),
     ] {
-        for seed in 0..400_u64 {
+        for seed in 0..150_u64 {
             let mut bytes = whole.clone();
             let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
             for _ in 0..=seed % 3 {
@@ -436,7 +482,10 @@ fn a_graph_that_nests_without_end_is_refused_and_not_followed() {
         let attribute = Message::default().message(6, &graph);
         inner = Message::default().text(4, "Loop").message(5, &attribute);
     }
-    check(odd_model(|graph| graph.push(1, &inner)).load(), &["a subgraph"]);
+    check(
+        odd_model(|graph| graph.push(1, &inner)).load(),
+        &["a subgraph"],
+    );
 }
 
 #[test]

@@ -74,11 +74,22 @@ impl<'a> Windows<'a> {
             sequence.kinds.push(kind.cast_signed());
             sequence.mask.push(mask);
         };
-        frame.before.iter().for_each(|(id, kind)| push(*id, *kind, 1));
-        content.iter().for_each(|token| push(token.id, frame.kind, 1));
-        frame.after.iter().for_each(|(id, kind)| push(*id, *kind, 1));
+        frame
+            .before
+            .iter()
+            .for_each(|(id, kind)| push(*id, *kind, 1));
+        content
+            .iter()
+            .for_each(|token| push(token.id, frame.kind, 1));
+        frame
+            .after
+            .iter()
+            .for_each(|(id, kind)| push(*id, *kind, 1));
         let count = frame.before.len() + content.len() + frame.after.len();
-        let missing = self.layout.length.map_or(0, |length| length.saturating_sub(count));
+        let missing = self
+            .layout
+            .length
+            .map_or(0, |length| length.saturating_sub(count));
         (0..missing).for_each(|_| push(self.tokenizer.pad(), 0, 0));
         sequence
     }
@@ -98,8 +109,12 @@ impl Iterator for Windows<'_> {
         let content = &self.tokens.make_contiguous()[..count];
         let (first, last) = (content.first().copied(), content.last().copied());
         // The first window covers what was skipped before it, the last one the rest.
-        let start = first.filter(|_| !self.is_first).map_or(0, |token| token.start);
-        let end = last.filter(|_| !self.is_done).map_or(self.at, |token| token.end);
+        let start = first
+            .filter(|_| !self.is_first)
+            .map_or(0, |token| token.start);
+        let end = last
+            .filter(|_| !self.is_done)
+            .map_or(self.at, |token| token.end);
         let content = content.to_vec();
         let window = Window {
             sequence: self.sequence(&content),
@@ -137,3 +152,6 @@ fn piece(text: &str) -> (&str, u32) {
     }
     (text, count)
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,9 @@ impl At<'_> {
         let config = Regex::config().nfa_size_limit(Some(PATTERN_BYTES));
         let built = Regex::builder().configure(config).build(text);
         built.map_err(|_| {
-            self.unsupported(format!("a pattern that does not run in linear time, {text:?}"))
+            self.unsupported(format!(
+                "a pattern that does not run in linear time, {text:?}"
+            ))
         })
     }
 
@@ -291,7 +293,11 @@ impl At<'_> {
                     })?;
                     for id in &token.ids {
                         let id = self.id(*id, "post_processor")?;
-                        let side = if is_behind { &mut frame.after } else { &mut frame.before };
+                        let side = if is_behind {
+                            &mut frame.after
+                        } else {
+                            &mut frame.before
+                        };
                         side.push((id, self.id(*type_id, "post_processor")?));
                     }
                 }
@@ -334,7 +340,9 @@ impl At<'_> {
                     continues: continuing_subword_prefix.unwrap_or_default(),
                     ends: end_of_word_suffix.unwrap_or_default(),
                 };
-                let unknown = unk_token.map(|token| self.known(&vocab, &token)).transpose()?;
+                let unknown = unk_token
+                    .map(|token| self.known(&vocab, &token))
+                    .transpose()?;
                 Pieces::Pairs(Pairs {
                     merges: self.merges(&merges, &vocab, &affixes)?,
                     vocab: self.vocab(vocab)?,

@@ -53,7 +53,11 @@ impl Choice {
 
 impl From<Option<bool>> for Choice {
     fn from(choice: Option<bool>) -> Self {
-        if choice == Some(true) { Self::Yes } else { Self::No }
+        if choice == Some(true) {
+            Self::Yes
+        } else {
+            Self::No
+        }
     }
 }
 
@@ -107,10 +111,8 @@ impl Normalizer {
 
 /// Without control characters, and with one kind of space.
 fn cleaned(letters: Vec<Letter>, classes: &Classes) -> Vec<Letter> {
-    let is_kept = |c: char| {
-        matches!(c, '\t' | '\n' | '\r')
-            || !(c == '\u{FFFD}' || classes.other.holds(c))
-    };
+    let is_kept =
+        |c: char| matches!(c, '\t' | '\n' | '\r') || !(c == '\u{FFFD}' || classes.other.holds(c));
     let space = |c: char| if c.is_whitespace() { ' ' } else { c };
     let kept = letters.into_iter().filter(|letter| is_kept(letter.0));
     kept.map(|(c, source)| (space(c), source)).collect()

@@ -18,10 +18,12 @@ pub(crate) struct Token {
 
 impl Token {
     pub(crate) fn of(id: u32, letters: &[Letter]) -> Self {
+        // Marks that were put in order need not stand as they stood in the text.
+        let places = || letters.iter().map(|letter| letter.1);
         Self {
             id,
-            start: letters.first().map_or(0, |letter| letter.1),
-            end: letters.last().map_or(0, |letter| letter.1 + 1),
+            start: places().min().unwrap_or_default(),
+            end: places().max().map_or(0, |last| last + 1),
         }
     }
 }
@@ -161,7 +163,12 @@ impl Pairs {
             }
         }
         let parts = self.merged(&self.letters(word));
-        tokens.extend(parts.iter().filter(|part| !part.is_gone).map(|part| part.token));
+        tokens.extend(
+            parts
+                .iter()
+                .filter(|part| !part.is_gone)
+                .map(|part| part.token),
+        );
     }
 
     /// The tokens of the letters, before anything is merged.
@@ -315,7 +322,15 @@ impl Unigram {
             }
             if !knows_letter {
                 let score = so_far + self.unknown_score;
-                improve(&mut ways, start + 1, Way { score, start, id: None });
+                improve(
+                    &mut ways,
+                    start + 1,
+                    Way {
+                        score,
+                        start,
+                        id: None,
+                    },
+                );
             }
         }
         ways

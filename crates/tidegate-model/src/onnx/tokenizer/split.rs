@@ -76,9 +76,7 @@ impl Splitter {
                 let spans: Vec<_> = places.map(|(at, _)| at..at + 1).collect();
                 cut(&word, &spans, *behavior)
             }
-            Self::Pattern { pattern, behavior } => {
-                cut(&word, &matches(&word, pattern), *behavior)
-            }
+            Self::Pattern { pattern, behavior } => cut(&word, &matches(&word, pattern), *behavior),
             Self::Words(pattern) => {
                 let spans = matches(&word, pattern).into_iter();
                 spans.map(|span| word[span].to_vec()).collect()
@@ -196,7 +194,7 @@ fn letter_of(byte: u8) -> char {
 fn metaspace(word: Vec<Letter>, mark: char, prefix: Prefix, cut: Cut) -> Vec<Vec<Letter>> {
     let show = |(c, source)| (if c == ' ' { mark } else { c }, source);
     let mut word: Vec<Letter> = word.into_iter().map(show).collect();
-    let is_first = word.first().is_some_and(|letter| letter.1 == 0);
+    let is_first = word.iter().any(|letter| letter.1 == 0);
     let wants = match prefix {
         Prefix::Always => true,
         Prefix::First => is_first,
