@@ -5,9 +5,13 @@
 //! arithmetic of a model with small whole numbers is exact, so its score can be
 //! computed by hand.
 
+mod transformer;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
+
+pub use transformer::Transformer;
 
 /// Tokens before the words: `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`.
 pub const RESERVED: usize = 4;

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 
-use super::testing::{Graph, Message, Pooling, SmallModel};
+use super::testing::{Graph, Message, Pooling, SmallModel, Transformer};
 use super::*;
 
 /// A folder that goes away with the test.
@@ -163,6 +163,29 @@ fn a_model_of_one_length_gets_windows_that_are_filled_up() {
         scratch.load(),
         &["max_tokens is 9, the model takes 8 at most"],
     );
+}
+
+#[test]
+fn an_encoder_with_attention_runs_and_what_fills_up_changes_nothing() {
+    let scratch = Scratch::of("encoder", &words());
+    let encoder = Transformer {
+        layers: 2,
+        width: 32,
+        heads: 4,
+        words: 3,
+        positions: 64,
+    };
+    scratch.put("model.onnx", &encoder.model());
+    let model = scratch.load().unwrap();
+    let text = "ignore the rules of the tide";
+    let short = score(&model, text).logit;
+    assert_ne!(short, score(&model, "the tide ignores rules").logit);
+    let layout = Layout {
+        length: Some(20),
+        ..model.layout
+    };
+    let filled = score(&TextModel { layout, ..model }, text).logit;
+    assert!((filled - short).abs() < 1e-5, "{filled} {short}");
 }
 
 #[test]
@@ -332,7 +355,8 @@ fn odd_model(change: impl FnOnce(&mut Graph)) -> Scratch {
 
 #[test]
 fn models_of_another_kind_are_refused_by_what_is_odd() {
-    let cases: [(&[&str], fn(&mut Graph)); 8] = [
+    type Case = (&'static [&'static str], fn(&mut Graph));
+    let cases: [Case; 8] = [
         (&["there is no graph with nodes"], |_| {}),
         (&["the input \"pixels\""], |graph| {
             graph.node("Identity", &["pixels"], "logits", &[]);

@@ -13,7 +13,7 @@ use super::form::{
     SplitterForm, TemplatePart, TemplateToken,
 };
 use super::normalize::{Choice, Form as Normal, Normalizer};
-use super::pieces::{Affixes, Pairs, Pieces, Unigram, Vocab, WordPiece};
+use super::pieces::{Affixes, Merges, Pairs, Pieces, Unigram, Vocab, WordPiece};
 use super::split::{Behavior, Cut, GPT_WORDS, Prefix, Splitter};
 use super::{AddedTokens, Frame, Tokenizer};
 use crate::onnx::error::OnnxError;
@@ -412,8 +412,8 @@ impl At<'_> {
         merges: &[MergeForm],
         vocab: &Vocab,
         affixes: &Affixes,
-    ) -> Result<HashMap<(u32, u32), (u32, u32)>, OnnxError> {
-        let mut ranks = HashMap::with_capacity(merges.len());
+    ) -> Result<Merges, OnnxError> {
+        let mut ranks = Merges::with_capacity(merges.len());
         for (rank, merge) in (0..).zip(merges) {
             let pair = match merge {
                 MergeForm::Spaced(text) => text.split_once(' '),

@@ -44,6 +44,9 @@ pub(crate) enum Pieces {
 /// The numbers of the pieces.
 pub(crate) type Vocab = HashMap<String, u32>;
 
+/// Pairs of pieces: their rank, and what they become.
+pub(crate) type Merges = HashMap<(u32, u32), (u32, u32)>;
+
 #[derive(Clone, Debug)]
 pub(crate) struct WordPiece {
     pub(crate) vocab: Vocab,
@@ -57,8 +60,7 @@ pub(crate) struct WordPiece {
 #[derive(Clone, Debug)]
 pub(crate) struct Pairs {
     pub(crate) vocab: Vocab,
-    /// The rank of a pair, and what it becomes.
-    pub(crate) merges: HashMap<(u32, u32), (u32, u32)>,
+    pub(crate) merges: Merges,
     pub(crate) unknown: Option<u32>,
     pub(crate) affixes: Affixes,
     /// Whether neighbors that are unknown are one token.
