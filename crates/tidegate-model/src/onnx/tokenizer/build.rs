@@ -236,11 +236,7 @@ impl At<'_> {
                 split,
             } => Splitter::Metaspace {
                 mark: replacement,
-                prefix: match (add_prefix_space, prepend_scheme) {
-                    (Some(false), _) | (_, Some(PrefixForm::Never)) => Prefix::Never,
-                    (_, Some(PrefixForm::First)) => Prefix::First,
-                    (_, Some(PrefixForm::Always) | None) => Prefix::Always,
-                },
+                prefix: prefix(add_prefix_space, prepend_scheme),
                 cut: match split {
                     Some(false) => Cut::Nowhere,
                     Some(true) | None => Cut::AtMarks,
@@ -428,5 +424,14 @@ impl At<'_> {
             ranks.insert(pair, (rank, merged));
         }
         Ok(ranks)
+    }
+}
+
+/// Which words get a mark in front; older files say it with one choice.
+fn prefix(adds: Option<bool>, scheme: Option<PrefixForm>) -> Prefix {
+    match (adds, scheme) {
+        (Some(false), _) | (_, Some(PrefixForm::Never)) => Prefix::Never,
+        (_, Some(PrefixForm::First)) => Prefix::First,
+        (_, Some(PrefixForm::Always) | None) => Prefix::Always,
     }
 }
