@@ -224,10 +224,7 @@ impl At<'_> {
                     Some(false) => None,
                     Some(true) | None => Some(self.regex(GPT_WORDS)?),
                 },
-                prefix: match add_prefix_space {
-                    Some(false) => Prefix::Never,
-                    Some(true) | None => Prefix::Always,
-                },
+                prefix: prefix(add_prefix_space, None),
             },
             SplitterForm::Metaspace {
                 replacement,

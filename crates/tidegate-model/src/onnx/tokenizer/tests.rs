@@ -95,7 +95,7 @@ fn tokens_know_their_place_in_the_text() {
 
 fn byte_pairs() -> Value {
     let pieces = [
-        "a", "b", "Ġ", "c", "Ã", "©", "ab", "Ġab", "abc", "Ã©", "Ċ", "'", "s", "'s",
+        "a", "b", "Ġ", "c", "Ã", "©", "ab", "Ġab", "abc", "Ã©", "Ċ", "'", "s", "'s", "ca",
     ];
     let vocab: serde_json::Map<_, _> = pieces
         .iter()
@@ -106,7 +106,7 @@ fn byte_pairs() -> Value {
         Value::Null,
         json!({ "type": "ByteLevel", "add_prefix_space": false, "use_regex": true }),
         json!({ "type": "BPE", "vocab": vocab, "merges": [
-            "a b", ["Ġ", "ab"], "ab c", ["Ã", "©"], "' s",
+            "a b", ["Ġ", "ab"], "ab c", ["Ã", "©"], "' s", "c a",
         ] }),
     )
 }
@@ -124,6 +124,7 @@ fn pairs_of_bytes_merge_in_the_order_that_was_learned() {
             ("\n\nab", &[10, 10, 6]),
             ("ab's é", &[6, 13, 2, 9]),
             ("aab", &[0, 6]),
+            ("cab", &[3, 6]),
             ("xa", &[0]),
         ],
     );
