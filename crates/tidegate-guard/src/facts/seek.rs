@@ -3,7 +3,8 @@
 //! A match is settled when no later text can change it. What is not settled is
 //! reported as well, and looked for again when more text is there.
 
-use std::ops::Range;
+use std::borrow::Cow;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use regex_automata::{Anchored, Input};
@@ -115,7 +116,41 @@ struct Lane {
     /// say where one may begin.
     windows: Vec<Range<usize>>,
     /// Where something stands that every match has besides, if there is such a thing.
-    others: Option<Vec<usize>>,
+    others: Option<Others>,
+}
+
+/// Where second literals begin: from the first to the last of some that stand close
+/// to each other. What lies between two of them is as good as one.
+#[derive(Clone, Debug, Default)]
+struct Others(Vec<RangeInclusive<usize>>);
+
+impl Others {
+    fn add(&mut self, at: usize) {
+        const CLOSE_BYTES: usize = 16;
+        let last = self.0.last_mut();
+        let last = last.filter(|last| at <= *last.end() + CLOSE_BYTES);
+        match last {
+            Some(last) => *last = at.min(*last.start())..=at.max(*last.end()),
+            None => self.0.push(at..=at),
+        }
+    }
+
+    /// Drops what stands before byte `from`.
+    fn forget(&mut self, from: usize) {
+        self.0.retain(|others| *others.end() >= from);
+    }
+
+    /// Those of `windows` in which one may stand.
+    fn among(&self, windows: &[Range<usize>]) -> Vec<Range<usize>> {
+        let mut next = 0;
+        let is_among = |window: &&Range<usize>| {
+            let before = self.0[next..].iter();
+            next += before.take_while(|o| *o.end() < window.start).count();
+            let first = self.0.get(next);
+            first.is_some_and(|others| *others.start() < window.end)
+        };
+        windows.iter().filter(is_among).cloned().collect()
+    }
 }
 
 impl Lane {
@@ -124,17 +159,27 @@ impl Lane {
             resume,
             begins: compiled.begins,
             windows: Vec::new(),
-            others: compiled.needs_other.then(Vec::new),
+            others: compiled.needs_other.then(Others::default),
         }
     }
 
     /// Where to look, and how.
-    fn arrange(&mut self, pattern: &Compiled, piece: &Piece<'_>) -> (Vec<Range<usize>>, Look) {
-        let windows = self.promising();
+    fn arrange(
+        &mut self,
+        pattern: &Compiled,
+        piece: &Piece<'_>,
+    ) -> (Cow<'_, [Range<usize>]>, Look) {
+        if self.begins {
+            self.windows.sort_unstable_by_key(|window| window.start);
+            self.windows.dedup_by_key(|window| window.start);
+        }
+        let windows = match &self.others {
+            Some(others) => Cow::Owned(others.among(&self.windows)),
+            None => Cow::Borrowed(self.windows.as_slice()),
+        };
         if !self.begins {
             return (windows, Look::Throughout);
         }
-        let merged = merged(&windows);
         let bytes = |windows: &[Range<usize>]| -> usize {
             let lengths = windows.iter();
             lengths
@@ -142,31 +187,12 @@ impl Lane {
                 .sum()
         };
         let one_by_one = START_BYTES * windows.len() + bytes(&windows);
+        let merged = merged(&windows);
         if one_by_one > pattern.anywhere * bytes(&merged) {
-            (merged, Look::Throughout)
+            (Cow::Owned(merged), Look::Throughout)
         } else {
             (windows, Look::AtStarts)
         }
-    }
-
-    /// The windows in which all stands that a match needs, in order.
-    fn promising(&mut self) -> Vec<Range<usize>> {
-        if self.begins {
-            self.windows.sort_unstable_by_key(|window| window.start);
-            self.windows.dedup_by_key(|window| window.start);
-        }
-        let Some(others) = &mut self.others else {
-            return self.windows.clone();
-        };
-        others.sort_unstable();
-        let mut next = 0;
-        let mut is_promising = |window: &Range<usize>| {
-            let before = others[next..].iter().take_while(|at| **at < window.start);
-            next += before.count();
-            others.get(next).is_some_and(|at| *at < window.end)
-        };
-        let windows = self.windows.iter();
-        windows.filter(|w| is_promising(w)).cloned().collect()
     }
 
     /// Keeps what later text may still change.
@@ -179,17 +205,14 @@ impl Lane {
         self.windows
             .retain(|window| ending == Ending::Open && window.end > resume);
         if let Some(others) = &mut self.others {
-            others.retain(|at| *at >= resume);
+            others.forget(resume);
         }
     }
 
     /// Forgets what is too far back for a match that begins in later text.
     fn forget_others(&mut self, piece: &Piece<'_>, reach: usize) {
-        if let Some(others) = &mut self.others
-            && !others.is_empty()
-        {
-            let far = piece.end().saturating_sub(reach);
-            others.retain(|at| *at >= far);
+        if let Some(others) = &mut self.others {
+            others.forget(piece.end().saturating_sub(reach));
         }
     }
 
@@ -296,8 +319,9 @@ impl Seeker {
         let Some(lane) = self.lanes.get_mut(facts.len()) else {
             return;
         };
-        let (windows, look) = lane.arrange(&crowd.any, piece);
         let free = lane.resume.max(piece.base);
+        let (windows, look) = lane.arrange(&crowd.any, piece);
+        let windows = windows.into_owned();
         lane.leave(piece, crowd.any.reach);
         let mut set = crowd.set();
         for window in windows {
@@ -343,7 +367,7 @@ impl Seeker {
             for &pattern in &facts.needed_besides[literal] {
                 let lane = self.lane(facts, pattern);
                 if let Some(others) = lane.and_then(|lane| lane.others.as_mut()) {
-                    others.push(start);
+                    others.add(start);
                 }
             }
             for &(pattern, before) in &facts.needed_by[literal] {
@@ -386,10 +410,11 @@ fn confirm(
     piece: &Piece<'_>,
     findings: &mut Findings,
 ) {
+    let mut resume = lane.resume;
     let (windows, look) = lane.arrange(pattern, piece);
     let at_starts = look == Look::AtStarts;
-    let mut free = lane.resume.max(piece.base);
-    for window in &windows {
+    let mut free = resume.max(piece.base);
+    for window in &*windows {
         if at_starts && window.start < free {
             continue;
         }
@@ -414,7 +439,7 @@ fn confirm(
             free = at;
             let state = pattern.state(bytes.start, piece);
             if state == State::Settled {
-                lane.resume = at;
+                resume = at;
             }
             let found = Found {
                 pattern: index,
@@ -426,6 +451,7 @@ fn confirm(
             }
         }
     }
+    lane.resume = resume;
     lane.leave(piece, pattern.reach);
 }
 
