@@ -28,6 +28,8 @@ const LEAK: [&str; 2] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Well,
+    /// It says that it is over 150 ms after its last part.
+    Late,
     Death,
 }
 
@@ -76,7 +78,12 @@ impl Provider for Upstream {
             .into_iter()
             .map(|chunk| {
                 let says = chunk.as_ref().is_ok_and(|chunk| chunk.facts.has_content);
-                let pause = if says { pauses.next().unwrap_or(0) } else { 0 };
+                let ends = chunk.as_ref().is_ok_and(|chunk| chunk.facts.finished > 0);
+                let pause = match self.end {
+                    _ if says => pauses.next().unwrap_or(0),
+                    End::Late if ends => 150,
+                    End::Well | End::Late | End::Death => 0,
+                };
                 (pause, chunk)
             })
             .collect();
@@ -211,4 +218,32 @@ async fn a_leak_that_was_whole_when_the_upstream_died_is_not_shown() {
     assert!(matches!(end, Err(EngineError::Blocked { .. })), "{end:?}");
     let said: String = shown.into_iter().map(|(_, text)| text).collect();
     assert_eq!(said, "Look: ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leak_that_the_end_completes_is_not_shown() {
+    // That this is a match shows only with the next letter, or the end.
+    let parts = [(0, "Look: "), (10, LEAK[0]), (10, "{conversation}")];
+    let (shown, end) = shown(answer(&parts, End::Well).await).await;
+    assert!(matches!(end, Err(EngineError::Blocked { .. })), "{end:?}");
+    let said: String = shown.into_iter().map(|(_, text)| text).collect();
+    assert_eq!(said, "Look: ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_answer_never_says_that_it_ended_well() {
+    let parts = [(0, "Look: "), (10, LEAK[0]), (10, "{conversation}")];
+    let answer = answer(&parts, End::Late).await;
+    let (mut ends, mut error) = (0, None);
+    for next in answer.collect::<Vec<_>>().await {
+        match next {
+            Ok(chunk) => ends += chunk.facts.finished,
+            Err(blocked) => error = Some(blocked),
+        }
+    }
+    assert!(
+        matches!(error, Some(EngineError::Blocked { .. })),
+        "{error:?}"
+    );
+    assert_eq!(ends, 0);
 }

@@ -28,7 +28,7 @@ use crowd::Crowd;
 use literals::Required;
 
 pub(crate) use prefixes::Prefixes;
-pub(crate) use seek::{BORDER_BYTES, Ending, Found, Piece, Seeker};
+pub(crate) use seek::{BORDER_BYTES, Ending, Found, Piece, Seeker, Wanted};
 
 /// A compiled pattern may take this many bytes; a larger one is refused.
 const PATTERN_BYTES: usize = 1024 * 1024;
@@ -275,7 +275,7 @@ impl Facts {
     /// All facts of `text`, by their place. The matches of one pattern do not
     /// overlap each other.
     pub fn find(&self, text: &str) -> Vec<Fact> {
-        let mut seeker = Seeker::new(self, |_| true);
+        let mut seeker = Seeker::new(self.wanted(|_| true));
         let found = seeker.advance(self, &Piece::whole(text));
         let spans = spans_of(
             text,

@@ -14,6 +14,7 @@ mod redact;
 mod rule;
 mod rules;
 mod span;
+mod sparse;
 mod tally;
 mod verdict;
 mod views;

@@ -10,7 +10,7 @@ use crate::facts::{BORDER_BYTES, Ending, Found, Piece};
 use crate::reading::TAIL_BYTES;
 use crate::rules::{Place, Places, Rules};
 use crate::span::spans_of;
-use crate::tally::Tally;
+use crate::tally::{Tallies, Tally};
 use crate::verdict::{ScanRequest, Verdict};
 use crate::views::Layer;
 
@@ -92,8 +92,7 @@ impl Rules {
             fresh: range.start,
             ending,
         };
-        let mut seeker = self.seeker(request.direction);
-        seeker.skip_to(range.start);
+        let mut seeker = self.seeker(request.direction).starting_at(range.start);
         let settled = seeker.advance(self.facts(), &piece).settled;
         let within = |found: &Found| found.bytes.start < range.end;
         let found = settled.into_iter().filter(within);
@@ -108,7 +107,7 @@ impl Rules {
     /// The verdict over a text whose parts have all been scanned, in the order of
     /// [`Self::parts`].
     pub fn merge(&self, text: &str, parts: Vec<PartScan>, request: &ScanRequest) -> Verdict {
-        let mut places: Places = vec![Vec::new(); self.facts().len()];
+        let mut places = Places::default();
         let mut views = None;
         let mut chars_before = 0;
         for part in parts {
@@ -124,15 +123,16 @@ impl Rules {
                         .map(|(_, bytes)| bytes.start - start..bytes.end - start);
                     let spans = spans_of(&text[start..], chars_before, ranges);
                     for ((pattern, _), here) in found.iter().zip(spans) {
-                        places[*pattern].push(Place { here, origin: here });
+                        let place = Place { here, origin: here };
+                        places.get_or(*pattern, Vec::new).push(place);
                     }
                     chars_before += chars;
                 }
             }
         }
-        let mut tallies = vec![Tally::default(); self.len()];
-        self.count(&places, |pattern| 0..places[pattern].len(), &mut tallies);
-        let mut all: Vec<&[Tally]> = vec![&tallies];
+        let mut tallies = Tallies::new(&Tally::default());
+        self.count(&places, |_, places| 0..places.len(), &mut tallies);
+        let mut all = vec![&tallies];
         if let Some(layer) = &views {
             layer.tallies(&mut all);
         }

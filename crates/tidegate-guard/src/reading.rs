@@ -1,10 +1,13 @@
 //! The search of one view, and what it found so far.
 
+use std::iter;
+
 use crate::facts::{Ending, Found, Piece, Seeker};
 use crate::pack::MAX_WITHIN;
 use crate::rules::{MAX_MATCH_BYTES, Place, Places, Rules};
 use crate::span::spans_of;
-use crate::tally::Tally;
+use crate::sparse::Sparse;
+use crate::tally::{Tallies, Tally};
 use crate::verdict::Direction;
 use crate::views::Tape;
 
@@ -20,11 +23,11 @@ pub(crate) struct Reading {
     /// Settled matches that may still matter to others, and how many of each
     /// pattern's are counted for good.
     pub(crate) places: Places,
-    counted: Vec<usize>,
+    counted: Sparse<usize>,
     /// What is counted for good.
-    certain: Vec<Tally>,
+    certain: Tallies,
     /// The same with all matches that later text may change.
-    tallies: Vec<Tally>,
+    tallies: Tallies,
     /// Rules whose matches are told while they wait for something near them, and
     /// the code point at which the first of those begins.
     near: Vec<usize>,
@@ -33,14 +36,13 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn new(rules: &Rules, direction: Direction, blank: &Tally) -> Self {
-        let patterns = rules.facts().len();
         Self {
             seeker: rules.seeker(direction),
             read: 0,
-            places: vec![Vec::new(); patterns],
-            counted: vec![0; patterns],
-            certain: vec![blank.clone(); rules.len()],
-            tallies: vec![blank.clone(); rules.len()],
+            places: Places::default(),
+            counted: Sparse::default(),
+            certain: Tallies::new(blank),
+            tallies: Tallies::new(blank),
             near: Vec::new(),
             alone: None,
         }
@@ -60,9 +62,10 @@ impl Reading {
         let findings = self.seeker.advance(rules.facts(), &piece);
         self.read = tape.end();
         for (pattern, place) in places_of(tape, &findings.settled) {
-            self.places[pattern].push(place);
+            self.places.get_or(pattern, Vec::new).push(place);
         }
-        if findings.open.is_empty() && self.places.iter().all(Vec::is_empty) {
+        let is_empty = |(_, places): (_, &Vec<_>)| places.is_empty();
+        if findings.open.is_empty() && self.places.iter().all(is_empty) {
             self.tallies.clone_from(&self.certain);
             self.alone = None;
             return;
@@ -72,7 +75,7 @@ impl Reading {
     }
 
     /// What was found, for each rule.
-    pub(crate) fn tallies(&self) -> &[Tally] {
+    pub(crate) fn tallies(&self) -> &Tallies {
         &self.tallies
     }
 
@@ -89,12 +92,13 @@ impl Reading {
 
     fn count(&mut self, rules: &Rules, tape: &Tape, open: &[(usize, Place)]) {
         self.tallies.clone_from(&self.certain);
-        let settled: Vec<usize> = self.places.iter().map(Vec::len).collect();
+        let settled: Vec<usize> = self.places.iter().map(|(_, all)| all.len()).collect();
         for (pattern, place) in open {
-            self.places[*pattern].push(*place);
+            self.places.get_or(*pattern, Vec::new).push(*place);
         }
         let places = &self.places;
-        let part = |pattern: usize| self.counted[pattern]..places[pattern].len();
+        let counted = |pattern| self.counted.get(pattern).copied().unwrap_or_default();
+        let part = |pattern, places: &[Place]| counted(pattern)..places.len();
         rules.count(places, part, &mut self.tallies);
         if !self.near.is_empty() {
             let chars = tape.chars_before() + tape.text().chars().count();
@@ -102,7 +106,8 @@ impl Reading {
             let alone = alone.filter_map(|rule| rules.first_alone(*rule, places, chars));
             self.alone = alone.min();
         }
-        for (places, settled) in self.places.iter_mut().zip(settled) {
+        let settled = settled.into_iter().chain(iter::repeat(0));
+        for ((_, places), settled) in self.places.iter_mut().zip(settled) {
             places.truncate(settled);
         }
     }
@@ -112,16 +117,19 @@ impl Reading {
     fn settle(&mut self, rules: &Rules, tape: &Tape) {
         let chars = tape.chars_before() + tape.text().chars().count();
         let certain = chars.saturating_sub(TAIL_BYTES + MAX_WITHIN);
-        let (places, counted) = (&self.places, &self.counted);
-        let until = |pattern: usize| places[pattern].partition_point(|p| p.here.end <= certain);
-        let part = |pattern: usize| counted[pattern]..until(pattern).max(counted[pattern]);
-        rules.count(places, part, &mut self.certain);
-        self.counted = (0..places.len()).map(|p| part(p).end).collect();
+        let counted = |pattern| self.counted.get(pattern).copied().unwrap_or_default();
+        let part = |pattern, places: &[Place]| {
+            let until = places.partition_point(|place| place.here.end <= certain);
+            counted(pattern)..until.max(counted(pattern))
+        };
+        rules.count(&self.places, part, &mut self.certain);
         let near = certain.saturating_sub(TAIL_BYTES + MAX_WITHIN);
-        for (places, counted) in self.places.iter_mut().zip(&mut self.counted) {
-            let far = places
-                .partition_point(|place| place.here.end < near)
-                .min(*counted);
+        for (pattern, places) in self.places.iter_mut() {
+            let counted = self.counted.get_or(pattern, || 0);
+            let until = places.partition_point(|place| place.here.end <= certain);
+            *counted = until.max(*counted);
+            let far = places.partition_point(|place| place.here.end < near);
+            let far = far.min(*counted);
             places.drain(..far);
             *counted -= far;
         }

@@ -20,8 +20,10 @@ impl Rules {
             let mut found = verdict.detections.iter();
             found.any(|found| found.action == Outcome::Redact && *found.rule == *rule)
         };
-        let found = self.iter().zip(&tallies);
-        let found = found.filter(|(rule, tally)| tally.matches > 0 && redacted(&rule.id));
+        let found = tallies
+            .iter()
+            .map(|(number, tally)| (self.rule(number), tally));
+        let found = found.filter(|(rule, _)| redacted(&rule.id));
         let mut places: Vec<(Span, &str)> = found
             .flat_map(|(rule, tally)| {
                 let spans = tally.spans.iter().flatten();

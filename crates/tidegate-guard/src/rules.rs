@@ -3,14 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::facts::{Ending, Facts, PatternError, Piece, Seeker};
+use crate::facts::{Ending, Facts, PatternError, Piece, Seeker, Wanted};
 use crate::follow::Follow;
 use crate::pack::{Examples, Pack, PackError};
 use crate::policy::Layer;
 use crate::reading::{Reading, places_of};
 use crate::rule::Rule;
 use crate::span::Span;
-use crate::tally::Tally;
+use crate::sparse::Sparse;
+use crate::tally::{Tallies, Tally};
 use crate::verdict::{Detection, Direction, Outcome, ScanRequest, Verdict};
 use crate::views::{Layer as View, Tape};
 use crate::watches::{Watched, Watches};
@@ -56,8 +57,10 @@ pub const BUILTIN: &[(&str, &str)] = &builtin![
 pub struct Rules {
     parts: Parts,
     facts: Facts,
-    /// For each pattern one bit for each direction that needs it.
-    wanted: Vec<u8>,
+    /// For each pattern the rule whose own it is.
+    owners: Vec<Option<usize>>,
+    /// For each direction the patterns that it needs.
+    wanted: Vec<Wanted>,
     version: String,
     watches: Watches,
 }
@@ -90,7 +93,7 @@ pub(crate) struct Place {
 }
 
 /// Where each pattern was found, in order.
-pub(crate) type Places = Vec<Vec<Place>>;
+pub(crate) type Places = Sparse<Vec<Place>>;
 
 impl Rules {
     /// The rules that are part of the program.
@@ -103,21 +106,36 @@ impl Rules {
     }
 
     pub(crate) fn assemble(parts: Parts, facts: Facts, version: String) -> Self {
-        let mut wanted = vec![0; facts.len()];
-        for (rule, bound) in parts.rules.iter().zip(&parts.bounds) {
-            let mask = rule.directions.iter().fold(0, |mask, d| mask | bit(*d));
-            let own = bound.first..bound.first + rule.patterns.len();
-            for pattern in own.chain(bound.required.iter().copied()) {
-                wanted[pattern] |= mask;
-            }
+        let mut owners = vec![None; facts.len()];
+        for (rule, bound) in parts.bounds.iter().enumerate() {
+            let own = bound.first..bound.first + parts.rules[rule].patterns.len();
+            owners[own].fill(Some(rule));
         }
+        let wanted = Direction::ALL.iter().map(|direction| {
+            let mut wanted = vec![false; facts.len()];
+            let rules = parts.rules.iter().zip(&parts.bounds);
+            for (rule, bound) in rules.filter(|(rule, _)| rule.directions.contains(direction)) {
+                let own = bound.first..bound.first + rule.patterns.len();
+                for pattern in own.chain(bound.required.iter().copied()) {
+                    wanted[pattern] = true;
+                }
+            }
+            facts.wanted(|pattern| wanted[pattern])
+        });
+        let wanted = wanted.collect();
         Self {
             parts,
             facts,
+            owners,
             wanted,
             version,
             watches: Watches::default(),
         }
+    }
+
+    /// Rule number `number`.
+    pub(crate) fn rule(&self, number: usize) -> &Rule {
+        &self.parts.rules[number]
     }
 
     /// The examples of one rule.
@@ -187,7 +205,7 @@ impl Rules {
     }
 
     /// What each rule found in a whole text, counted from `blank` on.
-    pub(crate) fn tallies(&self, text: &str, direction: Direction, blank: &Tally) -> Vec<Tally> {
+    pub(crate) fn tallies(&self, text: &str, direction: Direction, blank: &Tally) -> Tallies {
         let view = self.read(text, direction, blank);
         let mut views = Vec::new();
         view.tallies(&mut views);
@@ -206,7 +224,7 @@ impl Rules {
     }
 
     /// What all views of a text come to.
-    pub(crate) fn verdict_of(&self, views: &[&[Tally]], request: &ScanRequest) -> Verdict {
+    pub(crate) fn verdict_of(&self, views: &[&Tallies], request: &ScanRequest) -> Verdict {
         match views {
             [only] => self.verdict(only, request),
             views => self.verdict(&merged(views, &self.parts.rules), request),
@@ -260,7 +278,8 @@ impl Rules {
     /// it is still to come. `chars` is the length of the text so far.
     pub(crate) fn first_alone(&self, rule: usize, places: &Places, chars: usize) -> Option<usize> {
         let within = self.parts.rules[rule].near.as_ref()?.within;
-        let found = self.patterns_of(rule).flat_map(|pattern| &places[pattern]);
+        let found = self.patterns_of(rule).filter_map(|own| places.get(own));
+        let found = found.flatten();
         let alone = found.filter(|place| {
             chars.saturating_sub(place.here.end) <= within && !self.stands(rule, place.here, places)
         });
@@ -272,9 +291,7 @@ impl Rules {
     }
 
     pub(crate) fn seeker(&self, direction: Direction) -> Seeker {
-        Seeker::new(&self.facts, |pattern| {
-            self.wanted[pattern] & bit(direction) != 0
-        })
+        Seeker::new(self.wanted[direction as usize].clone())
     }
 
     /// True when rule number `rule` matches `text`, in whatever direction.
@@ -282,15 +299,15 @@ impl Rules {
         let bound = &self.parts.bounds[rule];
         let own = bound.first..bound.first + self.parts.rules[rule].patterns.len();
         let is_wanted = |p: usize| own.contains(&p) || bound.required.contains(&p);
-        let mut seeker = Seeker::new(&self.facts, is_wanted);
+        let mut seeker = Seeker::new(self.facts.wanted(is_wanted));
         let mut tape = Tape::default();
         tape.push_plain(text, 0);
-        let mut places = vec![Vec::new(); self.facts.len()];
+        let mut places = Places::default();
         let settled = seeker.advance(&self.facts, &Piece::whole(text)).settled;
         for (pattern, place) in places_of(&tape, &settled) {
-            places[pattern].push(place);
+            places.get_or(pattern, Vec::new).push(place);
         }
-        let mut own = own.flat_map(|pattern| &places[pattern]);
+        let mut own = own.filter_map(|pattern| places.get(pattern)).flatten();
         own.any(|place| self.stands(rule, place.here, &places))
     }
 
@@ -299,16 +316,17 @@ impl Rules {
     pub(crate) fn count(
         &self,
         places: &Places,
-        part: impl Fn(usize) -> Range<usize>,
-        tallies: &mut [Tally],
+        part: impl Fn(usize, &[Place]) -> Range<usize>,
+        tallies: &mut Tallies,
     ) {
-        for (index, (rule, bound)) in self.parts.rules.iter().zip(&self.parts.bounds).enumerate() {
-            for number in 0..rule.patterns.len() {
-                let pattern = bound.first + number;
-                for place in &places[pattern][part(pattern)] {
-                    if self.stands(index, place.here, places) {
-                        tallies[index].add(number, *place);
-                    }
+        for pattern in places.numbers() {
+            let (Some(rule), Some(found)) = (self.owners[pattern], places.get(pattern)) else {
+                continue;
+            };
+            let number = pattern - self.first_pattern(rule);
+            for place in &found[part(pattern, found)] {
+                if self.stands(rule, place.here, places) {
+                    tallies.add(rule, number, *place);
                 }
             }
         }
@@ -321,7 +339,9 @@ impl Rules {
         };
         let required = &self.parts.bounds[rule].required;
         required.iter().all(|pattern| {
-            let places = &places[*pattern];
+            let Some(places) = places.get(*pattern) else {
+                return false;
+            };
             // They are in order and apart, so only two of them can be nearest.
             let after = places.partition_point(|place| place.here.start <= span.start);
             let nearest = &places[after.saturating_sub(1)..places.len().min(after + 1)];
@@ -331,8 +351,9 @@ impl Rules {
         })
     }
 
-    pub(crate) fn verdict(&self, tallies: &[Tally], request: &ScanRequest) -> Verdict {
-        let detection = |(rule, tally): (&Rule, &Tally)| {
+    pub(crate) fn verdict(&self, tallies: &Tallies, request: &ScanRequest) -> Verdict {
+        let detection = |(number, tally): (usize, &Tally)| {
+            let rule = self.rule(number);
             tally.first.map(|span| Detection {
                 rule: Arc::clone(&rule.id),
                 family: Arc::clone(&rule.family),
@@ -347,27 +368,22 @@ impl Rules {
                 action: Outcome::Allow,
             })
         };
-        let found = self.parts.rules.iter().zip(tallies).filter_map(detection);
+        let found = tallies.iter().filter_map(detection);
         Verdict::decide(request, found.collect())
     }
 }
 
 /// What views found together.
-fn merged(views: &[&[Tally]], rules: &[Rule]) -> Vec<Tally> {
-    let mut tallies = vec![Tally::default(); rules.len()];
+fn merged(views: &[&Tallies], rules: &[Rule]) -> Tallies {
+    let mut tallies = Tallies::new(&Tally::default());
     for (view, found) in views.iter().enumerate() {
-        for ((tally, found), rule) in tallies.iter_mut().zip(*found).zip(rules) {
-            let counts = view == 0 || &*rule.family != DISGUISES;
-            if counts && found.matches > 0 {
-                tally.merge(found);
+        for (rule, found) in found.iter() {
+            if view == 0 || &*rules[rule].family != DISGUISES {
+                tallies.merge(rule, found);
             }
         }
     }
     tallies
-}
-
-fn bit(direction: Direction) -> u8 {
-    1 << direction as u8
 }
 
 #[cfg(test)]

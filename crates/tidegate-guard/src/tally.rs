@@ -3,6 +3,7 @@
 use crate::rule::Rule;
 use crate::rules::Place;
 use crate::span::Span;
+use crate::sparse::Sparse;
 
 /// So many matches are told apart; more do not make a rule surer.
 const MAX_KEPT: usize = 16;
@@ -21,12 +22,45 @@ pub(crate) struct Tally {
     pub(crate) spans: Option<Vec<Span>>,
 }
 
+/// The tallies of the rules that matched, by their numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Tallies {
+    /// What counting begins with.
+    blank: Tally,
+    of: Sparse<Tally>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Match {
     /// The number of the rule's pattern.
     pattern: usize,
     origin: Span,
     chars: usize,
+}
+
+impl Tallies {
+    pub(crate) fn new(blank: &Tally) -> Self {
+        Self {
+            blank: blank.clone(),
+            of: Sparse::default(),
+        }
+    }
+
+    /// Counts a match of pattern number `pattern` of a rule.
+    pub(crate) fn add(&mut self, rule: usize, pattern: usize, place: Place) {
+        let tally = self.of.get_or(rule, || self.blank.clone());
+        tally.add(pattern, place);
+    }
+
+    /// Adds what another view found for a rule.
+    pub(crate) fn merge(&mut self, rule: usize, other: &Tally) {
+        self.of.get_or(rule, Tally::default).merge(other);
+    }
+
+    /// The rules that matched, and what of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Tally)> {
+        self.of.iter()
+    }
 }
 
 impl Tally {

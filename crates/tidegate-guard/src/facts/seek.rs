@@ -3,11 +3,14 @@
 //! A match is settled when no later text can change it. What is not settled is
 //! reported as well, and looked for again when more text is there.
 
-use std::ops::Range;
+use std::borrow::Cow;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 
 use regex_automata::{Anchored, Input};
 
 use crate::checksum::Check;
+use crate::sparse::Sparse;
 
 use super::{Compiled, Facts};
 
@@ -105,7 +108,6 @@ impl Findings {
 /// How far one pattern has come.
 #[derive(Clone, Debug)]
 struct Lane {
-    is_wanted: bool,
     /// No match that starts before this byte is looked for any more.
     resume: usize,
     /// Matches are only looked for where a window begins.
@@ -114,17 +116,70 @@ struct Lane {
     /// say where one may begin.
     windows: Vec<Range<usize>>,
     /// Where something stands that every match has besides, if there is such a thing.
-    others: Option<Vec<usize>>,
+    others: Option<Others>,
+}
+
+/// Where second literals begin: from the first to the last of some that stand close
+/// to each other. What lies between two of them is as good as one.
+#[derive(Clone, Debug, Default)]
+struct Others(Vec<RangeInclusive<usize>>);
+
+impl Others {
+    fn add(&mut self, at: usize) {
+        const CLOSE_BYTES: usize = 16;
+        let last = self.0.last_mut();
+        let last = last.filter(|last| at <= *last.end() + CLOSE_BYTES);
+        match last {
+            Some(last) => *last = at.min(*last.start())..=at.max(*last.end()),
+            None => self.0.push(at..=at),
+        }
+    }
+
+    /// Drops what stands before byte `from`.
+    fn forget(&mut self, from: usize) {
+        self.0.retain(|others| *others.end() >= from);
+    }
+
+    /// Those of `windows` in which one may stand.
+    fn among(&self, windows: &[Range<usize>]) -> Vec<Range<usize>> {
+        let mut next = 0;
+        let is_among = |window: &&Range<usize>| {
+            let before = self.0[next..].iter();
+            next += before.take_while(|o| *o.end() < window.start).count();
+            let first = self.0.get(next);
+            first.is_some_and(|others| *others.start() < window.end)
+        };
+        windows.iter().filter(is_among).cloned().collect()
+    }
 }
 
 impl Lane {
+    fn new(compiled: &Compiled, resume: usize) -> Self {
+        Self {
+            resume,
+            begins: compiled.begins,
+            windows: Vec::new(),
+            others: compiled.needs_other.then(Others::default),
+        }
+    }
+
     /// Where to look, and how.
-    fn arrange(&mut self, pattern: &Compiled, piece: &Piece<'_>) -> (Vec<Range<usize>>, Look) {
-        let windows = self.promising();
+    fn arrange(
+        &mut self,
+        pattern: &Compiled,
+        piece: &Piece<'_>,
+    ) -> (Cow<'_, [Range<usize>]>, Look) {
+        if self.begins {
+            self.windows.sort_unstable_by_key(|window| window.start);
+            self.windows.dedup_by_key(|window| window.start);
+        }
+        let windows = match &self.others {
+            Some(others) => Cow::Owned(others.among(&self.windows)),
+            None => Cow::Borrowed(self.windows.as_slice()),
+        };
         if !self.begins {
             return (windows, Look::Throughout);
         }
-        let merged = merged(&windows);
         let bytes = |windows: &[Range<usize>]| -> usize {
             let lengths = windows.iter();
             lengths
@@ -132,31 +187,12 @@ impl Lane {
                 .sum()
         };
         let one_by_one = START_BYTES * windows.len() + bytes(&windows);
+        let merged = merged(&windows);
         if one_by_one > pattern.anywhere * bytes(&merged) {
-            (merged, Look::Throughout)
+            (Cow::Owned(merged), Look::Throughout)
         } else {
             (windows, Look::AtStarts)
         }
-    }
-
-    /// The windows in which all stands that a match needs, in order.
-    fn promising(&mut self) -> Vec<Range<usize>> {
-        if self.begins {
-            self.windows.sort_unstable_by_key(|window| window.start);
-            self.windows.dedup_by_key(|window| window.start);
-        }
-        let Some(others) = &mut self.others else {
-            return self.windows.clone();
-        };
-        others.sort_unstable();
-        let mut next = 0;
-        let mut is_promising = |window: &Range<usize>| {
-            let before = others[next..].iter().take_while(|at| **at < window.start);
-            next += before.count();
-            others.get(next).is_some_and(|at| *at < window.end)
-        };
-        let windows = self.windows.iter();
-        windows.filter(|w| is_promising(w)).cloned().collect()
     }
 
     /// Keeps what later text may still change.
@@ -169,17 +205,14 @@ impl Lane {
         self.windows
             .retain(|window| ending == Ending::Open && window.end > resume);
         if let Some(others) = &mut self.others {
-            others.retain(|at| *at >= resume);
+            others.forget(resume);
         }
     }
 
     /// Forgets what is too far back for a match that begins in later text.
     fn forget_others(&mut self, piece: &Piece<'_>, reach: usize) {
-        if let Some(others) = &mut self.others
-            && !others.is_empty()
-        {
-            let far = piece.end().saturating_sub(reach);
-            others.retain(|at| *at >= far);
+        if let Some(others) = &mut self.others {
+            others.forget(piece.end().saturating_sub(reach));
         }
     }
 
@@ -219,48 +252,60 @@ fn merged(windows: &[Range<usize>]) -> Vec<Range<usize>> {
     merged
 }
 
+/// Which patterns are looked for, and whether the crowd is.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted(Arc<[bool]>);
+
+impl Facts {
+    /// Those patterns that `is_wanted` says.
+    pub(crate) fn wanted(&self, is_wanted: impl Fn(usize) -> bool) -> Wanted {
+        let crowd = self.crowd.iter().map(|crowd| {
+            let mut members = crowd.members.iter();
+            members.any(|member| is_wanted(*member as usize))
+        });
+        let patterns = (0..self.len()).map(&is_wanted);
+        Wanted(patterns.chain(crowd).collect())
+    }
+}
+
 /// The state of a search over one text.
 #[derive(Clone, Debug)]
 pub(crate) struct Seeker {
-    lanes: Vec<Lane>,
+    wanted: Wanted,
+    /// Nothing is looked for that begins before this byte.
+    from: usize,
+    /// Of the patterns of which something was met.
+    lanes: Sparse<Lane>,
 }
 
 impl Seeker {
-    pub(crate) fn new(facts: &Facts, is_wanted: impl Fn(usize) -> bool) -> Self {
-        let lane = |(compiled, is_wanted): (&Compiled, bool)| Lane {
-            is_wanted,
-            begins: compiled.begins,
-            resume: 0,
-            windows: Vec::new(),
-            others: (is_wanted && compiled.needs_other).then(Vec::new),
-        };
-        let patterns = (0..facts.len()).map(|p| (&facts.patterns[p], is_wanted(p)));
-        let crowd = facts.crowd.iter().map(|crowd| {
-            let mut members = crowd.members.iter();
-            (&crowd.any, members.any(|m| is_wanted(*m as usize)))
-        });
+    pub(crate) fn new(wanted: Wanted) -> Self {
         Self {
-            lanes: patterns.chain(crowd).map(lane).collect(),
+            wanted,
+            from: 0,
+            lanes: Sparse::default(),
         }
     }
 
-    /// Leaves out what begins before byte `at`.
-    pub(crate) fn skip_to(&mut self, at: usize) {
-        for lane in &mut self.lanes {
-            lane.resume = at;
-        }
+    /// A search of what begins at byte `from` or behind it.
+    pub(crate) fn starting_at(self, from: usize) -> Self {
+        Self { from, ..self }
     }
 
     pub(crate) fn advance(&mut self, facts: &Facts, piece: &Piece<'_>) -> Findings {
         self.prefilter(facts, piece);
         self.ask_crowd(facts, piece);
         let mut findings = Findings::default();
-        for (index, pattern) in facts.patterns.iter().enumerate() {
-            let lane = &mut self.lanes[index];
+        for number in self.lanes.numbers() {
+            let (Some(lane), Some(pattern)) =
+                (self.lanes.get_mut(number), facts.patterns.get(number))
+            else {
+                continue;
+            };
             if lane.windows.is_empty() {
                 lane.forget_others(piece, pattern.reach);
             } else {
-                confirm(lane, (index, pattern), piece, &mut findings);
+                confirm(lane, (number, pattern), piece, &mut findings);
             }
         }
         findings
@@ -271,9 +316,12 @@ impl Seeker {
         let Some(crowd) = &facts.crowd else {
             return;
         };
-        let lane = &mut self.lanes[facts.len()];
-        let (windows, look) = lane.arrange(&crowd.any, piece);
+        let Some(lane) = self.lanes.get_mut(facts.len()) else {
+            return;
+        };
         let free = lane.resume.max(piece.base);
+        let (windows, look) = lane.arrange(&crowd.any, piece);
+        let windows = windows.into_owned();
         lane.leave(piece, crowd.any.reach);
         let mut set = crowd.set();
         for window in windows {
@@ -289,7 +337,7 @@ impl Seeker {
                 };
                 for member in crowd.which(piece.text, found.start - piece.base, &mut set) {
                     let reach = facts.reach(member as usize);
-                    self.mark(member, found.start..found.start + reach);
+                    self.mark(facts, member, found.start..found.start + reach);
                 }
                 at = found.start + 1;
             }
@@ -301,7 +349,7 @@ impl Seeker {
         for &pattern in &facts.unfiltered {
             let reach = facts.reach(pattern as usize);
             let window = piece.fresh.saturating_sub(reach)..piece.end();
-            self.mark(pattern, window);
+            self.mark(facts, pattern, window);
         }
         let overlap = facts.longest_literal.saturating_sub(1);
         let from = piece.fresh.saturating_sub(overlap).max(piece.base);
@@ -317,8 +365,9 @@ impl Seeker {
                 continue;
             }
             for &pattern in &facts.needed_besides[literal] {
-                if let Some(others) = &mut self.lanes[pattern as usize].others {
-                    others.push(start);
+                let lane = self.lane(facts, pattern);
+                if let Some(others) = lane.and_then(|lane| lane.others.as_mut()) {
+                    others.add(start);
                 }
             }
             for &(pattern, before) in &facts.needed_by[literal] {
@@ -327,16 +376,22 @@ impl Seeker {
                 }
                 let reach = facts.compiled(pattern as usize).reach;
                 let first = start.saturating_sub(before).max(end.saturating_sub(reach));
-                self.mark(pattern, first..start.saturating_add(reach));
+                self.mark(facts, pattern, first..start.saturating_add(reach));
             }
         }
     }
 
-    fn mark(&mut self, pattern: u32, window: Range<usize>) {
-        let lane = &mut self.lanes[pattern as usize];
-        if lane.is_wanted {
+    fn mark(&mut self, facts: &Facts, pattern: u32, window: Range<usize>) {
+        if let Some(lane) = self.lane(facts, pattern) {
             lane.add(window);
         }
+    }
+
+    /// The lane of a pattern that is wanted.
+    fn lane(&mut self, facts: &Facts, pattern: u32) -> Option<&mut Lane> {
+        let (number, from) = (pattern as usize, self.from);
+        let new = || Lane::new(facts.compiled(number), from);
+        self.wanted.0[number].then(|| self.lanes.get_or(number, new))
     }
 }
 
@@ -355,10 +410,11 @@ fn confirm(
     piece: &Piece<'_>,
     findings: &mut Findings,
 ) {
+    let mut resume = lane.resume;
     let (windows, look) = lane.arrange(pattern, piece);
     let at_starts = look == Look::AtStarts;
-    let mut free = lane.resume.max(piece.base);
-    for window in &windows {
+    let mut free = resume.max(piece.base);
+    for window in &*windows {
         if at_starts && window.start < free {
             continue;
         }
@@ -383,7 +439,7 @@ fn confirm(
             free = at;
             let state = pattern.state(bytes.start, piece);
             if state == State::Settled {
-                lane.resume = at;
+                resume = at;
             }
             let found = Found {
                 pattern: index,
@@ -395,6 +451,7 @@ fn confirm(
             }
         }
     }
+    lane.resume = resume;
     lane.leave(piece, pattern.reach);
 }
 

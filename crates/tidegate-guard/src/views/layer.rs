@@ -3,7 +3,7 @@
 use crate::facts::Ending;
 use crate::reading::{Reading, TAIL_BYTES};
 use crate::rules::Rules;
-use crate::tally::Tally;
+use crate::tally::{Tallies, Tally};
 use crate::verdict::Direction;
 
 use super::MAX_LAYERS;
@@ -169,7 +169,7 @@ impl Layer {
     }
 
     /// What was found, view by view, the text as it is first.
-    pub(crate) fn tallies<'a>(&'a self, into: &mut Vec<&'a [Tally]>) {
+    pub(crate) fn tallies<'a>(&'a self, into: &mut Vec<&'a Tallies>) {
         let readings = [&self.reading, &self.plain_reading];
         into.extend(readings.into_iter().flatten().map(Reading::tallies));
         if let Some(next) = &self.next {
@@ -201,9 +201,9 @@ impl Layer {
     #[cfg(test)]
     pub(crate) fn kept_places(&self) -> usize {
         let readings = [&self.reading, &self.plain_reading];
-        let kept = readings.into_iter().flatten().flat_map(|r| &r.places);
+        let kept = readings.into_iter().flatten().flat_map(|r| r.places.iter());
         let next = self.next.as_ref().map_or(0, |next| next.kept_places());
-        kept.map(Vec::len).sum::<usize>() + next
+        kept.map(|(_, places)| places.len()).sum::<usize>() + next
     }
 }
 
