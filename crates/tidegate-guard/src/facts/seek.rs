@@ -3,8 +3,7 @@
 //! A match is settled when no later text can change it. What is not settled is
 //! reported as well, and looked for again when more text is there.
 
-use std::borrow::Cow;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::sync::Arc;
 
 use regex_automata::{Anchored, Input};
@@ -12,10 +11,11 @@ use regex_automata::{Anchored, Input};
 use crate::checksum::Check;
 use crate::sparse::Sparse;
 
+use super::lane::{Lane, Look};
 use super::{Compiled, Facts};
 
 /// A boundary of a word or a line looks this many bytes beyond a match.
-const LOOK_AHEAD: usize = 4;
+pub(super) const LOOK_AHEAD: usize = 4;
 
 /// The matches of one pattern do not overlap each other, except at these places
 /// of a text: every search begins anew there, so that parts of a text can be
@@ -31,9 +31,6 @@ pub(crate) const BORDER_BYTES: usize = 2 * 1024;
 /// much each time that nothing is there.
 const STRIDE_BYTES: usize = 256;
 const MAX_STRIDE_BYTES: usize = 64 * 1024;
-
-/// To begin a search takes about as long as to look at so many bytes.
-const START_BYTES: usize = 30;
 
 /// Whether more text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +60,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    fn end(&self) -> usize {
+    pub(super) fn end(&self) -> usize {
         self.base + self.text.len()
     }
 }
@@ -103,153 +100,6 @@ impl Findings {
             State::Open => {}
         }
     }
-}
-
-/// How far one pattern has come.
-#[derive(Clone, Debug)]
-struct Lane {
-    /// No match that starts before this byte is looked for any more.
-    resume: usize,
-    /// Matches are only looked for where a window begins.
-    begins: bool,
-    /// Where a match may be: apart from each other and in order, unless they only
-    /// say where one may begin.
-    windows: Vec<Range<usize>>,
-    /// Where something stands that every match has besides, if there is such a thing.
-    others: Option<Others>,
-}
-
-/// Where second literals begin: from the first to the last of some that stand close
-/// to each other. What lies between two of them is as good as one.
-#[derive(Clone, Debug, Default)]
-struct Others(Vec<RangeInclusive<usize>>);
-
-impl Others {
-    fn add(&mut self, at: usize) {
-        const CLOSE_BYTES: usize = 16;
-        let last = self.0.last_mut();
-        let last = last.filter(|last| at <= *last.end() + CLOSE_BYTES);
-        match last {
-            Some(last) => *last = at.min(*last.start())..=at.max(*last.end()),
-            None => self.0.push(at..=at),
-        }
-    }
-
-    /// Drops what stands before byte `from`.
-    fn forget(&mut self, from: usize) {
-        self.0.retain(|others| *others.end() >= from);
-    }
-
-    /// Those of `windows` in which one may stand.
-    fn among(&self, windows: &[Range<usize>]) -> Vec<Range<usize>> {
-        let mut next = 0;
-        let is_among = |window: &&Range<usize>| {
-            let before = self.0[next..].iter();
-            next += before.take_while(|o| *o.end() < window.start).count();
-            let first = self.0.get(next);
-            first.is_some_and(|others| *others.start() < window.end)
-        };
-        windows.iter().filter(is_among).cloned().collect()
-    }
-}
-
-impl Lane {
-    fn new(compiled: &Compiled, resume: usize) -> Self {
-        Self {
-            resume,
-            begins: compiled.begins,
-            windows: Vec::new(),
-            others: compiled.needs_other.then(Others::default),
-        }
-    }
-
-    /// Where to look, and how.
-    fn arrange(
-        &mut self,
-        pattern: &Compiled,
-        piece: &Piece<'_>,
-    ) -> (Cow<'_, [Range<usize>]>, Look) {
-        if self.begins {
-            self.windows.sort_unstable_by_key(|window| window.start);
-            self.windows.dedup_by_key(|window| window.start);
-        }
-        let windows = match &self.others {
-            Some(others) => Cow::Owned(others.among(&self.windows)),
-            None => Cow::Borrowed(self.windows.as_slice()),
-        };
-        if !self.begins {
-            return (windows, Look::Throughout);
-        }
-        let bytes = |windows: &[Range<usize>]| -> usize {
-            let lengths = windows.iter();
-            lengths
-                .map(|w| w.end.min(piece.end()).saturating_sub(w.start))
-                .sum()
-        };
-        let one_by_one = START_BYTES * windows.len() + bytes(&windows);
-        let merged = merged(&windows);
-        if one_by_one > pattern.anywhere * bytes(&merged) {
-            (Cow::Owned(merged), Look::Throughout)
-        } else {
-            (windows, Look::AtStarts)
-        }
-    }
-
-    /// Keeps what later text may still change.
-    fn leave(&mut self, piece: &Piece<'_>, reach: usize) {
-        let unsettled = piece
-            .end()
-            .saturating_sub(reach.saturating_add(LOOK_AHEAD - 1));
-        self.resume = self.resume.max(unsettled);
-        let (resume, ending) = (self.resume, piece.ending);
-        self.windows
-            .retain(|window| ending == Ending::Open && window.end > resume);
-        if let Some(others) = &mut self.others {
-            others.forget(resume);
-        }
-    }
-
-    /// Forgets what is too far back for a match that begins in later text.
-    fn forget_others(&mut self, piece: &Piece<'_>, reach: usize) {
-        if let Some(others) = &mut self.others {
-            others.forget(piece.end().saturating_sub(reach));
-        }
-    }
-
-    fn add(&mut self, mut window: Range<usize>) {
-        if self.begins {
-            self.windows.push(window);
-            return;
-        }
-        while let Some(last) = self.windows.last()
-            && window.start <= last.end
-        {
-            window = window.start.min(last.start)..window.end.max(last.end);
-            self.windows.pop();
-        }
-        self.windows.push(window);
-    }
-}
-
-/// How one pattern is looked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Anywhere in the windows.
-    Throughout,
-    /// Where the windows begin.
-    AtStarts,
-}
-
-/// Windows in order, those that touch as one.
-fn merged(windows: &[Range<usize>]) -> Vec<Range<usize>> {
-    let mut merged: Vec<Range<usize>> = Vec::new();
-    for window in windows {
-        match merged.last_mut() {
-            Some(last) if window.start <= last.end => last.end = last.end.max(window.end),
-            Some(_) | None => merged.push(window.clone()),
-        }
-    }
-    merged
 }
 
 /// Which patterns are looked for, and whether the crowd is.
