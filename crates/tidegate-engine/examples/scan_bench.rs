@@ -35,7 +35,6 @@ async fn scan(
 ) -> (Duration, Cached) {
     let terms = ScanTerms {
         caller,
-        mode: "balanced",
         cache,
         source: PolicySource::Default,
     };

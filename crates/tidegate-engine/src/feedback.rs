@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
-use tidegate_guard::{Builtin, Outcome, Policy};
+use tidegate_guard::{Builtin, L2, Layer, Outcome, Policy};
 use tidegate_store::{Expect, Records, Row, RowKey, StoreError, WriteError};
 
 use crate::assemble::Engine;
@@ -50,6 +50,14 @@ pub struct Feedback {
     pub rules: Vec<Arc<str>>,
     /// The policy that decided, where it is in force still.
     pub policy: Option<String>,
+}
+
+impl Feedback {
+    /// What the verdict rests on: the classifier where nothing else was found.
+    fn layer(&self) -> Layer {
+        let layers = self.rules.iter().map(|rule| Layer::of(rule));
+        layers.min().unwrap_or(Layer::L1)
+    }
 }
 
 /// Why somebody's word on a verdict is not kept.
@@ -214,7 +222,8 @@ impl Engine {
     }
 
     fn said(&self, facts: &Facts, label: Label) -> Feedback {
-        let rules = self.rooms.guard.rules.iter().map(|rule| &rule.id);
+        let rules = self.rooms.guard.scanner.rules().iter();
+        let rules = rules.map(|rule| rule.id.clone()).chain([L2::RULE.into()]);
         let rules = rules.filter(|rule| facts.rules.contains(&rule_mark(rule)));
         let builtin = Builtin::ALL.iter().map(|one| Policy::from(*one));
         let mut policies = builtin.chain(self.policies());
@@ -222,7 +231,7 @@ impl Engine {
         Feedback {
             label,
             outcome: facts.outcome,
-            rules: rules.cloned().collect(),
+            rules: rules.collect(),
             policy: policy.map(|policy| policy.id().to_owned()),
         }
     }
@@ -245,7 +254,7 @@ async fn keep(
     let value = json!({
         "verdict_id": id,
         "label": label,
-        "layer": "L1",
+        "layer": feedback.layer().as_str(),
         "rules": feedback.rules.iter().map(|rule| &**rule).collect::<Vec<_>>(),
         "outcome": feedback.outcome.as_str(),
         "policy": feedback.policy,

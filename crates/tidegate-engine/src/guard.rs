@@ -1,11 +1,13 @@
 //! Steps 1 and 7 of a request: what goes in and what comes out is scanned.
 
+mod config;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tidegate_guard::{
-    Direction, Follow, Outcome, PackError, PackFolder, Policy, Rules, ScanRequest, Verdict,
+    Direction, Follow, Mode, Outcome, PackError, Policy, Rules, ScanRequest, Scanner, Verdict,
 };
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
@@ -16,62 +18,9 @@ use crate::assemble::{Engine, Rooms};
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::feedback::Words;
-use crate::policies::{Agreement, Agreements, Chosen, PolicySource, Rollout, Terms, Trial};
+use crate::policies::{Agreement, Agreements, PolicySource, Terms, Trial};
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
-
-/// Whether and how strictly requests and answers are scanned.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GuardConfig {
-    /// Whether requests and answers are scanned on their way through.
-    pub scanning: Scanning,
-    /// What decides, unless a request or its key names another policy.
-    pub chosen: Chosen,
-    /// What requests and keys may name besides, by id.
-    pub policies: Vec<Policy>,
-    /// Rules beside those of this build. They are read when the engine is
-    /// assembled; no request can name a folder.
-    pub packs: Vec<PackFolder>,
-    /// A policy that judges a share of the traffic beside, or instead of, the
-    /// gate's own.
-    pub rollout: Option<Rollout>,
-}
-
-/// Whether requests and answers are scanned on their way through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scanning {
-    /// They are.
-    On,
-    /// They are not; texts can still be scanned on demand.
-    Off,
-}
-
-impl GuardConfig {
-    /// Whether the same two policies are compared as in `other`.
-    fn compares_as(&self, other: &Self) -> bool {
-        let second = |config: &Self| {
-            config
-                .rollout
-                .as_ref()
-                .map(|rollout| rollout.policy.clone())
-        };
-        self.chosen.policy == other.chosen.policy && second(self) == second(other)
-    }
-}
-
-impl Default for GuardConfig {
-    fn default() -> Self {
-        Self {
-            scanning: Scanning::On,
-            chosen: Chosen {
-                policy: Policy::default(),
-                source: PolicySource::Default,
-            },
-            policies: Vec::new(),
-            packs: Vec::new(),
-            rollout: None,
-        }
-    }
-}
+pub use config::{GuardConfig, Scanning};
 
 /// What the guard made of a request and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +40,8 @@ pub struct Scanned {
     pub text_sha256: String,
     /// How long the rules took.
     pub rules_took: Duration,
+    /// How long the classifier took, beside them where the text is long.
+    pub classifier_took: Duration,
     /// Whether it was said before.
     pub cached: Cached,
     /// Who chose the policy that decided.
@@ -108,7 +59,7 @@ pub(crate) const MOST_INLINE_BYTES: usize = 8 << 10;
 /// What is scanned, and by which rules.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    pub(crate) rules: Arc<Rules>,
+    pub(crate) scanner: Arc<Scanner>,
     config: GuardConfig,
     pub(crate) verdicts: Arc<Verdicts>,
     agreements: Arc<Agreements>,
@@ -128,9 +79,13 @@ impl Guard {
         if config.scanning == Scanning::On {
             prepare_for_streams(&rules, &config);
         }
+        let scanner = match &config.classifier {
+            Some(terms) => Scanner::with_builtin(rules, terms.clone()),
+            None => Scanner::of_rules(rules),
+        };
         let same = before.filter(|guard| guard.config.compares_as(&config));
         Ok(Self {
-            rules,
+            scanner: Arc::new(scanner),
             config,
             agreements: same.map_or_else(Arc::default, |guard| guard.agreements.clone()),
             words: before.map_or_else(Arc::default, |guard| guard.words.clone()),
@@ -138,11 +93,11 @@ impl Guard {
         })
     }
 
-    /// Names the rules and the policy: answers that passed under one may not
-    /// stand for answers under another.
+    /// Names the rules, the classifier, the mode and the policy: answers that passed
+    /// under one may not stand for answers under another.
     pub(crate) fn version(&self, terms: &Terms) -> String {
         match self.config.scanning {
-            Scanning::On => format!("{}:{}", self.rules.version(), terms.edition()),
+            Scanning::On => format!("{}:{}", self.scanner.version(), terms.edition()),
             Scanning::Off => "off".to_owned(),
         }
     }
@@ -164,7 +119,7 @@ impl Guard {
         let mut judged = Judged::default();
         for spoken in said {
             let request = terms.request(direction(spoken.by));
-            judged.take(terms, &request, &self.rules.scan(&spoken.text, &request));
+            judged.take(terms, &request, &self.scanner.scan(&spoken.text, &request));
         }
         judged
     }
@@ -443,7 +398,7 @@ impl StreamGuard {
             let direction = direction(spoken.by);
             let key = (spoken.choice.min(MOST_CHOICES - 1), direction);
             let request = self.terms.request(direction);
-            let new = || self.guard.rules.follow(request.clone());
+            let new = || self.guard.scanner.follow(request.clone());
             let follow = self.follows.entry(key).or_insert_with(new);
             match follow.push(&spoken.text) {
                 // A stream is not taken back: what is to be redacted ends it.
@@ -488,11 +443,21 @@ impl Engine {
 
     /// The number of rules in force.
     pub fn rules(&self) -> usize {
-        self.rooms.guard.rules.len()
+        self.rooms.guard.scanner.rules().len()
     }
 
-    /// A short digest of the rules in force.
+    /// A short digest of the rules in force, and of the classifier where there is one.
     pub fn ruleset_version(&self) -> &str {
-        self.rooms.guard.rules.version()
+        self.rooms.guard.scanner.version()
+    }
+
+    /// The name and version of the classifier in force.
+    pub fn classifier(&self) -> Option<&str> {
+        self.rooms.guard.scanner.model().map(|model| &**model)
+    }
+
+    /// How thorough texts are scanned unless a request says otherwise.
+    pub fn scan_mode(&self) -> Mode {
+        self.rooms.guard.config.mode
     }
 }

@@ -52,14 +52,16 @@ pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
 pub use policies::{Agreement, Chosen, PolicySource, Rollout};
 pub use reserve::{Held, Success};
+pub use scan::scan_here;
 pub use scans_cache::ScanTerms;
 pub use sessions::{
     Change, NewMessage, Session, SessionError, SessionMessage, SessionPage, SessionPatch,
 };
 pub use stream::AnswerStream;
 pub use tidegate_guard::{
-    Builtin, Detection, Direction, Layer, Outcome, PackError, PackFolder, PackLayer, Policy,
-    PolicyError, ScanRequest, Severity, Span, Suppression, UnknownWord, Verdict, parse_rfc3339,
+    Builtin, ClassifierTerms, Detection, Direction, L2, L2Outcome, Layer, Mode, Outcome, PackError,
+    PackFolder, PackLayer, Policy, PolicyError, ScanRequest, Scanner, Severity, Span, Suppression,
+    Thresholds, UnknownWord, Verdict, parse_rfc3339,
 };
 #[cfg(feature = "bedrock")]
 pub use tidegate_provider::BedrockConfig;

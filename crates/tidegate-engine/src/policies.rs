@@ -6,7 +6,7 @@ mod rollout;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tidegate_guard::{Builtin, Direction, Outcome, Policy, ScanRequest, Verdict};
+use tidegate_guard::{Builtin, Direction, Mode, Outcome, Policy, ScanRequest, Verdict};
 
 use crate::assemble::Engine;
 use crate::caller::Caller;
@@ -56,6 +56,7 @@ pub struct Chosen {
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     pub(crate) chosen: Chosen,
+    mode: Mode,
     tenant: Arc<str>,
     at: SystemTime,
     /// The policy that is asked as well, where there is one.
@@ -63,9 +64,10 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    pub(crate) fn new(chosen: Chosen, caller: &Caller) -> Self {
+    pub(crate) fn new(chosen: Chosen, caller: &Caller, mode: Mode) -> Self {
         Self {
             chosen,
+            mode,
             tenant: caller.shared_tenant(),
             at: SystemTime::now(),
             trial: None,
@@ -83,6 +85,7 @@ impl Terms {
     pub(crate) fn request(&self, direction: Direction) -> ScanRequest {
         ScanRequest {
             direction,
+            mode: self.mode,
             policy: self.chosen.policy.clone(),
             suppress: Vec::new(),
             tenant: Some(self.tenant.clone()),
@@ -93,8 +96,8 @@ impl Terms {
     /// What was judged on these terms stands for what is judged under the same
     /// edition.
     pub(crate) fn edition(&self) -> String {
-        let policy = &self.chosen.policy;
-        format!("{}:{}", policy.id(), policy.edition(Some(self.at)))
+        let (policy, mode) = (&self.chosen.policy, self.mode);
+        format!("{mode}:{}:{}", policy.id(), policy.edition(Some(self.at)))
     }
 }
 
@@ -122,7 +125,7 @@ impl Guard {
         let (chosen, trial) = self.enroll(chosen, caller.tenant(), subject);
         Ok(Terms {
             trial,
-            ..Terms::new(chosen, caller)
+            ..Terms::new(chosen, caller, self.config().mode)
         })
     }
 

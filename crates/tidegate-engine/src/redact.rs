@@ -15,7 +15,7 @@ impl Guard {
     /// What was said without what the terms redact, where that is something.
     fn redacted(&self, spoken: &Spoken, terms: &Terms) -> Option<String> {
         let request = terms.request(direction(spoken.by));
-        self.rules.redact(&spoken.text, &request)
+        self.scanner.redact(&spoken.text, &request)
     }
 }
 

@@ -1,10 +1,10 @@
 //! One text, scanned where it is, on another thread, or on all of them.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future;
-use tidegate_guard::{Rules, ScanRequest, text_sha256};
+use tidegate_guard::{ScanDone, ScanRequest, Scanner, text_sha256};
 
 use crate::answer::Cached;
 use crate::assemble::Engine;
@@ -19,11 +19,16 @@ const MOST_WHOLE_BYTES: usize = 256 << 10;
 /// So many parts for each thread: some take longer than others.
 const PARTS_EACH: usize = 2;
 
-fn scan_whole(rules: &Rules, text: &str, request: &ScanRequest) -> Scanned {
+/// Scans a text on this thread, and says what each layer took.
+pub fn scan_here(scanner: &Scanner, text: &str, request: &ScanRequest) -> Scanned {
     let started = Instant::now();
+    let rules = scanner.rules().scan(text, request);
+    let rules_took = started.elapsed();
+    let verdict = scanner.classify(text, rules, request);
     Scanned {
-        verdict: rules.scan(text, request),
-        rules_took: started.elapsed(),
+        verdict,
+        rules_took,
+        classifier_took: started.elapsed() - rules_took,
         text_sha256: text_sha256(text),
         cached: Cached::Bypass,
         source: PolicySource::Request,
@@ -36,12 +41,12 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Busy`] when the CPU pool is full.
     pub async fn scan(&self, text: String, request: ScanRequest) -> Result<Scanned, EngineError> {
-        let rules = &self.rooms.guard.rules;
+        let scanner = &self.rooms.guard.scanner;
         let scanned = if text.len() <= MOST_INLINE_BYTES {
-            scan_whole(rules, &text, &request)
+            scan_here(scanner, &text, &request)
         } else if text.len() <= MOST_WHOLE_BYTES {
-            let (rules, request) = (rules.clone(), request.clone());
-            let scan = move || scan_whole(&rules, &text, &request);
+            let (scanner, request) = (scanner.clone(), request.clone());
+            let scan = move || scan_here(&scanner, &text, &request);
             on_pool(&self.rooms.pool, scan).await?
         } else {
             self.scan_in_parts(text.into(), &request).await?
@@ -58,25 +63,40 @@ impl Engine {
         request: &ScanRequest,
     ) -> Result<Scanned, EngineError> {
         let started = Instant::now();
-        let (rules, pool) = (&self.rooms.guard.rules, &self.rooms.pool);
+        let (scanner, pool) = (&self.rooms.guard.scanner, &self.rooms.pool);
         let digest = {
             let text = text.clone();
             on_pool(pool, move || text_sha256(&text))
         };
-        let parts = rules.parts(&text, PARTS_EACH * pool.threads());
-        let parts = parts.into_iter().map(|part| {
-            let (rules, text, request) = (rules.clone(), text.clone(), request.clone());
-            on_pool(pool, move || rules.scan_part(&text, &part, &request))
+        let jobs = scanner.jobs(&text, PARTS_EACH * pool.threads(), request);
+        let jobs = jobs.into_iter().map(|job| {
+            let (scanner, text, request) = (scanner.clone(), text.clone(), request.clone());
+            on_pool(pool, move || {
+                let started = Instant::now();
+                (scanner.run(&text, &job, &request), started.elapsed())
+            })
         });
-        let (parts, digest) = future::try_join(future::try_join_all(parts), digest).await?;
-        let (rules, request) = (rules.clone(), request.clone());
-        let merge = move || rules.merge(&text, parts, &request);
+        let (done, digest) = future::try_join(future::try_join_all(jobs), digest).await?;
+        let classifier_took = classifier_took(&done);
+        let done = done.into_iter().map(|(done, _)| done).collect();
+        let (scanner, request) = (scanner.clone(), request.clone());
+        let merge = move || scanner.merge(&text, done, &request);
         Ok(Scanned {
             verdict: on_pool(pool, merge).await?,
             text_sha256: digest,
             rules_took: started.elapsed(),
+            classifier_took,
             cached: Cached::Bypass,
             source: PolicySource::Request,
         })
     }
+}
+
+/// It ran beside the rules, as one part of the work.
+fn classifier_took(done: &[(ScanDone, Duration)]) -> Duration {
+    let took = done.iter().map(|(done, took)| match done {
+        ScanDone::Rules(_) => Duration::ZERO,
+        ScanDone::Classifier(_) => *took,
+    });
+    took.sum()
 }

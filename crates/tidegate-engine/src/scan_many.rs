@@ -2,16 +2,16 @@
 //! to another thread costs more than scanning one of them.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tidegate_guard::{ScanRequest, text_sha256};
+use tidegate_guard::ScanRequest;
 
-use crate::answer::{CacheUse, Cached};
+use crate::answer::CacheUse;
 use crate::assemble::Engine;
 use crate::error::EngineError;
 use crate::guard::{Guard, MOST_INLINE_BYTES, Scanned, on_pool};
 use crate::policies::{Chosen, PolicySource};
+use crate::scan::scan_here;
 use crate::scans_cache::{LEAST_CACHED_BYTES, ScanTerms};
 use crate::verdicts::Seen;
 
@@ -55,7 +55,6 @@ impl Guard {
     /// Scans a text, counts what was found, and compares policies where one is
     /// rolled out.
     fn scan_one(&self, text: &str, request: &ScanRequest, source: PolicySource) -> Scanned {
-        let started = Instant::now();
         let chosen = Chosen {
             policy: request.policy.clone(),
             source,
@@ -67,19 +66,14 @@ impl Guard {
             policy: chosen.policy,
             ..request.clone()
         };
-        let verdict = self.rules.scan(text, &request);
-        self.note(&Seen::new(&request, &verdict));
+        let scanned = scan_here(&self.scanner, text, &request);
+        self.note(&Seen::new(&request, &scanned.verdict));
         if let Some(trial) = trial {
-            let other = trial.says(&request, &verdict);
-            self.compare(&trial, verdict.outcome, other);
+            let other = trial.says(&request, &scanned.verdict);
+            self.compare(&trial, scanned.verdict.outcome, other);
         }
-        Scanned {
-            verdict,
-            rules_took: started.elapsed(),
-            text_sha256: text_sha256(text),
-            cached: Cached::Bypass,
-            source: chosen.source,
-        }
+        let source = chosen.source;
+        Scanned { source, ..scanned }
     }
 }
 
@@ -143,11 +137,11 @@ impl Engine {
         if !request.policy.redacts() {
             return Ok(None);
         }
-        let rules = self.rooms.guard.rules.clone();
+        let scanner = self.rooms.guard.scanner.clone();
         if text.len() <= MOST_INLINE_BYTES {
-            Ok(rules.redact(&text, &request))
+            Ok(scanner.redact(&text, &request))
         } else {
-            on_pool(&self.rooms.pool, move || rules.redact(&text, &request)).await
+            on_pool(&self.rooms.pool, move || scanner.redact(&text, &request)).await
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::facts::Ending;
 use crate::hold::Hold;
+use crate::listening::Listening;
 use crate::rules::Rules;
 use crate::tally::Tally;
 use crate::verdict::{ScanRequest, Verdict};
@@ -31,6 +32,8 @@ pub struct Follow {
     chars: usize,
     reported: Option<Verdict>,
     hold: Hold,
+    /// The classifier, where there is one.
+    listening: Option<Listening>,
 }
 
 impl Follow {
@@ -45,7 +48,13 @@ impl Follow {
             chars: 0,
             reported: None,
             rules,
+            listening: None,
         }
+    }
+
+    /// The same, with the classifier beside the rules.
+    pub(crate) fn beside(self, listening: Option<Listening>) -> Self {
+        Self { listening, ..self }
     }
 
     /// Takes the next piece. Answers when the verdict is worse than any before.
@@ -94,13 +103,20 @@ impl Follow {
 
     fn advance(&mut self, ending: Ending) -> Verdict {
         self.scanned_bytes += self.fresh.len();
+        if let Some(listening) = &mut self.listening {
+            listening.push(&self.fresh, self.request.direction);
+        }
         self.chars = self.layer.text().push_plain(&self.fresh, self.chars);
         self.fresh.clear();
         self.layer.advance(&self.rules, ending);
         let mut views = Vec::new();
         self.layer.tallies(&mut views);
         let verdict = self.rules.verdict_of(&views, &self.request);
-        verdict.noting(&self.layer)
+        let verdict = verdict.noting(&self.layer);
+        match &mut self.listening {
+            Some(listening) => listening.join(verdict, ending, &self.request),
+            None => verdict,
+        }
     }
 }
 

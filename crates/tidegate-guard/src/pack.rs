@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use crate::checksum::Check;
 use crate::facts::PatternError;
+use crate::l2::L2;
 use crate::verdict::{Direction, Severity};
 use crate::word::words;
 
@@ -155,6 +156,9 @@ pub enum RuleProblem {
     /// The id is not `family.name`.
     #[error("the id must be the family, a dot and a name of a-z, 0-9 and _")]
     Id,
+    /// The id belongs to the classifier.
+    #[error("the family {0} is the classifier's; choose another")]
+    Reserved(&'static str),
     /// The confidence is no share.
     #[error("confidence {0} is not above 0 and at most 1")]
     Confidence(String),
@@ -341,6 +345,7 @@ impl RawRule {
         let examples = &self.examples;
         let problems = [
             (!(has_id && word(&self.family)), RuleProblem::Id),
+            (self.family == L2::FAMILY, RuleProblem::Reserved(L2::FAMILY)),
             (
                 !(self.confidence > 0.0 && self.confidence <= 1.0),
                 RuleProblem::Confidence(self.confidence.to_string()),

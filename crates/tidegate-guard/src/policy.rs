@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+use crate::l2::L2;
 use crate::rule::Rule;
 use crate::rules::Rules;
 use crate::verdict::{Detection, Direction, Outcome, ScanRequest, Severity};
@@ -42,6 +43,13 @@ words! {
         L1 = "L1",
         /// The classifier.
         L2 = "L2",
+    }
+}
+
+impl Layer {
+    /// What finds something under this id.
+    pub fn of(rule: &str) -> Self {
+        if rule == L2::RULE { Self::L2 } else { Self::L1 }
     }
 }
 
@@ -222,7 +230,9 @@ impl Policy {
         let named = conditions.flat_map(|conditions| conditions.rules.iter().flatten());
         let suppressed = self.0.suppressions.iter().map(Suppression::wildcard);
         let patterns = named.chain(suppressed);
-        let fits = |pattern: &&Wildcard| rules.iter().any(|rule| pattern.fits(&rule.id));
+        let fits = |pattern: &&Wildcard| {
+            pattern.fits(L2::RULE) || rules.iter().any(|rule| pattern.fits(&rule.id))
+        };
         let lost = patterns.filter(|pattern| !fits(pattern));
         lost.map(Wildcard::as_str).collect()
     }

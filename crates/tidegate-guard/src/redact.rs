@@ -1,9 +1,18 @@
 //! A text without the places that a policy does not let through.
 
+use std::sync::Arc;
+
 use crate::rules::Rules;
 use crate::span::Span;
 use crate::tally::Tally;
-use crate::verdict::{Outcome, ScanRequest};
+use crate::verdict::{Outcome, ScanRequest, Verdict};
+
+/// What the rules find in a text, and the places of it that are to be redacted.
+pub(crate) struct Redacted {
+    pub(crate) rules: Verdict,
+    /// With the rules that they are named by.
+    pub(crate) places: Vec<(Span, Arc<str>)>,
+}
 
 impl Rules {
     /// The text with `[redacted:RULE]` in the place of every match whose action
@@ -14,6 +23,11 @@ impl Rules {
     /// rule of the one that begins first, of the longest of those, and then by
     /// the order of ids.
     pub fn redact(&self, text: &str, request: &ScanRequest) -> Option<String> {
+        without(text, self.redacted(text, request).places)
+    }
+
+    /// The places of the text that [`Self::redact`] replaces.
+    pub(crate) fn redacted(&self, text: &str, request: &ScanRequest) -> Redacted {
         let tallies = self.tallies(text, request.direction, &Tally::with_spans());
         let verdict = self.verdict(&tallies, request);
         let redacted = |rule: &str| {
@@ -24,22 +38,26 @@ impl Rules {
             .iter()
             .map(|(number, tally)| (self.rule(number), tally));
         let found = found.filter(|(rule, _)| redacted(&rule.id));
-        let mut places: Vec<(Span, &str)> = found
-            .flat_map(|(rule, tally)| {
-                let spans = tally.spans.iter().flatten();
-                spans.map(|span| (*span, &*rule.id))
-            })
-            .collect();
-        if places.is_empty() {
-            return None;
+        let places = found.flat_map(|(rule, tally)| {
+            let spans = tally.spans.iter().flatten();
+            spans.map(|span| (*span, Arc::clone(&rule.id)))
+        });
+        Redacted {
+            places: places.collect(),
+            rules: verdict,
         }
-        places.sort_by_key(|(span, rule)| (span.start, std::cmp::Reverse(span.end), *rule));
-        Some(without(text, &places))
     }
 }
 
-/// `places` are in order.
-fn without(text: &str, places: &[(Span, &str)]) -> String {
+/// The text without these places, where there are any.
+pub(crate) fn without(text: &str, mut places: Vec<(Span, Arc<str>)>) -> Option<String> {
+    if places.is_empty() {
+        return None;
+    }
+    places.sort_by(|(a, first), (b, second)| {
+        let key = |span: &Span| (span.start, std::cmp::Reverse(span.end));
+        (key(a), first).cmp(&(key(b), second))
+    });
     let mut out = String::with_capacity(text.len());
     let mut letters = text.chars();
     let (mut at, mut places) = (0, places.iter().peekable());
@@ -58,7 +76,7 @@ fn without(text: &str, places: &[(Span, &str)]) -> String {
         at = end;
     }
     out.extend(letters);
-    out
+    Some(out)
 }
 
 #[cfg(test)]
@@ -66,18 +84,24 @@ mod tests {
     use super::*;
     use crate::policy::Policy;
 
-    fn place(start: usize, end: usize, rule: &str) -> (Span, &str) {
-        (Span { start, end }, rule)
+    fn place(start: usize, end: usize, rule: &str) -> (Span, Arc<str>) {
+        (Span { start, end }, rule.into())
+    }
+
+    fn check(text: &str, places: &[(Span, Arc<str>)], expected: &str) {
+        let found = without(text, places.to_vec());
+        assert_eq!(found.as_deref(), Some(expected));
     }
 
     #[test]
     fn places_are_replaced_and_overlapping_ones_together() {
         let places = [place(1, 3, "a"), place(2, 5, "b"), place(5, 6, "c")];
-        assert_eq!(without("0äö34€7", &places), "0[redacted:a][redacted:c]7");
-        assert_eq!(without("01", &[place(0, 2, "a")]), "[redacted:a]");
-        assert_eq!(without("01", &[place(1, 2, "a")]), "0[redacted:a]");
+        check("0äö34€7", &places, "0[redacted:a][redacted:c]7");
+        check("01", &[place(0, 2, "a")], "[redacted:a]");
+        check("01", &[place(1, 2, "a")], "0[redacted:a]");
         let within = [place(0, 4, "a"), place(1, 2, "b"), place(3, 5, "c")];
-        assert_eq!(without("0123456", &within), "[redacted:a]56");
+        check("0123456", &within, "[redacted:a]56");
+        assert_eq!(without("01", Vec::new()), None);
     }
 
     fn request(rules: &str) -> ScanRequest {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::l2::L2;
 use crate::policy::{Layer, Policy};
 use crate::span::Span;
 use crate::views;
@@ -54,11 +55,27 @@ words! {
     }
 }
 
+words! {
+    /// How thorough a scan is.
+    #[derive(Default)]
+    pub enum Mode {
+        /// Rules only.
+        Fast = "fast",
+        /// Rules, and the classifier unless they are sure by themselves.
+        #[default]
+        Balanced = "balanced",
+        /// Rules and the classifier.
+        Thorough = "thorough",
+    }
+}
+
 /// How a text is to be scanned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanRequest {
     /// Where the text stands; rules for other directions are left out.
     pub direction: Direction,
+    /// How thorough the scan is.
+    pub mode: Mode,
     /// What decides.
     pub policy: Policy,
     /// Rules whose detections are listed and do not decide: an id, or the
@@ -76,6 +93,7 @@ impl Default for ScanRequest {
     fn default() -> Self {
         Self {
             direction: Direction::Prompt,
+            mode: Mode::default(),
             policy: Policy::default(),
             suppress: Vec::new(),
             tenant: None,
@@ -143,6 +161,8 @@ pub struct Verdict {
     pub confidence: f64,
     /// What was found, by place. Suppressed ones are among them.
     pub detections: Vec<Detection>,
+    /// What the second layer says.
+    pub l2: L2,
     /// The policy that decided.
     pub policy: Policy,
     /// What was left undone, in stable words: `decoding_depth` where something is
@@ -175,6 +195,7 @@ impl Verdict {
             severity,
             confidence: worst.map(|found| found.confidence).fold(0.0, f64::max),
             detections,
+            l2: L2::disabled(),
             policy: request.policy.clone(),
             degraded: &[],
         }
@@ -193,6 +214,7 @@ impl Verdict {
     #[must_use]
     pub fn under(&self, request: &ScanRequest) -> Self {
         Self {
+            l2: self.l2.clone(),
             degraded: self.degraded,
             ..Self::decide(request, self.detections.clone())
         }

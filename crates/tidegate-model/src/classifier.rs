@@ -15,6 +15,7 @@ const BUILTIN: &[u8] = include_bytes!("../../../models/guard/words.tgm");
 #[derive(Clone, Debug)]
 pub struct Classifier {
     model: Model,
+    digest: [u8; 32],
 }
 
 /// What a classifier says about a text.
@@ -56,7 +57,10 @@ impl Classifier {
     ///
     /// When they are not the bytes of a whole model that makes sense.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
-        Model::from_bytes(bytes).map(|model| Self { model })
+        Model::from_bytes(bytes).map(|model| Self {
+            digest: crate::file::digest(bytes),
+            model,
+        })
     }
 
     /// A model from its parts.
@@ -66,7 +70,8 @@ impl Classifier {
     /// When they make no sense together.
     pub fn new(model: Model) -> Result<Self, ModelError> {
         model.check()?;
-        Ok(Self { model })
+        let digest = crate::file::digest(&model.to_bytes());
+        Ok(Self { model, digest })
     }
 
     /// Its name.
@@ -82,6 +87,11 @@ impl Classifier {
     /// How its logits become probabilities.
     pub fn calibration(&self) -> Calibration {
         self.model.calibration
+    }
+
+    /// A digest of its file: the same digest, the same scores.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// The bytes of its file.
@@ -109,7 +119,7 @@ impl Classifier {
     }
 
     /// A score of a text that arrives in pieces.
-    pub fn follow(&self) -> Following<'_> {
+    pub fn follow(&self) -> Following<&Self> {
         Following::new(self)
     }
 

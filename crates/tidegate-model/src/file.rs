@@ -56,6 +56,11 @@ fn out_of_bounds(what: &'static str) -> ModelError {
     ModelError::OutOfBounds { what }
 }
 
+/// The digest that the bytes of a whole file end with.
+pub(crate) fn digest(file: &[u8]) -> [u8; DIGEST_BYTES] {
+    *file.last_chunk().expect("a model's file has a digest")
+}
+
 impl Model {
     /// The bytes of the file.
     pub fn to_bytes(&self) -> Vec<u8> {

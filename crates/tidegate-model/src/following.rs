@@ -1,16 +1,17 @@
 //! The score of a text that arrives in pieces.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use crate::classifier::{Classifier, Score};
 use crate::words::{Gram, Reader};
 
 /// Follows a growing text. Each window is read once, wherever the pieces are
 /// cut, and nothing is kept of the text: at most two windows are open, each of
-/// which is a sum of whole numbers.
+/// which is a sum of whole numbers. `C` is how the classifier is held: borrowed,
+/// or shared.
 #[derive(Clone, Debug)]
-pub struct Following<'a> {
-    classifier: &'a Classifier,
+pub struct Following<C> {
+    classifier: C,
     /// The window that ends next, and the one after it where it has begun.
     open: Open,
     next: Option<Open>,
@@ -55,15 +56,16 @@ impl Open {
     }
 }
 
-impl<'a> Following<'a> {
-    pub(crate) fn new(classifier: &'a Classifier) -> Self {
+impl<C: Deref<Target = Classifier>> Following<C> {
+    /// Nothing of the text has arrived.
+    pub fn new(classifier: C) -> Self {
         Self {
-            classifier,
-            open: Open::at(0, classifier),
+            open: Open::at(0, &classifier),
             next: None,
             at: 0,
             worst: None,
             ended: 0,
+            classifier,
         }
     }
 
@@ -83,9 +85,9 @@ impl<'a> Following<'a> {
             self.turn();
             let (now, later) = split_at_chars(rest, self.border() - self.at);
             self.at += now.1;
-            self.open.read(now.0, self.classifier);
+            self.open.read(now.0, &self.classifier);
             if let Some(next) = &mut self.next {
-                next.read(now.0, self.classifier);
+                next.read(now.0, &self.classifier);
             }
             rest = later;
         }
@@ -94,19 +96,33 @@ impl<'a> Following<'a> {
 
     /// The score of all that has arrived, as if the text ended here.
     pub fn score(&self) -> Score {
-        let classifier = self.classifier;
         let mut worst = self.worst.clone();
-        consider(
-            &mut worst,
-            self.open.logit(classifier),
-            self.open.start..self.at,
-        );
+        let logit = self.open.logit(&self.classifier);
+        consider(&mut worst, logit, self.open.start..self.at);
         let (logit, window) = worst.unwrap_or((f64::MIN, 0..0));
+        self.scored(logit, window, self.ended + 1)
+    }
+
+    /// The score of the windows that have ended, where there are any. The score of
+    /// the whole text is never below it, whatever follows; the end of a text that
+    /// goes on may still become harmless.
+    pub fn settled(&self) -> Option<Score> {
+        let (logit, window) = self.worst.clone()?;
+        Some(self.scored(logit, window, self.ended))
+    }
+
+    /// Where the first window begins that has not ended, in code points: what
+    /// stands before it has been judged.
+    pub fn open_from(&self) -> usize {
+        self.open.start
+    }
+
+    fn scored(&self, logit: f64, window: Range<usize>, windows: usize) -> Score {
         Score {
-            probability: classifier.probability(logit),
+            probability: self.classifier.probability(logit),
             logit,
             window,
-            windows: self.ended + 1,
+            windows,
         }
     }
 
@@ -126,15 +142,37 @@ impl<'a> Following<'a> {
         let settings = self.classifier.settings();
         let following = self.open.start + settings.stride as usize;
         if self.next.is_none() && self.at == following {
-            self.next = Some(Open::at(following, self.classifier));
+            self.next = Some(Open::at(following, &self.classifier));
         }
         if self.at == self.open.start + settings.window as usize {
-            let logit = self.open.logit(self.classifier);
+            let logit = self.open.logit(&self.classifier);
             consider(&mut self.worst, logit, self.open.start..self.at);
             self.ended += 1;
             if let Some(next) = self.next.take() {
                 self.open = next;
             }
+        }
+    }
+}
+
+impl Classifier {
+    /// All windows of a text whose probability is at least `least`, in order and
+    /// in code points. The score of the text is the worst of them.
+    pub fn windows_from(&self, text: &str, least: f64) -> Vec<Range<usize>> {
+        let settings = self.settings();
+        let (mut found, mut start, mut rest) = (Vec::new(), 0, text);
+        loop {
+            let ((piece, length), later) = split_at_chars(rest, settings.window as usize);
+            let mut open = Open::at(start, self);
+            open.read(piece, self);
+            if self.probability(open.logit(self)) >= least {
+                found.push(start..start + length);
+            }
+            if later.is_empty() {
+                return found;
+            }
+            (_, rest) = split_at_chars(rest, settings.stride as usize);
+            start += settings.stride as usize;
         }
     }
 }

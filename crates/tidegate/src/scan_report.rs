@@ -4,36 +4,19 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_engine::{Detection, Outcome, Scanned};
+use tidegate_engine::{Detection, L2, L2Outcome, Mode, Outcome, Scanned, Span};
 
-/// How thorough a scan is. There is no classifier in this version: the rules
-/// are all that runs in each of them, and the verdict says so.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// Rules only.
-    Fast,
-    /// Rules, and the classifier where it is worth its time.
-    #[default]
-    Balanced,
-    /// Rules and the classifier.
-    Thorough,
-}
-
-impl Mode {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Fast => "fast",
-            Self::Balanced => "balanced",
-            Self::Thorough => "thorough",
-        }
-    }
-
-    fn degraded(self) -> &'static [&'static str] {
-        match self {
-            Self::Fast => &[],
-            Self::Balanced | Self::Thorough => &["classifier_disabled"],
-        }
+/// What of the classifier is missing in a verdict that was to have it.
+fn degraded(mode: Mode, l2: L2Outcome) -> &'static [&'static str] {
+    match (mode, l2) {
+        (Mode::Fast, _) => &[],
+        (Mode::Balanced | Mode::Thorough, outcome) => match outcome {
+            L2Outcome::Completed | L2Outcome::Cached => &[],
+            L2Outcome::Skipped | L2Outcome::Cancelled => &[],
+            L2Outcome::TimedOut => &["classifier_timed_out"],
+            L2Outcome::Failed => &["classifier_failed"],
+            L2Outcome::Disabled => &["classifier_disabled"],
+        },
     }
 }
 
@@ -48,15 +31,18 @@ pub(crate) fn verdict(id: &str, scanned: &Scanned, mode: Mode, took: Duration) -
         "severity": verdict.severity.as_str(),
         "confidence": rounded(verdict.confidence),
         "detections": detections,
-        "l2": {"outcome": "disabled", "score": null, "model": null},
+        "l2": l2(&verdict.l2),
         "mode": mode.as_str(),
         "policy": verdict.policy.id(),
         "policy_source": scanned.source.as_str(),
         "policy_version": verdict.policy.version(),
         "text_sha256": scanned.text_sha256,
         "duration_ms": millis(took),
-        "timings_ms": {"l1": millis(scanned.rules_took), "l2": 0.0},
-        "degraded": ([mode.degraded(), verdict.degraded].concat()),
+        "timings_ms": {
+            "l1": millis(scanned.rules_took),
+            "l2": millis(scanned.classifier_took),
+        },
+        "degraded": ([degraded(mode, verdict.l2.outcome), verdict.degraded].concat()),
     })
 }
 
@@ -67,12 +53,31 @@ fn detection(found: &Detection) -> Value {
         "family": &*found.family,
         "severity": found.severity.as_str(),
         "confidence": rounded(found.confidence),
-        "span": {"start": found.span.start, "end": found.span.end},
+        "span": span(found.span),
         "matches": found.matches,
         "message": &*found.message,
         "suppressed": found.suppressed,
         "action": found.action.as_str(),
     })
+}
+
+/// The places that weighed most, never their words.
+fn l2(l2: &L2) -> Value {
+    let reasons = l2.reasons.iter().map(|reason| {
+        let weight = rounded(reason.weight);
+        json!({"span": span(reason.span), "weight": weight})
+    });
+    json!({
+        "outcome": l2.outcome.as_str(),
+        "score": l2.score.map(rounded),
+        "model": l2.model.as_deref(),
+        "window": l2.window.map(span),
+        "reasons": reasons.collect::<Vec<_>>(),
+    })
+}
+
+fn span(span: Span) -> Value {
+    json!({"start": span.start, "end": span.end})
 }
 
 fn rounded(share: f64) -> f64 {

@@ -144,6 +144,8 @@ fn guard(guard: &config::Guard) -> GuardConfig {
         } else {
             Scanning::Off
         },
+        mode: guard.mode,
+        classifier: guard.classifier.clone(),
         chosen: Chosen {
             policy: guard.policy.clone(),
             source: if guard.is_chosen {

@@ -290,7 +290,10 @@ async fn doctor_knows_whether_a_gateway_is_alive() {
     let guard = out(&diagnosis);
     let guard = guard.lines().find(|line| line.contains("guard: "));
     let guard = guard.expect("doctor tells about the guard");
-    for word in ["ok   guard: on, policy default, ", " rules, version "] {
+    for word in [
+        "ok   guard: on, policy default, ",
+        " rules, classifier tidegate-words 1, version ",
+    ] {
         assert!(guard.contains(word), "{guard}");
     }
     let off = ["doctor", "--set", &bind, "--set", "guard.enabled=false"];

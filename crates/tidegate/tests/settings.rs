@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "settings/classifier_rows.rs"]
+mod classifier_rows;
 mod gateway;
 #[path = "settings/key_rows.rs"]
 mod key_rows;
@@ -28,6 +30,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tidegate::config::{CLIENT_KEYS, KEYS, MODEL_KEYS, PROVIDER_KEYS};
 
+use classifier_rows::classifier_rows;
 use key_rows::key_rows;
 use resilience_rows::resilience_rows;
 use rows::rows;
@@ -40,6 +43,7 @@ fn all() -> impl Iterator<Item = Row> {
         .into_iter()
         .chain(resilience_rows())
         .chain(key_rows())
+        .chain(classifier_rows())
         .chain(upstream_rows())
         .chain(store_rows())
 }

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
-use tidegate_guard::{Builtin, Policy};
+use tidegate_guard::{Builtin, ClassifierTerms, Mode, Policy};
 use tidegate_provider::Dialect;
 
 use super::*;
@@ -268,7 +268,7 @@ fn an_answer_that_passed_one_policy_does_not_stand_for_one_under_another() {
             policy,
             source: PolicySource::Request,
         };
-        let terms = Terms::new(chosen, &Caller::default());
+        let terms = Terms::new(chosen, &Caller::default(), Mode::default());
         let mut asking = asking();
         asking.guard = guard(scanning).version(&terms);
         asking.key()
@@ -281,6 +281,34 @@ fn an_answer_that_passed_one_policy_does_not_stand_for_one_under_another() {
     keys.insert(key(file("default"), Scanning::On));
     keys.insert(key(file("strict"), Scanning::On));
     assert_eq!(keys.len(), 6);
+}
+
+#[test]
+fn an_answer_that_passed_one_classifier_does_not_stand_for_one_under_another() {
+    let key = |mode, classifier: Option<ClassifierTerms>| {
+        let config = GuardConfig {
+            mode,
+            classifier,
+            ..GuardConfig::default()
+        };
+        let guard = Guard::new(config, None).unwrap();
+        let terms = guard.terms(&Caller::default(), None, Vec::new).unwrap();
+        let mut asking = asking();
+        asking.guard = guard.version(&terms);
+        asking.key()
+    };
+    let own = || Some(ClassifierTerms::builtin());
+    let mut strange = ClassifierTerms::builtin();
+    strange.cancel_confidence = 0.9;
+    let keys: HashSet<Name> = HashSet::from([
+        key(Mode::Fast, own()),
+        key(Mode::Balanced, own()),
+        key(Mode::Thorough, own()),
+        key(Mode::Balanced, None),
+        key(Mode::Balanced, Some(strange)),
+    ]);
+    assert_eq!(keys.len(), 5);
+    assert_eq!(key(Mode::Balanced, own()), key(Mode::Balanced, own()));
 }
 
 fn head(guarded: Option<Guarded>) -> AnswerHead {

@@ -133,7 +133,7 @@ impl Rooms {
         caller: &Caller,
     ) -> Result<(), EngineError> {
         let chosen = self.guard.choose(caller, None)?;
-        let terms = Arc::new(Terms::new(chosen, caller));
+        let terms = Arc::new(Terms::new(chosen, caller, self.guard.config().mode));
         let wrong = |at: usize| SessionError::Invalid {
             param: format!("messages[{at}]"),
             expected: "a message of a user, an assistant or a tool; instructions belong to each request",

@@ -128,6 +128,16 @@ fn an_id_outside_its_family_is_refused() {
 }
 
 #[test]
+fn the_family_of_the_classifier_is_refused() {
+    check(
+        "id = \"probe.open\"\nfamily = \"probe\"",
+        "id = \"classifier.open\"\nfamily = \"classifier\"",
+        "pack probe.toml, line 7, column 6: rule classifier.open: the family classifier is the \
+         classifier's; choose another",
+    );
+}
+
+#[test]
 fn a_confidence_above_one_is_refused() {
     check(
         "confidence = 1.0",

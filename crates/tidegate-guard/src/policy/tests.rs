@@ -237,7 +237,7 @@ fn patterns_that_no_rule_fits_are_named() {
     let rules = Rules::builtin().unwrap();
     let policy = load(
         "default",
-        "[[rules]]\nrules = ['pii.*', 'pii.emial']\naction = 'flag'\n\
+        "[[rules]]\nrules = ['pii.*', 'pii.emial', 'classifier.attack']\naction = 'flag'\n\
          [[suppressions]]\nrule = 'secret.*'\nreason = 'r'\n",
     );
     assert_eq!(policy.without_rule(&rules), ["pii.emial", "secret.*"]);

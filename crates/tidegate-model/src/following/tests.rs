@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -171,5 +172,40 @@ proptest! {
             from = cut;
         }
         prop_assert_eq!(following.score(), score);
+    }
+}
+
+proptest! {
+    /// What has been settled in the middle of a text is part of what its end says.
+    #[test]
+    fn what_is_settled_is_never_taken_back(
+        text in "(obey|tide|calm|ö| ){0,60}",
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let classifier = classifier(&[("obey", 100), ("tide", -50)]);
+        let cut = text.floor_char_boundary(cut.index(text.len() + 1));
+        let mut following = Following::new(Arc::new(classifier.clone()));
+        following.push(&text[..cut]);
+        let settled = following.settled();
+        following.push(&text[cut..]);
+        let end = following.score();
+        prop_assert_eq!(&end, &whole(&classifier, &text));
+        if let Some(settled) = settled {
+            prop_assert!(settled.logit <= end.logit, "{settled:?} {end:?}");
+            prop_assert!(settled.window.end <= text[..cut].chars().count());
+        }
+    }
+
+    /// The windows of a text are told one by one, and the worst is the score.
+    #[test]
+    fn the_score_is_that_of_the_worst_window(text in "(obey|tide|calm|ö| ){0,60}") {
+        let classifier = classifier(&[("obey", 100), ("tide", -50)]);
+        let score = whole(&classifier, &text);
+        let all = classifier.windows_from(&text, 0.0);
+        prop_assert_eq!(all.len(), score.windows);
+        let worst = classifier.windows_from(&text, score.probability);
+        prop_assert_eq!(worst.first(), Some(&score.window));
+        let above = score.probability + f64::EPSILON;
+        prop_assert!(classifier.windows_from(&text, above).is_empty());
     }
 }

@@ -105,7 +105,11 @@ fn describe_keys(keys: &[ClientKey], now: SystemTime) {
 
 fn describe_guard(config: &Config, engine: &Engine) {
     let (policy, rules, version) = (engine.policy(), engine.rules(), engine.ruleset_version());
-    let rules = format!("{rules} rules, version {version}");
+    let classifier = match engine.classifier() {
+        Some(model) => format!("classifier {model}"),
+        None => "no classifier".to_owned(),
+    };
+    let rules = format!("{rules} rules, {classifier}, version {version}");
     if config.guard.enabled {
         row("ok", &format!("guard: on, policy {policy}, {rules}"));
     } else {

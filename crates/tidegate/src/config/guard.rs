@@ -1,6 +1,6 @@
 //! `[guard]`: what is scanned, and the policies that decide.
 
-use tidegate_engine::{Builtin, Policy};
+use tidegate_engine::{Builtin, ClassifierTerms, Direction, Mode, Policy};
 
 use super::Sources;
 use super::build::folder;
@@ -9,7 +9,7 @@ use super::node::Origin;
 use super::problems::{Fault, Report, closest};
 use super::rows::Row;
 use super::typed::{Guard, Rollout};
-use super::value::{Item, Value};
+use super::value::{Item, Threshold, Value};
 
 const POLICY: &str = "guard.policy";
 const POLICIES: &str = "guard.policies";
@@ -127,8 +127,11 @@ pub(super) fn build(
         })
     };
     let (policy, candidate) = (of(POLICY), of(CANDIDATE));
+    let mode: Mode = scalars.word("guard.mode").parse().unwrap_or_default();
     Guard {
         enabled: scalars.flag("guard.enabled"),
+        mode,
+        classifier: classifier(scalars, report),
         policy,
         is_chosen: scalars.found(POLICY).origin != Origin::Default,
         policies: policies.listed.clone(),
@@ -140,4 +143,34 @@ pub(super) fn build(
         team_packs: folder(scalars, "guard.team_packs"),
         custom_packs: folder(scalars, "guard.custom_packs"),
     }
+}
+
+/// How the classifier's word counts. A direction whose thresholds are in the wrong
+/// order is reported.
+fn classifier(scalars: &Scalars, report: &mut Report) -> Option<ClassifierTerms> {
+    let mut terms = ClassifierTerms::measured();
+    terms.cancel_confidence = scalars.share("guard.cancel_confidence");
+    for direction in Direction::ALL {
+        let [flag, block] =
+            ["flag", "block"].map(|what| format!("guard.{what}_threshold.{direction}"));
+        let limits = terms.limits_mut(*direction);
+        let at = |path: &str, measured| match scalars.threshold(path) {
+            Threshold::Measured => measured,
+            Threshold::Never => ClassifierTerms::NEVER,
+            Threshold::At(score) => score,
+        };
+        limits.flag = at(&flag, limits.flag);
+        limits.block = at(&block, limits.block);
+        let given = &scalars.found(&block).origin;
+        if limits.flag > limits.block && *given == Origin::Default {
+            // Whoever asks for less by one threshold asks for no more by the other.
+            limits.block = limits.flag;
+        } else if limits.flag > limits.block {
+            let (low, high) = (limits.block, limits.flag);
+            let fault = Fault::new(format!("{low:.3} is below the flag threshold of {high:.3}"));
+            let help = format!("raise it, or lower {flag}");
+            report.add(given, block, fault.help(help));
+        }
+    }
+    (scalars.word("guard.model") != "none").then_some(terms)
 }

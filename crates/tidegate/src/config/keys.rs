@@ -2,6 +2,7 @@
 //! and its meaning are written down.
 
 use super::client_keys::CLIENT_KEYS;
+pub use super::kinds::Kind;
 use super::models::MODEL_KEYS;
 use super::providers::PROVIDER_KEYS;
 use super::typed::{Level, LogFormat};
@@ -17,60 +18,6 @@ pub struct Key {
     pub default: Fallback,
     /// What it does, for the default file, the schema and the reference.
     pub doc: &'static str,
-}
-
-/// What values a key takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
-    /// `true` or `false`.
-    Flag,
-    /// An integer in `min..=max`.
-    Integer {
-        /// Smallest value.
-        min: u64,
-        /// Largest value.
-        max: u64,
-    },
-    /// A number in `min..=1`.
-    Share {
-        /// Smallest value.
-        min: f64,
-    },
-    /// An IP address with a port.
-    Address,
-    /// One of a few words.
-    Word {
-        /// The words of this version.
-        allowed: &'static [&'static str],
-        /// Words that only a later version knows.
-        later: &'static [&'static str],
-    },
-    /// Lower-case letters, digits, `_` and `-`.
-    Name,
-    /// Any text that is not empty.
-    Text,
-    /// An http or https URL without credentials, query or fragment.
-    Url,
-    /// `env:NAME` or `file:PATH`.
-    Secret,
-    /// A table of header names to text or secrets.
-    Headers,
-    /// A list of `provider/model` that is not empty.
-    Chain,
-    /// An integer of at least 1, or `unlimited`.
-    Limit,
-    /// A list of host names, which may be empty.
-    Names,
-    /// A time in UTC, to the second.
-    Time,
-    /// The address of a store, or a secret that holds one.
-    Store,
-    /// The number of a database, or the one of the address.
-    Database,
-    /// The name of a policy, or the file that it is in.
-    Policy,
-    /// A list of paths, which may be empty.
-    Files,
 }
 
 /// What holds when a key is not set.
@@ -174,6 +121,21 @@ pub(super) const ON_UNREACHABLE: &[&str] = &["local_share", "fail_open", "fail_c
 /// The word for the database that stands in the address.
 pub(super) const DATABASE_OF_URL: &str = "url";
 const SHARE: Kind = Kind::Share { min: 0.0 };
+
+/// The threshold that the classifier was measured with.
+pub(super) const MEASURED: &str = "model";
+/// The threshold that nothing reaches.
+pub(super) const NEVER: &str = "never";
+
+const fn flag(path: &'static str) -> Key {
+    let doc = "From which score on the classifier's word is a finding, of medium severity.";
+    key(path, Kind::Threshold, MEASURED, doc)
+}
+
+const fn block(path: &'static str, default: &'static str) -> Key {
+    let doc = "From which score on it is a critical one; at least the flag threshold.";
+    key(path, Kind::Threshold, default, doc)
+}
 
 /// All settings outside array tables.
 pub const KEYS: &[Key] = &[
@@ -327,6 +289,34 @@ pub const KEYS: &[Key] = &[
         "true",
         "Scans prompts and answers on their way through; /v1/scan works either way.",
     ),
+    key(
+        "guard.mode",
+        word(&["fast", "balanced", "thorough"]),
+        "balanced",
+        "How thorough texts are scanned: rules only; rules, and the classifier unless they are sure by themselves; always both. A scan of its own may ask for another mode.",
+    ),
+    key(
+        "guard.model",
+        Kind::Model,
+        "builtin",
+        "The classifier beside the rules: that of this build, or none.",
+    ),
+    key(
+        "guard.cancel_confidence",
+        SHARE,
+        "0.7",
+        "A balanced scan does not ask the classifier where a rule found something critical with at least this confidence.",
+    ),
+    flag("guard.flag_threshold.prompt"),
+    flag("guard.flag_threshold.answer"),
+    flag("guard.flag_threshold.retrieved"),
+    flag("guard.flag_threshold.tool_call"),
+    flag("guard.flag_threshold.tool_result"),
+    block("guard.block_threshold.prompt", MEASURED),
+    block("guard.block_threshold.answer", NEVER),
+    block("guard.block_threshold.retrieved", MEASURED),
+    block("guard.block_threshold.tool_call", NEVER),
+    block("guard.block_threshold.tool_result", MEASURED),
     key(
         "guard.policy",
         Kind::Policy,

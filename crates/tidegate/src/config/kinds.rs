@@ -2,16 +2,78 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 
-use super::keys::{DATABASE_OF_URL, Fallback, Key, Kind, MAX_LIMIT};
+use super::guard::is_path;
+use super::keys::{DATABASE_OF_URL, Fallback, Key, MAX_LIMIT, MEASURED, NEVER};
 use super::node::{Node, Origin, Raw};
 use super::problems::{Fault, closest};
 use super::secret::Reference;
 use super::store;
 use super::time::parse_utc;
-use super::value::{Found, Item, Value};
+use super::value::{Found, Item, Threshold, Value};
+
+/// What values a key takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// An integer in `min..=max`.
+    Integer {
+        /// Smallest value.
+        min: u64,
+        /// Largest value.
+        max: u64,
+    },
+    /// A number in `min..=1`.
+    Share {
+        /// Smallest value.
+        min: f64,
+    },
+    /// An IP address with a port.
+    Address,
+    /// One of a few words.
+    Word {
+        /// The words of this version.
+        allowed: &'static [&'static str],
+        /// Words that only a later version knows.
+        later: &'static [&'static str],
+    },
+    /// Lower-case letters, digits, `_` and `-`.
+    Name,
+    /// Any text that is not empty.
+    Text,
+    /// An http or https URL without credentials, query or fragment.
+    Url,
+    /// `env:NAME` or `file:PATH`.
+    Secret,
+    /// A table of header names to text or secrets.
+    Headers,
+    /// A list of `provider/model` that is not empty.
+    Chain,
+    /// An integer of at least 1, or `unlimited`.
+    Limit,
+    /// A list of host names, which may be empty.
+    Names,
+    /// A time in UTC, to the second.
+    Time,
+    /// The address of a store, or a secret that holds one.
+    Store,
+    /// The number of a database, or the one of the address.
+    Database,
+    /// The name of a policy, or the file that it is in.
+    Policy,
+    /// A list of paths, which may be empty.
+    Files,
+    /// The number that a score must reach, the one that was measured, or none.
+    Threshold,
+    /// `builtin`, or `none`.
+    Model,
+}
 
 /// The word for a budget without an end.
 pub(super) const UNLIMITED: &str = "unlimited";
+
+/// What the guard may ask beside its rules.
+pub(super) const MODELS: &[&str] = &["builtin", "none"];
 
 impl Key {
     /// Checks `node`; a fault says what would be right.
@@ -79,6 +141,8 @@ impl Kind {
             ),
             Self::Policy => "monitor, default, strict, the id of a policy, or a file".to_owned(),
             Self::Files => "a list of files".to_owned(),
+            Self::Threshold => format!("a number from 0 to 1, \"{MEASURED}\" or \"{NEVER}\""),
+            Self::Model => format!("one of {}", MODELS.join(", ")),
             Self::Time => "a time in UTC such as \"2027-01-31T00:00:00Z\"".to_owned(),
         }
     }
@@ -90,10 +154,10 @@ impl Kind {
             Self::Integer { .. } | Self::Limit | Self::Database => {
                 text.replace('_', "").parse().ok().map(Raw::Integer)
             }
-            Self::Share { .. } => text.parse().ok().map(Raw::Float),
+            Self::Share { .. } | Self::Threshold => text.parse().ok().map(Raw::Float),
             Self::Names | Self::Files => Some(listed(text)),
             Self::Address | Self::Word { .. } | Self::Name | Self::Text | Self::Store => None,
-            Self::Policy => None,
+            Self::Policy | Self::Model => None,
             Self::Url | Self::Secret | Self::Headers | Self::Chain | Self::Time => None,
         };
         typed.unwrap_or_else(|| Raw::Text(text.to_owned()))
@@ -110,6 +174,8 @@ impl Kind {
                 other => Err(self.mistyped(other)),
             },
             Self::Share { min } => self.share(raw, *min),
+            Self::Threshold => self.threshold(raw),
+            Self::Model => self.model(raw),
             Self::Limit => self.limit(raw),
             Self::Time => self.time(raw),
             Self::Secret => reference(raw),
@@ -153,6 +219,28 @@ impl Kind {
             return Ok(Value::Share(given + 0.0));
         }
         Err(Fault::new(format!("{given} is outside {min} to 1")))
+    }
+
+    fn threshold(&self, raw: &Raw) -> Result<Value, Fault> {
+        match raw {
+            Raw::Text(text) if text == MEASURED => Ok(Value::Threshold(Threshold::Measured)),
+            Raw::Text(text) if text == NEVER => Ok(Value::Threshold(Threshold::Never)),
+            other => match self.share(other, 0.0)? {
+                Value::Share(share) => Ok(Value::Threshold(Threshold::At(share))),
+                _ => Err(self.mistyped(raw)),
+            },
+        }
+    }
+
+    /// A folder is not refused as a misspelled word: later versions read it.
+    fn model(&self, raw: &Raw) -> Result<Value, Fault> {
+        match raw {
+            Raw::Text(text) if is_path(text) => {
+                let help = format!("use {}", self.described());
+                Err(later_version("a model of one's own").help(help))
+            }
+            other => self.word(other, MODELS, &[]),
+        }
     }
 
     fn limit(&self, raw: &Raw) -> Result<Value, Fault> {

@@ -10,7 +10,7 @@ use super::problems::{Fault, Report};
 use super::rows::{self, Row};
 use super::sections::{ARRAY_TABLES, SECTIONS};
 use super::unknown::{self, join};
-use super::value::{Found, Value};
+use super::value::{Found, Threshold, Value};
 use super::{Setting, Sources, env, file};
 
 /// All layers merged, each value checked alone.
@@ -171,6 +171,13 @@ impl Scalars {
     pub(super) fn share(&self, path: &str) -> f64 {
         match self.found(path).value {
             Value::Share(share) => share,
+            ref other => mismatch(path, other),
+        }
+    }
+
+    pub(super) fn threshold(&self, path: &str) -> Threshold {
+        match self.found(path).value {
+            Value::Threshold(threshold) => threshold,
             ref other => mismatch(path, other),
         }
     }

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{DATABASE_OF_URL, Fallback, KEYS, Key, Kind, MAX_LIMIT};
-use super::kinds::UNLIMITED;
+use super::keys::{DATABASE_OF_URL, Fallback, KEYS, Key, Kind, MAX_LIMIT, MEASURED, NEVER};
+use super::kinds::{MODELS, UNLIMITED};
 use super::sections::{ARRAY_TABLES, SECTIONS};
 
 /// The schema of `tidegate.toml`, JSON Schema draft 2020-12.
@@ -78,6 +78,13 @@ fn kind_schema(kind: &Kind) -> Value {
     match kind {
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Threshold => json!({
+            "anyOf": [
+                { "type": "number", "minimum": 0, "maximum": 1 },
+                { "enum": [MEASURED, NEVER] },
+            ],
+        }),
+        Kind::Model => json!({ "enum": MODELS }),
         Kind::Share { min } => json!({ "type": "number", "minimum": min, "maximum": 1 }),
         Kind::Address => json!({ "type": "string", "pattern": ":[0-9]+$" }),
         Kind::Word { allowed, .. } => json!({ "enum": allowed }),

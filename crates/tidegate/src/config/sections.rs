@@ -24,6 +24,14 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
         "What is scanned on its way in and out, and what is not let through.",
     ),
     (
+        "guard.flag_threshold",
+        "Where the classifier's word begins to count, by direction; docs/guard.md says what it is worth.",
+    ),
+    (
+        "guard.block_threshold",
+        "Where it is critical. The default policy blocks what is critical from a score of 0.85 on.",
+    ),
+    (
         "guard.rollout",
         "A second policy for a stable share of the traffic; docs/guard.md says how to go on.",
     ),
@@ -76,10 +84,7 @@ pub(super) const LATER_SECTIONS: &[&str] = &[
 pub(super) const LATER_KEYS: &[&str] = &[
     "guard.l1_timeout_ms",
     "guard.l2_timeout_ms",
-    "guard.cancel_confidence",
     "guard.l2_below_confidence",
     "guard.l2_sample",
-    "guard.model",
-    "guard.mode",
     "guard.validate_answers",
 ];

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::keys::{Fallback, Key, Kind};
 use super::*;
+use tidegate_engine::{ClassifierTerms, Direction};
 
 const FILE: &str = "tidegate.toml";
 
@@ -97,6 +98,8 @@ fn another_value(key: &Key) -> String {
         Kind::Names => "gate.example".to_owned(),
         Kind::Text => "another".to_owned(),
         Kind::Policy => "monitor".to_owned(),
+        Kind::Threshold => "0.75".to_owned(),
+        Kind::Model => "none".to_owned(),
         Kind::Files => OWN_POLICY.to_owned(),
         Kind::Store => "memory:".to_owned(),
         Kind::Database => "3".to_owned(),
@@ -111,7 +114,12 @@ fn another_value(key: &Key) -> String {
 
 fn toml_literal(key: &Key, text: &str) -> String {
     match key.kind {
-        Kind::Address | Kind::Word { .. } | Kind::Store | Kind::Text | Kind::Policy => {
+        Kind::Address
+        | Kind::Word { .. }
+        | Kind::Store
+        | Kind::Text
+        | Kind::Policy
+        | Kind::Model => {
             format!("\"{text}\"")
         }
         Kind::Names | Kind::Files => format!("[\"{text}\"]"),
@@ -340,8 +348,59 @@ fn a_section_of_a_later_version_is_not_called_unknown() {
         assert!(env.problems().ends_with(&expected), "{}", env.problems());
     }
     check(
-        "[guard]\nmode = \"fast\"\n",
-        "tidegate.toml:2:1: guard.mode: this key is not supported by this version of tidegate",
+        "[guard]\nl2_sample = 0.1\n",
+        "tidegate.toml:2:1: guard.l2_sample: this key is not supported by this version of tidegate",
+    );
+}
+
+#[test]
+fn the_classifier_is_that_of_this_build_or_none() {
+    let classifier = |text: &str| World::file(text).config().guard.classifier;
+    assert_eq!(classifier(""), Some(ClassifierTerms::builtin()));
+    assert_eq!(classifier("[guard]\nmodel = \"none\"\n"), None);
+    for folder in ["models/mine", "./mine", "mine.onnx"] {
+        check(
+            &format!("[guard]\nmodel = \"{folder}\"\n"),
+            "tidegate.toml:2:9: guard.model: a model of one's own is not supported by this version \
+             of tidegate\n  help: use one of builtin, none",
+        );
+    }
+    check(
+        "[guard]\nmodel = \"builtim\"\n",
+        "tidegate.toml:2:9: guard.model: expected one of builtin, none, found \"builtim\"\n  \
+         help: did you mean `builtin`?",
+    );
+}
+
+#[test]
+fn thresholds_of_the_classifier_are_numbers_the_measured_ones_or_never_reached() {
+    let limits = |text: &str, direction| {
+        let classifier = World::file(text).config().guard.classifier;
+        let limits = classifier.unwrap().limits(direction);
+        (limits.flag, limits.block)
+    };
+    let measured = ClassifierTerms::measured();
+    let (answer, prompt) = (Direction::Answer, Direction::Prompt);
+    let own = measured.limits(answer);
+    let text = "[guard.block_threshold]\nanswer = \"model\"\nprompt = 0.75\n";
+    assert_eq!(limits(text, answer), (own.flag, own.block));
+    assert_eq!(limits(text, prompt), (measured.limits(prompt).flag, 0.75));
+    // A block threshold that nobody gave is never below the other one.
+    let never = ClassifierTerms::NEVER;
+    let text = "[guard.flag_threshold]\nanswer = 0.9\nprompt = 0.8\nretrieved = \"never\"\n";
+    assert_eq!(limits(text, answer), (0.9, never));
+    assert_eq!(limits(text, prompt), (0.8, 0.8));
+    assert_eq!(limits(text, Direction::Retrieved), (never, never));
+    check(
+        "[guard.flag_threshold]\nprompt = 0.8\n[guard.block_threshold]\nprompt = 0.7\n",
+        "tidegate.toml:4:10: guard.block_threshold.prompt: 0.700 is below the flag threshold of \
+         0.800\n  help: raise it, or lower guard.flag_threshold.prompt",
+    );
+    check(
+        "[guard.flag_threshold]\nprompt = \"often\"\n",
+        "tidegate.toml:2:10: guard.flag_threshold.prompt: expected a number from 0 to 1, \"model\" \
+         or \"never\", found \"often\"\n  \
+         help: give a number from 0 to 1, \"model\" or \"never\", or leave the key out for model",
     );
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use tidegate_engine::{OnUnreachable, Policy, StoreUrl};
+use tidegate_engine::{ClassifierTerms, Mode, OnUnreachable, Policy, StoreUrl};
 
 use super::secret::Secret;
 
@@ -130,6 +130,10 @@ impl fmt::Display for UnusedVariable {
 pub struct Guard {
     /// Whether prompts and answers are scanned on their way through.
     pub enabled: bool,
+    /// How thorough they are.
+    pub mode: Mode,
+    /// How the classifier's word counts; nothing where there is to be none.
+    pub classifier: Option<ClassifierTerms>,
     /// What decides.
     pub policy: Policy,
     /// Whether somebody chose it; else it is the default.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::Sources;
 use super::fingerprint::Fingerprint;
 use super::guard::is_path;
-use super::keys::DATABASE_OF_URL;
+use super::keys::{DATABASE_OF_URL, MEASURED, NEVER};
 use super::node::{Origin, quoted};
 use super::secret::HIDDEN;
 use super::store::Place;
@@ -17,6 +17,7 @@ pub(super) enum Value {
     Flag(bool),
     Integer(u64),
     Share(f64),
+    Threshold(Threshold),
     Address(SocketAddr),
     /// Words, names and URLs.
     Text(String),
@@ -39,6 +40,15 @@ pub(super) enum Value {
     Store(Place),
     /// `None` is the one of the address.
     Database(Option<u16>),
+}
+
+/// From which score on the classifier's word counts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Threshold {
+    /// The one that it was measured with.
+    Measured,
+    Never,
+    At(f64),
 }
 
 /// One text of a list or table, with its own place.
@@ -78,6 +88,7 @@ impl Value {
             Self::Flag(_)
             | Self::Integer(_)
             | Self::Share(_)
+            | Self::Threshold(_)
             | Self::Address(_)
             | Self::Text(_)
             | Self::Headers(_)
@@ -95,7 +106,9 @@ impl Value {
         match self {
             Self::Flag(flag) => flag.to_string(),
             Self::Integer(integer) => integer.to_string(),
-            Self::Share(share) => format!("{share:?}"),
+            Self::Share(share) | Self::Threshold(Threshold::At(share)) => format!("{share:?}"),
+            Self::Threshold(Threshold::Measured) => quoted(MEASURED),
+            Self::Threshold(Threshold::Never) => quoted(NEVER),
             Self::Address(address) => quoted(&address.to_string()),
             Self::Text(text) | Self::Policy(text) | Self::Time { text, .. } => quoted(text),
             Self::Secret(_) | Self::Headers(_) => HIDDEN.to_owned(),

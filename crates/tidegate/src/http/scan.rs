@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_engine::{
-    CacheUse, Cached, Deadline, Direction, EngineError, PolicySource, ScanRequest, ScanTerms,
+    CacheUse, Cached, Deadline, Direction, EngineError, Mode, PolicySource, ScanRequest, ScanTerms,
     Scanned, UnknownWord,
 };
 
@@ -22,7 +22,7 @@ use super::error::ApiError;
 use super::maxima::check_texts;
 use super::visit::Visit;
 use crate::metrics::Namespace;
-use crate::scan_report::{Mode, verdict};
+use crate::scan_report::verdict;
 
 const SHAPE: &str = "{text: string} or {texts: [string]}, with mode?: fast | balanced | thorough, \
 direction?: prompt | answer | retrieved | tool_call | tool_result, \
@@ -34,8 +34,7 @@ cache?: default | use | skip | refresh, redact?: boolean";
 struct Wish {
     text: Option<String>,
     texts: Option<Vec<String>>,
-    #[serde(default)]
-    mode: Mode,
+    mode: Option<Mode>,
     direction: Option<String>,
     policy: Option<String>,
     #[serde(default)]
@@ -58,7 +57,6 @@ struct Terms {
     scan: ScanRequest,
     /// Who chose the policy.
     source: PolicySource,
-    mode: Mode,
     cache: CacheUse,
     redact: Redact,
     gate: Arc<Gate>,
@@ -78,6 +76,7 @@ pub(super) async fn scan(
     let chosen = visit.live.engine.choose_policy(&visit.caller, asked)?;
     let scan = ScanRequest {
         direction: word(wish.direction.as_deref(), "direction", Direction::Prompt)?,
+        mode: wish.mode.unwrap_or(visit.live.engine.scan_mode()),
         policy: chosen.policy,
         suppress: wish.suppress,
         tenant: Some(visit.caller.tenant().into()),
@@ -86,7 +85,6 @@ pub(super) async fn scan(
     let terms = Terms {
         scan,
         source: chosen.source,
-        mode: wish.mode,
         cache: wish.cache.into(),
         redact: if wish.redact { Redact::Yes } else { Redact::No },
         gate: gate.clone(),
@@ -177,7 +175,6 @@ impl Terms {
     fn of<'a>(&self, visit: &'a Visit) -> ScanTerms<'a> {
         ScanTerms {
             caller: &visit.caller,
-            mode: self.mode.as_str(),
             cache: self.cache,
             source: self.source,
         }
@@ -200,12 +197,12 @@ async fn described(
     scanned: &Scanned,
     (text, took): (Option<String>, Duration),
 ) -> Result<Value, ApiError> {
-    terms.gate.metrics.scanned(terms.mode, scanned);
+    terms.gate.metrics.scanned(terms.scan.mode, scanned);
     let (engine, found) = (&visit.live.engine, &scanned.verdict);
     let counted = found.detections.iter().filter(|found| found.counts());
     let rules: Vec<_> = counted.map(|found| found.rule.clone()).collect();
     let id = engine.verdict_id(&visit.caller, found.outcome, &rules, &found.policy);
-    let mut json = verdict(&id.await, scanned, terms.mode, took);
+    let mut json = verdict(&id.await, scanned, terms.scan.mode, took);
     if let Some(text) = text {
         let request = ScanRequest {
             policy: found.policy.clone(),

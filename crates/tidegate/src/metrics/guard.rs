@@ -12,10 +12,12 @@ use super::{Labels, with};
 pub(super) fn guard(registry: &mut Registry, counts: &GuardCounts) {
     let verdicts: Family<Labels, Counter> = Family::default();
     let together: Family<Labels, Counter> = Family::default();
-    for (direction, outcome, count) in &counts.verdicts {
+    for (layer, outcome, count) in &counts.layers {
         let labels = vec![("verdict", outcome.as_str().to_owned())];
-        let labels = with(labels, "layer", Layer::L1.as_str());
+        let labels = with(labels, "layer", layer.as_str());
         together.get_or_create(&labels).inc_by(*count);
+    }
+    for (direction, outcome, count) in &counts.verdicts {
         let labels = vec![("direction", direction.as_str().to_owned())];
         verdicts
             .get_or_create(&with(labels, "verdict", outcome.as_str()))
@@ -53,16 +55,38 @@ pub(super) fn guard(registry: &mut Registry, counts: &GuardCounts) {
         "Verdicts in which a suppression of a policy kept a rule from deciding",
         suppressed,
     );
-    let feedback: Family<Labels, Counter> = Family::default();
+    feedback(registry, counts);
+}
+
+fn feedback(registry: &mut Registry, counts: &GuardCounts) {
+    let words: Family<Labels, Counter> = Family::default();
     for (rule, label, count) in &counts.feedback {
-        let layer = vec![("rule", rule.to_string()), ("layer", "L1".to_owned())];
+        let layer = vec![
+            ("rule", rule.to_string()),
+            ("layer", Layer::of(rule).to_string()),
+        ];
         let labels = with(layer, "label", label.as_str());
-        feedback.get_or_create(&labels).inc_by(*count);
+        words.get_or_create(&labels).inc_by(*count);
     }
     registry.register(
         "tidegate_guard_feedback",
         "What was said of verdicts, for each rule in them",
-        feedback,
+        words,
+    );
+}
+
+/// Bounded by the directions and what can become of it.
+pub(super) fn l2(registry: &mut Registry, counts: &GuardCounts) {
+    let texts: Family<Labels, Counter> = Family::default();
+    for (direction, outcome, count) in &counts.l2 {
+        let labels = vec![("direction", direction.as_str().to_owned())];
+        let labels = with(labels, "outcome", outcome.as_str());
+        texts.get_or_create(&labels).inc_by(*count);
+    }
+    registry.register(
+        "tidegate_guard_l2",
+        "Texts by what became of the classifier",
+        texts,
     );
 }
 

@@ -2,20 +2,17 @@
 //! that dashboards for the seed ask for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tidegate_engine::{Cached, Scanned};
+use tidegate_engine::{Cached, Mode, Scanned};
 use tidegate_guard::Layer;
 
 use super::seconds;
-use crate::scan_report::Mode;
-
-/// The rules are the only layer of this version.
-const LAYER: Layer = Layer::L1;
 
 type Seconds<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -102,21 +99,31 @@ impl Scans {
         );
     }
 
+    fn time(&self, mode: Mode, layer: Layer, took: Duration) {
+        let (mode, layer) = (mode.as_str(), layer.as_str());
+        let labels = TimeLabels { layer, mode };
+        self.seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+        let labels = LayerLabels { layer };
+        self.raxe_seconds
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
+    }
+
     /// A verdict that was kept took no layer any time, and is in no histogram.
     pub(super) fn note(&self, mode: Mode, scanned: &Scanned) {
-        let (layer, verdict) = (LAYER.as_str(), &scanned.verdict);
+        let verdict = &scanned.verdict;
         match scanned.cached {
             Cached::Hit => self.raxe_hits.inc(),
             Cached::Miss => self.raxe_misses.inc(),
             Cached::Bypass => 0,
         };
         if scanned.cached != Cached::Hit {
-            let took = scanned.rules_took.as_secs_f64();
-            let mode = mode.as_str();
-            let labels = TimeLabels { layer, mode };
-            self.seconds.get_or_create(&labels).observe(took);
-            let labels = LayerLabels { layer };
-            self.raxe_seconds.get_or_create(&labels).observe(took);
+            self.time(mode, Layer::L1, scanned.rules_took);
+            if verdict.l2.score.is_some() {
+                self.time(mode, Layer::L2, scanned.classifier_took);
+            }
         }
         let labels = ScanLabels {
             severity: verdict.severity.as_str(),

@@ -29,8 +29,9 @@ async fn the_help_of_scan_says_what_it_takes_and_how_it_ends() {
                                    tool_call, tool_result]
           --policy <NAME|FILE>     What decides between flag and block: monitor, default, strict, or the
                                    file of a policy
-          --mode <MODE>            How thorough; this version has rules only, and says so [default:
-                                   balanced] [possible values: fast, balanced, thorough]
+          --mode <MODE>            How thorough: rules only, rules and the classifier unless they are
+                                   sure by themselves, or always both [default: balanced] [possible
+                                   values: fast, balanced, thorough]
           --suppress <RULE>        List what this rule finds and let it decide nothing; pii.* names a
                                    whole family; may be repeated
           --fail-on <FAIL_ON>      The least severity that makes the exit code 1; none: no severity does
@@ -78,8 +79,8 @@ async fn every_flag_of_the_hook_and_the_action_is_one_of_scan() {
     let entry = HOOK.lines().find(|line| line.contains("entry: "));
     let script = script("Scan");
     let (hook, action) = (flags(entry.unwrap()), flags(&script));
-    assert_eq!(hook, BTreeSet::from(["--fail-on"]));
-    let expected = ["--baseline", "--fail-on", "--format"];
+    assert_eq!(hook, BTreeSet::from(["--fail-on", "--mode"]));
+    let expected = ["--baseline", "--fail-on", "--format", "--mode"];
     assert_eq!(action, BTreeSet::from(expected));
     for flag in hook.union(&action) {
         assert!(known.contains(flag), "{flag} is none of {known:?}");
@@ -109,14 +110,15 @@ async fn act(folder: &Folder, inputs: &[(&str, &str)]) -> std::process::Output {
         &script("Scan"),
     ]);
     command.current_dir(folder.path()).env("PATH", path);
-    for name in ["PATHS", "FAIL_ON", "BASELINE", "FORMAT", "OUTPUT"] {
+    for name in ["PATHS", "FAIL_ON", "MODE", "BASELINE", "FORMAT", "OUTPUT"] {
         let input = name.to_lowercase().replace('_', "-");
         assert!(
             ACTION.contains(&format!("{name}: ${{{{ inputs.{input} }}}}")),
             "{name}"
         );
         let given = inputs.iter().find(|(given, _)| *given == name);
-        command.env(name, given.map_or("", |(_, value)| value));
+        let otherwise = if name == "MODE" { "fast" } else { "" };
+        command.env(name, given.map_or(otherwise, |(_, value)| value));
     }
     command.kill_on_drop(true).output().await.unwrap()
 }

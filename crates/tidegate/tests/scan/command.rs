@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::gateway::{CANARY, Folder, House, PATIENCE, Plan, post, run, run_with_input};
-use crate::{ADDRESS, ATTACK, ATTACK_RULE, CARD};
+use crate::{ADDRESS, ATTACK, ATTACK_RULE, CARD, RIDDLE};
 
 pub(crate) fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -212,37 +212,83 @@ async fn a_dash_is_standard_input() {
 async fn the_command_and_the_endpoint_give_the_same_verdict() {
     let house = House::open(Plan::serving(&[("m", &["up/answer"])])).await;
     let text = format!("é {ATTACK} {ADDRESS} {CARD}");
-    let asked = json!({"text": text, "direction": "tool_result", "policy": "strict",
-        "mode": "fast", "suppress": ["pii.*"]});
-    let mut served = house.ask(&post("/v1/scan", &asked)).await.json();
-    let args = [
-        "--text",
-        &text,
-        "--direction",
-        "tool_result",
-        "--policy",
-        "strict",
-        "--mode",
-        "fast",
-        "--suppress",
-        "pii.*",
-        "--json",
-    ];
-    let output = scan(&Folder::new(), &args).await;
-    let mut printed: Value = serde_json::from_str(&out(&output)).unwrap();
-    for field in ["id", "duration_ms", "timings_ms"] {
-        assert!(printed[field] != Value::Null, "no {field}");
-        printed[field] = Value::Null;
-        served[field] = Value::Null;
+    for (mode, outcome, count) in [
+        ("fast", "disabled", 3),
+        ("balanced", "skipped", 3),
+        ("thorough", "completed", 4),
+    ] {
+        let asked = json!({"text": text, "direction": "tool_result", "policy": "strict",
+            "mode": mode, "suppress": ["pii.*"]});
+        let mut served = house.ask(&post("/v1/scan", &asked)).await.json();
+        let args = [
+            "--text",
+            &text,
+            "--direction",
+            "tool_result",
+            "--policy",
+            "strict",
+            "--mode",
+            mode,
+            "--suppress",
+            "pii.*",
+            "--json",
+        ];
+        let output = scan(&Folder::new(), &args).await;
+        let mut printed: Value = serde_json::from_str(&out(&output)).unwrap();
+        for field in ["id", "duration_ms", "timings_ms"] {
+            assert!(printed[field] != Value::Null, "no {field}");
+            printed[field] = Value::Null;
+            served[field] = Value::Null;
+        }
+        assert_eq!(printed, served);
+        assert_eq!(printed["l2"]["outcome"], outcome);
+        assert_eq!(printed["detections"].as_array().unwrap().len(), count);
     }
-    assert_eq!(printed, served);
-    assert_eq!(printed["detections"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn what_the_classifier_finds_is_a_finding_like_any_other() {
+    let folder = folder(&[("a.txt", RIDDLE.as_bytes())]);
+    let output = scan(&folder, &["a.txt"]).await;
+    check(&output, 1);
+    let line = "a.txt:1:1: critical classifier.attack: the classifier takes this part of the text \
+                for an attack\n";
+    assert_eq!(out(&output), line);
+    let output = scan(&folder, &["a.txt", "--format", "sarif"]).await;
+    let run = serde_json::from_str::<Value>(&out(&output)).unwrap()["runs"][0].clone();
+    let result = &run["results"][0];
+    assert_eq!(result["ruleId"], "classifier.attack");
+    let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+    let rule = &run["tool"]["driver"]["rules"][index];
+    assert_eq!(rule["id"], "classifier.attack");
+    let output = scan(&folder, &["a.txt", "--suppress", "classifier.attack"]).await;
+    check(&output, 0);
+    assert!(!err(&output).contains("no rule has this id"));
+    check(&scan(&folder, &["a.txt", "--mode", "fast"]).await, 0);
+}
+
+/// A window begins where it happens to.
+#[tokio::test]
+async fn what_the_classifier_found_stays_known_when_its_line_moves() {
+    let riddles = format!("{RIDDLE}\n").repeat(3);
+    let before = folder(&[("a.txt", riddles.as_bytes())]);
+    let written = scan(&before, &["a.txt", "--write-baseline", "known"]).await;
+    check(&written, 0);
+    let moved = format!("The tide is out.\n{riddles}");
+    std::fs::write(before.path().join("a.txt"), moved).unwrap();
+    let output = scan(&before, &["a.txt", "--baseline", "known"]).await;
+    check(&output, 0);
+    assert_eq!(out(&output), "");
 }
 
 #[tokio::test]
 async fn a_suppressed_rule_makes_no_line_and_no_failure() {
     let folder = Folder::new();
-    let output = scan(&folder, &["--text", ATTACK, "--suppress", ATTACK_RULE]).await;
+    // The classifier is suppressed by another name.
+    let args = ["--text", ATTACK, "--suppress", ATTACK_RULE];
+    check(&scan(&folder, &args).await, 1);
+    let args = [&args[..], &["--suppress", "classifier.*"]].concat();
+    let output = scan(&folder, &args).await;
     check(&output, 0);
     assert_eq!(out(&output), "");
     let output = scan(&folder, &["--text", ATTACK, "--suppress", "no.such"]).await;

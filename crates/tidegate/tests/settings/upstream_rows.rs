@@ -27,8 +27,8 @@ pub(crate) fn upstream_rows() -> Vec<Row> {
             started_and_attacked,
         )
         .given(&[("guard.policy", "\"support\"")]),
-        row("guard.team_packs", packs, attacked),
-        row("guard.custom_packs", packs, attacked),
+        row("guard.team_packs", packs, attacked).given(RULES_ONLY),
+        row("guard.custom_packs", packs, attacked).given(RULES_ONLY),
     ];
     rows.extend(rollout_rows());
     let tokens = [("7", "7"), ("70", "70")];
@@ -41,6 +41,9 @@ pub(crate) fn upstream_rows() -> Vec<Row> {
     rows.extend(bedrock_rows());
     rows
 }
+
+/// The classifier would find the attack as well.
+const RULES_ONLY: &[(&str, &str)] = &[("guard.mode", "\"fast\"")];
 
 /// A list with one policy, which blocks what is critical.
 const SUPPORT: &str = concat!(

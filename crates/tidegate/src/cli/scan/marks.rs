@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_guard::{Detection, Span, Verdict};
+use tidegate_guard::{Detection, Layer, Span, Verdict};
 
 /// Letters of a digest: 128 bits, so that nobody finds another line for it.
 pub(super) const DIGEST_LETTERS: usize = 32;
@@ -37,9 +37,21 @@ pub(super) fn marks(
     }
     let marks = verdict.detections.iter().map(|found| {
         let others = others.get(&*found.rule).map_or(&[][..], Vec::as_slice);
-        lines.marks(path, found, others)
+        match (found.layer, verdict.l2.reasons.first()) {
+            (Layer::L2, Some(reason)) => lines.marks(path, &at(found, reason.span), others),
+            (Layer::L1 | Layer::L2, _) => lines.marks(path, found, others),
+        }
     });
     marks.collect()
+}
+
+/// A window begins anywhere, and moves when something is written before it. What the
+/// classifier finds is known by what weighed most in it.
+fn at(found: &Detection, span: Span) -> Detection {
+    Detection {
+        span,
+        ..found.clone()
+    }
 }
 
 /// Matches of a rule in one line.

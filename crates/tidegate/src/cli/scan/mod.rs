@@ -17,16 +17,19 @@ mod text;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use tidegate_engine::{Cached, PolicySource, Scanned};
-use tidegate_guard::{Detection, Direction, Rules, ScanRequest, Severity, text_sha256};
+use tidegate_engine::{PolicySource, Scanned, scan_here};
+use tidegate_guard::{
+    ClassifierTerms, Detection, Direction, L2, Mode, Rules, ScanRequest, Scanner, Severity,
+};
 
 use super::{Exit, runtime};
 use crate::http::new_request_id;
-use crate::scan_report::{self, Mode};
+use crate::scan_report;
 use input::{Input, Unread};
 use ledger::{BaselineArgs, Ledger, Sorted};
 use printer::Printer;
@@ -50,8 +53,9 @@ pub(super) struct ScanArgs {
     /// file of a policy
     #[arg(long, value_name = "NAME|FILE")]
     policy: Option<String>,
-    /// How thorough; this version has rules only, and says so
-    #[arg(long, value_enum, default_value = "balanced")]
+    /// How thorough: rules only, rules and the classifier unless they are sure by
+    /// themselves, or always both
+    #[arg(long, default_value = "balanced", value_parser = words(Mode::ALL, Mode::as_str))]
     mode: Mode,
     /// List what this rule finds and let it decide nothing; pii.* names a
     /// whole family; may be repeated
@@ -151,7 +155,7 @@ async fn unless_interrupted(args: ScanArgs) -> Exit {
 
 fn scan(args: &ScanArgs) -> Exit {
     let rules = match Rules::builtin() {
-        Ok(rules) => rules,
+        Ok(rules) => Arc::new(rules),
         Err(error) => {
             eprintln!("error: the rules do not load: {error}");
             return Exit::Usage;
@@ -166,9 +170,10 @@ fn scan(args: &ScanArgs) -> Exit {
     };
     let run = Run {
         args,
-        rules: &rules,
+        scanner: Scanner::with_builtin(rules, ClassifierTerms::builtin()),
         request: ScanRequest {
             direction: args.direction,
+            mode: args.mode,
             policy,
             suppress: args.suppress.clone(),
             tenant: None,
@@ -183,7 +188,7 @@ fn scan(args: &ScanArgs) -> Exit {
         }
     };
     run.warn_of_unknown_rules();
-    policy::warn(&run.request, &rules);
+    policy::warn(&run.request, run.scanner.rules());
     let (tally, ending) = run.all(&mut ledger);
     if !args.quiet {
         eprintln!("{tally}");
@@ -202,7 +207,7 @@ enum Ending {
 /// One run of the command.
 struct Run<'a> {
     args: &'a ScanArgs,
-    rules: &'a Rules,
+    scanner: Scanner,
     request: ScanRequest,
 }
 
@@ -213,7 +218,8 @@ impl Run<'_> {
                 Some(beginning) => id.starts_with(beginning),
                 None => id == pattern,
             };
-            if !self.rules.iter().any(|rule| known(&rule.id)) {
+            let rules = self.scanner.rules().iter();
+            if !known(L2::RULE) && !rules.map(|rule| &rule.id).any(|id| known(id)) {
                 eprintln!(
                     "warning: --suppress {}: no rule has this id; tidegate rules ls lists them",
                     text::shown(pattern)
@@ -229,7 +235,7 @@ impl Run<'_> {
             None => input::gather(&self.args.paths),
         };
         let mut tally = Tally::new(self.args.fail_on);
-        let mut printer = Printer::new(self.format(), self.color(), self.rules);
+        let mut printer = Printer::new(self.format(), self.color(), &self.scanner);
         let progress = self.shows_progress();
         let many = inputs.len();
         for (position, input) in inputs.into_iter().enumerate() {
@@ -300,19 +306,19 @@ impl Run<'_> {
 
     fn judge(&self, (name, text): (&str, &str), ledger: &mut Ledger<'_>) -> Judged {
         let started = Instant::now();
-        let found = self.rules.scan(text, &self.request);
-        let rules_took = started.elapsed();
-        let Sorted { verdict, known } =
-            ledger.sort((name, text), found, (self.rules, &self.request));
+        let found = scan_here(&self.scanner, text, &self.request);
+        let Sorted { verdict, known } = ledger.sort(
+            (name, text),
+            found.verdict,
+            (self.scanner.rules(), &self.request),
+        );
         let scanned = Scanned {
-            rules_took,
-            text_sha256: text_sha256(text),
             verdict,
-            cached: Cached::Bypass,
             source: match self.args.policy {
                 Some(_) => PolicySource::Request,
                 None => PolicySource::Default,
             },
+            ..found
         };
         let id = new_request_id();
         let mut json = scan_report::verdict(&id, &scanned, self.args.mode, started.elapsed());

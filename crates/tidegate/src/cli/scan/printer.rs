@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use tidegate_guard::{Rules, Severity};
+use tidegate_guard::{Scanner, Severity};
 
 use super::row::Row;
 use super::text::Paint;
@@ -13,17 +13,17 @@ use super::{Format, github, junit, sarif, text};
 pub(super) struct Printer<'a> {
     format: Format,
     paint: Paint,
-    rules: &'a Rules,
+    scanner: &'a Scanner,
     kept: Vec<Row>,
 }
 
 impl<'a> Printer<'a> {
-    pub(super) fn new(format: Format, paint: Paint, rules: &'a Rules) -> Self {
+    pub(super) fn new(format: Format, paint: Paint, scanner: &'a Scanner) -> Self {
         let kept = Vec::new();
         Self {
             format,
             paint,
-            rules,
+            scanner,
             kept,
         }
     }
@@ -49,7 +49,7 @@ impl<'a> Printer<'a> {
         match self.format {
             Format::Text | Format::Github | Format::Ndjson => Ok(()),
             Format::Json => writeln!(out, "{}", document(&self.kept)),
-            Format::Sarif => sarif::write(&self.kept, self.rules, &mut out),
+            Format::Sarif => sarif::write(&self.kept, self.scanner, &mut out),
             Format::Junit => junit::write(&self.kept, fail_on, &mut out),
         }
     }

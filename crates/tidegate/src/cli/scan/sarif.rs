@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tidegate_guard::{Detection, Rule, Rules};
+use tidegate_guard::{Detection, L2, Layer, Rule, Scanner};
 
 use super::input::Unread;
 use super::place::Place;
@@ -12,8 +12,8 @@ use super::row::{Level, Row};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
-pub(super) fn write(rows: &[Row], rules: &Rules, out: &mut impl Write) -> io::Result<()> {
-    let results = rows.iter().flat_map(|row| results(row, rules));
+pub(super) fn write(rows: &[Row], scanner: &Scanner, out: &mut impl Write) -> io::Result<()> {
+    let results = rows.iter().flat_map(|row| results(row, scanner));
     let unread: Vec<Value> = rows.iter().filter_map(notification).collect();
     let log = json!({
         "$schema": SCHEMA,
@@ -22,8 +22,8 @@ pub(super) fn write(rows: &[Row], rules: &Rules, out: &mut impl Write) -> io::Re
             "tool": {"driver": {
                 "name": "tidegate",
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": rules.iter().map(rule).collect::<Vec<_>>(),
-                "properties": {"rulesetVersion": rules.version()},
+                "rules": scanner.rules().iter().map(rule).chain([classifier()]).collect::<Vec<_>>(),
+                "properties": {"rulesetVersion": scanner.version()},
             }},
             "columnKind": "unicodeCodePoints",
             "invocations": [{
@@ -46,6 +46,18 @@ fn rule(rule: &Rule) -> Value {
     })
 }
 
+/// What the classifier finds, after all rules.
+fn classifier() -> Value {
+    json!({
+        "id": L2::RULE,
+        "shortDescription": {"text": "reads like an attack"},
+        "help": {"text": "Look at the part that is named: whoever wrote it may have wanted a model \
+                          to follow it. The classifier knows words and no meaning."},
+        "defaultConfiguration": {"level": word(Level::Warning)},
+        "properties": {"tags": [L2::FAMILY]},
+    })
+}
+
 fn word(level: Level) -> &'static str {
     match level {
         Level::Note => "note",
@@ -54,7 +66,7 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-fn results(row: &Row, rules: &Rules) -> Vec<Value> {
+fn results(row: &Row, scanner: &Scanner) -> Vec<Value> {
     let Ok(judged) = &row.result else {
         return Vec::new();
     };
@@ -70,7 +82,14 @@ fn results(row: &Row, rules: &Rules) -> Vec<Value> {
                 "matches": found.matches,
             },
         });
-        if let Some(index) = rules.iter().position(|rule| rule.id == found.rule) {
+        let index = match found.layer {
+            Layer::L1 => scanner
+                .rules()
+                .iter()
+                .position(|rule| rule.id == found.rule),
+            Layer::L2 => Some(scanner.rules().len()),
+        };
+        if let Some(index) = index {
             result["ruleIndex"] = Value::from(index);
         }
         if found.suppressed {

@@ -1,0 +1,66 @@
+//! How the guard is configured.
+
+use tidegate_guard::{ClassifierTerms, Mode, PackFolder, Policy};
+
+use crate::policies::{Chosen, PolicySource, Rollout};
+
+/// Whether and how strictly requests and answers are scanned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuardConfig {
+    /// Whether requests and answers are scanned on their way through.
+    pub scanning: Scanning,
+    /// How thorough they are, and texts that are scanned by themselves unless a
+    /// request says otherwise.
+    pub mode: Mode,
+    /// How the classifier's word counts; without this it is not asked.
+    pub classifier: Option<ClassifierTerms>,
+    /// What decides, unless a request or its key names another policy.
+    pub chosen: Chosen,
+    /// What requests and keys may name besides, by id.
+    pub policies: Vec<Policy>,
+    /// Rules beside those of this build. They are read when the engine is
+    /// assembled; no request can name a folder.
+    pub packs: Vec<PackFolder>,
+    /// A policy that judges a share of the traffic beside, or instead of, the
+    /// gate's own.
+    pub rollout: Option<Rollout>,
+}
+
+/// Whether requests and answers are scanned on their way through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scanning {
+    /// They are.
+    On,
+    /// They are not; texts can still be scanned on demand.
+    Off,
+}
+
+impl GuardConfig {
+    /// Whether the same two policies are compared as in `other`.
+    pub(super) fn compares_as(&self, other: &Self) -> bool {
+        let second = |config: &Self| {
+            config
+                .rollout
+                .as_ref()
+                .map(|rollout| rollout.policy.clone())
+        };
+        self.chosen.policy == other.chosen.policy && second(self) == second(other)
+    }
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self {
+            scanning: Scanning::On,
+            mode: Mode::default(),
+            classifier: Some(ClassifierTerms::builtin()),
+            chosen: Chosen {
+                policy: Policy::default(),
+                source: PolicySource::Default,
+            },
+            policies: Vec::new(),
+            packs: Vec::new(),
+            rollout: None,
+        }
+    }
+}
