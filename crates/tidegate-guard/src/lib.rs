@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod checksum;
+mod classifiers;
 mod digest;
 mod facts;
 mod follow;
@@ -25,6 +26,7 @@ mod watches;
 mod word;
 
 pub use checksum::Check;
+pub use classifiers::Classifiers;
 pub use digest::text_sha256;
 pub use facts::{Fact, Facts, Pattern, PatternError};
 pub use follow::Follow;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidegate_guard::{
-    Classifier, ClassifierTerms, Direction, Mode, Outcome, Rules, ScanRequest, Scanner,
+    ClassifierTerms, Classifiers, Direction, Mode, Outcome, Rules, ScanRequest, Scanner,
 };
 
 fn root() -> PathBuf {
@@ -84,10 +84,11 @@ struct Made {
 
 fn made(direction: Direction) -> Made {
     let rules = Arc::new(Rules::builtin().unwrap());
-    let classifier = Arc::new(Classifier::builtin().unwrap());
-    let terms = ClassifierTerms::of(&classifier);
+    let classifiers = Classifiers::builtin();
+    let classifier = classifiers.of(direction).clone();
+    let terms = ClassifierTerms::of(&classifiers);
     let flag = terms.limits(direction).flag;
-    let scanner = Scanner::new(rules, classifier.clone(), terms);
+    let scanner = Scanner::new(rules, classifiers, terms);
     let request = ScanRequest {
         direction,
         mode: Mode::Thorough,

@@ -102,7 +102,7 @@ impl<'a> Measure<'a> {
             .collect();
         let false_ones = held.iter().filter(|&&at| by_rules(at)).count();
         let rest = held.iter().filter(|&&at| !by_rules(at));
-        let mut logits: Vec<f32> = rest.map(|&at| learned.row(corpus, at)).collect();
+        let mut logits: Vec<f64> = rest.map(|&at| learned.row(corpus, at)).collect();
         logits.sort_by(|a, b| b.total_cmp(a));
         let allowed = (held.len() / ONE_PERCENT).saturating_sub(false_ones);
         let threshold = logits[allowed];
@@ -132,7 +132,7 @@ impl<'a> Measure<'a> {
         let calibration = self.classifier.calibration();
         let mut counts = [0; 2];
         for &at in rows {
-            let logit = f64::from(learned.row(&self.material.corpus, at));
+            let logit = learned.row(&self.material.corpus, at);
             let is_flagged = calibration.probability(logit) >= limit;
             counts[0] += usize::from(is_flagged);
             counts[1] += usize::from(is_flagged || self.found[at]);

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use tidegate_model::{logistic, share};
+use tidegate_model::{lateness, logistic, share};
 
 use crate::corpus::Corpus;
 use crate::order::Order;
@@ -84,9 +84,13 @@ impl Learned {
         }
     }
 
-    /// The logit of a row, that of its worst window.
-    pub(crate) fn row(&self, corpus: &Corpus, row: usize) -> f32 {
-        self.state.worst(corpus, row).1
+    /// The logit of a row as the shipped model has it.
+    pub(crate) fn row(&self, corpus: &Corpus, row: usize) -> f64 {
+        let windows = corpus.rows[row].clone().enumerate();
+        let logits = windows.map(|(number, window)| {
+            f64::from(self.state.window(corpus, window)) - lateness(number)
+        });
+        logits.fold(f64::MIN, f64::max)
     }
 }
 

@@ -123,7 +123,7 @@ fn left_out_scores<'a>(material: &'a Material, fold: &[&str]) -> Vec<Scored<'a>>
     let score = |at: usize| Scored {
         source: &material.rows[at].source,
         is_attack: material.rows[at].is_attack(),
-        logit: f64::from(learned.row(&material.corpus, at)),
+        logit: learned.row(&material.corpus, at),
     };
     rows.map(score).collect()
 }
