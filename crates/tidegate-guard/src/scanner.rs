@@ -37,13 +37,15 @@ impl ClassifierTerms {
     /// The threshold that no score reaches.
     pub const NEVER: f64 = f64::INFINITY;
 
-    /// The thresholds that the classifiers were measured with. What a model says
-    /// attacks nobody yet: answers and calls of tools are flagged, and nothing in them
-    /// is critical.
+    /// The thresholds that the classifiers were measured with. Only in prompts is
+    /// anything critical: what a model says attacks nobody yet, and documents are of
+    /// more kinds than the model for passages was measured on.
     pub fn of(classifiers: &Classifiers) -> Self {
         let mut terms = Self::as_measured(classifiers);
-        for said in [Direction::Answer, Direction::ToolCall] {
-            terms.limits_mut(said).block = Self::NEVER;
+        for direction in Direction::ALL {
+            if *direction != Direction::Prompt {
+                terms.limits_mut(*direction).block = Self::NEVER;
+            }
         }
         terms
     }

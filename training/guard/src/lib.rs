@@ -2,6 +2,7 @@
 
 mod carriers;
 mod corpus;
+mod documents;
 mod evaluate;
 mod generate;
 mod grammar;
@@ -13,6 +14,7 @@ mod rows;
 mod ship;
 mod task;
 
+pub use documents::documents;
 pub use evaluate::{Measure, Measures};
 pub use material::{DEV, Material};
 pub use overlap::{Overlap, overlaps};

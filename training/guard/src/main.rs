@@ -7,13 +7,14 @@ use std::process::ExitCode;
 
 use tidegate_guard::Rules;
 use tidegate_model::Classifier;
-use tidegate_training_guard::{Material, Measure, Measures, Task, overlaps, train};
+use tidegate_training_guard::{Material, Measure, Measures, Task, documents, overlaps, train};
 
 const USAGE: &str =
-    "usage: tidegate-training-guard train|evaluate|overlap [--data FOLDER] [--models FOLDER]
+    "usage: tidegate-training-guard train|evaluate|documents|overlap [--data FOLDER] [--models FOLDER]
 
 train     learns from train.jsonl and writes words.tgm and passages.tgm
 evaluate  prints tables about both files, and about trainings that leave parts out
+documents prints how many documents of retrieval sets in FOLDER the shipped models let pass
 overlap   names the lines of the grammars that share words with the rows
 
 --data    the folder with the rows (default ../shared/data/guard)
@@ -46,6 +47,10 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Option<Arguments> {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if arguments.command == "overlap" {
         return overlap(&arguments.data);
+    }
+    if arguments.command == "documents" {
+        println!("{}", documents(&arguments.data, Rules::builtin()?)?);
+        return Ok(());
     }
     let read = |task| Material::read(&arguments.data, task);
     let file = |task: Task| arguments.models.join(task.file());
@@ -83,8 +88,12 @@ fn overlap(data: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn main() -> ExitCode {
-    let is_known =
-        |arguments: &Arguments| matches!(&*arguments.command, "train" | "evaluate" | "overlap");
+    let is_known = |arguments: &Arguments| {
+        matches!(
+            &*arguments.command,
+            "train" | "evaluate" | "documents" | "overlap"
+        )
+    };
     let Some(arguments) = arguments(std::env::args().skip(1)).filter(is_known) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);

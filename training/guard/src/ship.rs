@@ -6,9 +6,6 @@ use tidegate_model::{Calibration, Classifier, Direction, Model, Slot, Thresholds
 use crate::learn::{Learned, PLAN, learn};
 use crate::material::{LeftOut, Material};
 
-/// The share of ordinary texts that may be flagged, and that may be stopped.
-const FLAGGED: f64 = 0.03;
-const BLOCKED: f64 = 0.01;
 /// A text is not stopped below this probability, however few there are to
 /// choose a threshold by.
 const LEAST_BLOCK: f64 = 0.6;
@@ -81,10 +78,11 @@ pub fn train(material: &Material) -> Classifier {
         let mut logits: Vec<f64> = ordinary.map(|s| s.logit).collect();
         logits.sort_by(|a, b| b.total_cmp(a));
         let at = |share: f64| calibration.probability(exceeded_by(&logits, share));
-        let flag = at(FLAGGED);
+        let (flagged, blocked) = material.task.shares();
+        let flag = at(flagged);
         Thresholds {
             flag,
-            block: at(BLOCKED).max(flag).max(LEAST_BLOCK),
+            block: at(blocked).max(flag).max(LEAST_BLOCK),
         }
     });
     let all = learned(material, &LeftOut::default());

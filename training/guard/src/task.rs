@@ -72,6 +72,15 @@ impl Task {
         }
     }
 
+    /// The share of ordinary texts that may be flagged, and that may be stopped.
+    /// Documents are of more kinds than the rows know.
+    pub(crate) fn shares(self) -> (f64, f64) {
+        match self {
+            Self::Words => (0.03, 0.01),
+            Self::Passages => (0.01, 0.002),
+        }
+    }
+
     /// Whether ordinary rows of a source are attacks here.
     pub(crate) fn turns(self, source: &str) -> bool {
         self == Self::Passages && (REQUESTS.contains(&source) || OWN_REQUESTS.contains(&source))

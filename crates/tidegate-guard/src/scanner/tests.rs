@@ -227,22 +227,23 @@ fn without_other_terms_the_thresholds_are_those_of_the_model() {
         assert_eq!(direction.as_str(), same.as_str());
         let measured = classifier().thresholds(same);
         assert_eq!(own.limits(*direction).flag, measured.flag);
-        let is_said = matches!(direction, Direction::Answer | Direction::ToolCall);
-        let block = if is_said {
-            ClassifierTerms::NEVER
-        } else {
-            measured.block
+        let block = match direction {
+            Direction::Prompt => measured.block,
+            Direction::Answer
+            | Direction::Retrieved
+            | Direction::ToolCall
+            | Direction::ToolResult => ClassifierTerms::NEVER,
         };
         assert_eq!(own.limits(*direction).block, block, "{direction}");
     }
 }
 
 #[test]
-fn what_a_model_says_is_flagged_and_what_it_is_told_is_blocked() {
+fn only_prompts_are_blocked() {
     let outcome = |direction| scanner().scan(ATTACK, &in_direction(direction)).outcome;
     let all = Direction::ALL.iter().map(|direction| outcome(*direction));
     let (block, flag) = (Outcome::Block, Outcome::Flag);
-    assert!(all.eq([block, flag, block, flag, block]));
+    assert!(all.eq([block, flag, flag, flag, flag]));
 }
 
 #[test]

@@ -314,9 +314,9 @@ pub const KEYS: &[Key] = &[
     flag("guard.flag_threshold.tool_result"),
     block("guard.block_threshold.prompt", MEASURED),
     block("guard.block_threshold.answer", NEVER),
-    block("guard.block_threshold.retrieved", MEASURED),
+    block("guard.block_threshold.retrieved", NEVER),
     block("guard.block_threshold.tool_call", NEVER),
-    block("guard.block_threshold.tool_result", MEASURED),
+    block("guard.block_threshold.tool_result", NEVER),
     key(
         "guard.policy",
         Kind::Policy,
