@@ -6,6 +6,7 @@
 //! Every automaton is linear in the text.
 
 mod crowd;
+mod lane;
 mod literals;
 mod prefixes;
 mod seek;

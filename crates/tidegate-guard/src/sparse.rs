@@ -1,7 +1,7 @@
 //! Things that few of many numbers have.
 
 /// So few are looked for one by one.
-const FEW: usize = 24;
+const FEW: usize = 8;
 
 /// A thing for each number that got one. Most rules find nothing in most texts, so
 /// a scan makes room only for those that do.

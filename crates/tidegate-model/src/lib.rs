@@ -5,6 +5,8 @@ mod classifier;
 mod file;
 mod following;
 mod model;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 mod words;
 
 pub use calibration::{Calibration, exp, logistic};

@@ -11,10 +11,11 @@ use regex_automata::{Anchored, Input};
 use crate::checksum::Check;
 use crate::sparse::Sparse;
 
+use super::lane::{Lane, Look};
 use super::{Compiled, Facts};
 
 /// A boundary of a word or a line looks this many bytes beyond a match.
-const LOOK_AHEAD: usize = 4;
+pub(super) const LOOK_AHEAD: usize = 4;
 
 /// The matches of one pattern do not overlap each other, except at these places
 /// of a text: every search begins anew there, so that parts of a text can be
@@ -30,9 +31,6 @@ pub(crate) const BORDER_BYTES: usize = 2 * 1024;
 /// much each time that nothing is there.
 const STRIDE_BYTES: usize = 256;
 const MAX_STRIDE_BYTES: usize = 64 * 1024;
-
-/// To begin a search takes about as long as to look at so many bytes.
-const START_BYTES: usize = 30;
 
 /// Whether more text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +60,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    fn end(&self) -> usize {
+    pub(super) fn end(&self) -> usize {
         self.base + self.text.len()
     }
 }
@@ -102,131 +100,6 @@ impl Findings {
             State::Open => {}
         }
     }
-}
-
-/// How far one pattern has come.
-#[derive(Clone, Debug)]
-struct Lane {
-    /// No match that starts before this byte is looked for any more.
-    resume: usize,
-    /// Matches are only looked for where a window begins.
-    begins: bool,
-    /// Where a match may be: apart from each other and in order, unless they only
-    /// say where one may begin.
-    windows: Vec<Range<usize>>,
-    /// Where something stands that every match has besides, if there is such a thing.
-    others: Option<Vec<usize>>,
-}
-
-impl Lane {
-    fn new(compiled: &Compiled, resume: usize) -> Self {
-        Self {
-            resume,
-            begins: compiled.begins,
-            windows: Vec::new(),
-            others: compiled.needs_other.then(Vec::new),
-        }
-    }
-
-    /// Where to look, and how.
-    fn arrange(&mut self, pattern: &Compiled, piece: &Piece<'_>) -> (Vec<Range<usize>>, Look) {
-        let windows = self.promising();
-        if !self.begins {
-            return (windows, Look::Throughout);
-        }
-        let merged = merged(&windows);
-        let bytes = |windows: &[Range<usize>]| -> usize {
-            let lengths = windows.iter();
-            lengths
-                .map(|w| w.end.min(piece.end()).saturating_sub(w.start))
-                .sum()
-        };
-        let one_by_one = START_BYTES * windows.len() + bytes(&windows);
-        if one_by_one > pattern.anywhere * bytes(&merged) {
-            (merged, Look::Throughout)
-        } else {
-            (windows, Look::AtStarts)
-        }
-    }
-
-    /// The windows in which all stands that a match needs, in order.
-    fn promising(&mut self) -> Vec<Range<usize>> {
-        if self.begins {
-            self.windows.sort_unstable_by_key(|window| window.start);
-            self.windows.dedup_by_key(|window| window.start);
-        }
-        let Some(others) = &mut self.others else {
-            return self.windows.clone();
-        };
-        others.sort_unstable();
-        let mut next = 0;
-        let mut is_promising = |window: &Range<usize>| {
-            let before = others[next..].iter().take_while(|at| **at < window.start);
-            next += before.count();
-            others.get(next).is_some_and(|at| *at < window.end)
-        };
-        let windows = self.windows.iter();
-        windows.filter(|w| is_promising(w)).cloned().collect()
-    }
-
-    /// Keeps what later text may still change.
-    fn leave(&mut self, piece: &Piece<'_>, reach: usize) {
-        let unsettled = piece
-            .end()
-            .saturating_sub(reach.saturating_add(LOOK_AHEAD - 1));
-        self.resume = self.resume.max(unsettled);
-        let (resume, ending) = (self.resume, piece.ending);
-        self.windows
-            .retain(|window| ending == Ending::Open && window.end > resume);
-        if let Some(others) = &mut self.others {
-            others.retain(|at| *at >= resume);
-        }
-    }
-
-    /// Forgets what is too far back for a match that begins in later text.
-    fn forget_others(&mut self, piece: &Piece<'_>, reach: usize) {
-        if let Some(others) = &mut self.others
-            && !others.is_empty()
-        {
-            let far = piece.end().saturating_sub(reach);
-            others.retain(|at| *at >= far);
-        }
-    }
-
-    fn add(&mut self, mut window: Range<usize>) {
-        if self.begins {
-            self.windows.push(window);
-            return;
-        }
-        while let Some(last) = self.windows.last()
-            && window.start <= last.end
-        {
-            window = window.start.min(last.start)..window.end.max(last.end);
-            self.windows.pop();
-        }
-        self.windows.push(window);
-    }
-}
-
-/// How one pattern is looked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Anywhere in the windows.
-    Throughout,
-    /// Where the windows begin.
-    AtStarts,
-}
-
-/// Windows in order, those that touch as one.
-fn merged(windows: &[Range<usize>]) -> Vec<Range<usize>> {
-    let mut merged: Vec<Range<usize>> = Vec::new();
-    for window in windows {
-        match merged.last_mut() {
-            Some(last) if window.start <= last.end => last.end = last.end.max(window.end),
-            Some(_) | None => merged.push(window.clone()),
-        }
-    }
-    merged
 }
 
 /// Which patterns are looked for, and whether the crowd is.
@@ -296,8 +169,9 @@ impl Seeker {
         let Some(lane) = self.lanes.get_mut(facts.len()) else {
             return;
         };
-        let (windows, look) = lane.arrange(&crowd.any, piece);
         let free = lane.resume.max(piece.base);
+        let (windows, look) = lane.arrange(&crowd.any, piece);
+        let windows = windows.into_owned();
         lane.leave(piece, crowd.any.reach);
         let mut set = crowd.set();
         for window in windows {
@@ -343,7 +217,7 @@ impl Seeker {
             for &pattern in &facts.needed_besides[literal] {
                 let lane = self.lane(facts, pattern);
                 if let Some(others) = lane.and_then(|lane| lane.others.as_mut()) {
-                    others.push(start);
+                    others.add(start);
                 }
             }
             for &(pattern, before) in &facts.needed_by[literal] {
@@ -386,10 +260,11 @@ fn confirm(
     piece: &Piece<'_>,
     findings: &mut Findings,
 ) {
+    let mut resume = lane.resume;
     let (windows, look) = lane.arrange(pattern, piece);
     let at_starts = look == Look::AtStarts;
-    let mut free = lane.resume.max(piece.base);
-    for window in &windows {
+    let mut free = resume.max(piece.base);
+    for window in &*windows {
         if at_starts && window.start < free {
             continue;
         }
@@ -414,7 +289,7 @@ fn confirm(
             free = at;
             let state = pattern.state(bytes.start, piece);
             if state == State::Settled {
-                lane.resume = at;
+                resume = at;
             }
             let found = Found {
                 pattern: index,
@@ -426,6 +301,7 @@ fn confirm(
             }
         }
     }
+    lane.resume = resume;
     lane.leave(piece, pattern.reach);
 }
 
