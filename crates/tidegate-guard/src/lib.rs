@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod aside;
 mod checksum;
 mod digest;
 mod facts;
@@ -24,6 +25,7 @@ mod views;
 mod watches;
 mod word;
 
+pub use aside::{Aside, AsideTerms};
 pub use checksum::Check;
 pub use digest::text_sha256;
 pub use facts::{Fact, Facts, Pattern, PatternError};
