@@ -163,8 +163,8 @@ async fn it_judges_prompts_and_whole_answers_and_says_that_it_was_not_asked_abou
             if rules.iter().map(|rule| &**rule).eq(["classifier.attack"])),
         "{blocked:?}"
     );
-    let l2 = |engine: &Engine| {
-        let counts = engine.guard_counts().l2.into_iter();
+    let l2 = async |engine: &Engine| {
+        let counts = engine.health().await.guard.l2.into_iter();
         let said = counts.filter(|(direction, ..)| *direction == Direction::Answer);
         said.map(|(_, outcome, count)| (outcome, count))
             .collect::<Vec<_>>()
@@ -173,7 +173,7 @@ async fn it_judges_prompts_and_whole_answers_and_says_that_it_was_not_asked_abou
         .chat(says("hello", ""), &context())
         .await
         .expect("an answer");
-    assert_eq!(l2(&engine), [(L2Outcome::Completed, 1)]);
+    assert_eq!(l2(&engine).await, [(L2Outcome::Completed, 1)]);
     let answer = engine
         .chat(says("hello", r#","stream":true"#), &context())
         .await;
@@ -184,7 +184,7 @@ async fn it_judges_prompts_and_whole_answers_and_says_that_it_was_not_asked_abou
         chunk.expect("a chunk");
     }
     assert_eq!(
-        l2(&engine),
+        l2(&engine).await,
         [(L2Outcome::Completed, 1), (L2Outcome::Skipped, 1)]
     );
 }
@@ -283,10 +283,8 @@ async fn a_verdict_without_the_model_is_not_kept() {
 async fn an_answer_without_the_model_says_so_and_is_not_kept() {
     let engine = Engine::assemble(broken()).expect("a valid configuration");
     for _ in 0..2 {
-        let context = Context {
-            cache: CacheUse::Use,
-            ..context()
-        };
+        let mut context = context();
+        context.cache = CacheUse::Use;
         let answer = engine.chat(says("hello", ""), &context).await;
         let head = answer.expect("an answer").head;
         assert_eq!(head.degraded, ["classifier_failed"]);
