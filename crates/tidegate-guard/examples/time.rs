@@ -4,6 +4,7 @@
 //! texts whose names have one of them.
 
 use std::error::Error;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -284,7 +285,9 @@ fn with_classifier(rules: &Arc<Rules>) -> Result<(), Box<dyn Error>> {
     let scanner = Scanner::with_builtin(Arc::clone(rules), ClassifierTerms::builtin());
     let request = ScanRequest::default();
     let short = prose(500);
-    let alone = spread(20_001, || drop(classifier.score(&short, &|| false)));
+    let alone = spread(20_001, || {
+        black_box(classifier.score(&short, &|| false));
+    });
     println!(
         "{:?} p50, {:?} p99 for the classifier alone",
         alone.0, alone.1
@@ -299,7 +302,9 @@ fn with_classifier(rules: &Arc<Rules>) -> Result<(), Box<dyn Error>> {
     let both = spread(2_001, || drop(scanner.scan(&riddle, &request)));
     println!("{:?} p50, {:?} p99 for 500 suspicious ones", both.0, both.1);
     let long = prose(1_000_000);
-    let alone = median(11, || drop(classifier.score(&long, &|| false)));
+    let alone = median(11, || {
+        black_box(classifier.score(&long, &|| false));
+    });
     println!("{alone:?} for the classifier over 1 MB");
     let long = prose(100 * 1024);
     let follow = median(51, || {

@@ -2,6 +2,7 @@
 
 mod aside;
 mod checksum;
+mod classifiers;
 mod digest;
 mod facts;
 mod follow;
@@ -27,6 +28,7 @@ mod word;
 
 pub use aside::{Aside, AsideTerms};
 pub use checksum::Check;
+pub use classifiers::Classifiers;
 pub use digest::text_sha256;
 pub use facts::{Fact, Facts, Pattern, PatternError};
 pub use follow::Follow;

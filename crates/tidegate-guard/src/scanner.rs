@@ -1,11 +1,12 @@
 //! Both layers together: rules, and the classifier beside them.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tidegate_model::{Classifier, Score, Thresholds};
 
 use crate::aside::Aside;
+use crate::classifiers::Classifiers;
 use crate::digest::hex;
 use crate::follow::Follow;
 use crate::l2::{L2, L2Outcome, Reason};
@@ -23,12 +24,6 @@ const MOST_REASONS: usize = 5;
 /// with this confidence.
 const CANCEL_CONFIDENCE: f64 = 0.7;
 
-/// The classifier of this build, read once for the process.
-static BUILTIN: LazyLock<Arc<Classifier>> = LazyLock::new(|| {
-    let builtin = Classifier::builtin();
-    Arc::new(builtin.expect("the tests read the embedded model"))
-});
-
 /// How the word of a classifier counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassifierTerms {
@@ -43,32 +38,36 @@ impl ClassifierTerms {
     /// The threshold that no score reaches.
     pub const NEVER: f64 = f64::INFINITY;
 
-    /// The thresholds that `classifier` was measured with. What a model says attacks
-    /// nobody yet: answers and calls of tools are flagged, and nothing in them is
-    /// critical.
-    pub fn of(classifier: &Classifier) -> Self {
-        let all = tidegate_model::Direction::ALL;
-        let mut terms = Self {
-            limits: all.map(|direction| classifier.thresholds(direction)),
-            cancel_confidence: CANCEL_CONFIDENCE,
-        };
+    /// The thresholds that the classifiers were measured with. What a model says
+    /// attacks nobody yet: answers and calls of tools are flagged, and nothing in them
+    /// is critical.
+    pub fn of(classifiers: &Classifiers) -> Self {
+        let mut terms = Self::as_measured(classifiers);
         for said in [Direction::Answer, Direction::ToolCall] {
             terms.limits_mut(said).block = Self::NEVER;
         }
         terms
     }
 
-    /// Those of the classifier of this build.
+    /// Those of the classifiers of this build.
     pub fn builtin() -> Self {
-        Self::of(&BUILTIN)
+        Self::of(&Classifiers::builtin())
     }
 
     /// The same with the thresholds of every direction as they were measured.
     pub fn measured() -> Self {
-        let all = tidegate_model::Direction::ALL;
+        Self::as_measured(&Classifiers::builtin())
+    }
+
+    fn as_measured(classifiers: &Classifiers) -> Self {
+        let mut limits = [NOTHING; 5];
+        let all = Direction::ALL.iter().zip(tidegate_model::Direction::ALL);
+        for (limit, (direction, same)) in limits.iter_mut().zip(all) {
+            *limit = classifiers.of(*direction).thresholds(same);
+        }
         Self {
-            limits: all.map(|direction| BUILTIN.thresholds(direction)),
-            ..Self::builtin()
+            limits,
+            cancel_confidence: CANCEL_CONFIDENCE,
         }
     }
 
@@ -83,6 +82,12 @@ impl ClassifierTerms {
     }
 }
 
+/// Thresholds of a direction that nothing is said about.
+const NOTHING: Thresholds = Thresholds {
+    flag: ClassifierTerms::NEVER,
+    block: ClassifierTerms::NEVER,
+};
+
 /// A classifier, and how its word counts. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Second {
@@ -91,11 +96,12 @@ pub(crate) struct Second {
     terms: Arc<ClassifierTerms>,
 }
 
-/// What scans texts: rules, and a classifier where there is one.
+/// What scans texts: rules, and classifiers where there are some.
 #[derive(Debug)]
 pub struct Scanner {
     rules: Arc<Rules>,
-    second: Option<Second>,
+    /// In the order of [`Direction::ALL`].
+    second: Option<[Second; 5]>,
     aside: Option<Aside>,
     version: String,
 }
@@ -142,25 +148,42 @@ impl Scanner {
         self.aside.as_ref()
     }
 
-    /// Scans with rules and a classifier.
-    pub fn new(rules: Arc<Rules>, classifier: Arc<Classifier>, terms: ClassifierTerms) -> Self {
-        let version = format!("{}+{}", rules.version(), digest(&classifier, &terms));
-        let model = format!("{} {}", classifier.name(), classifier.version());
+    /// Scans with rules and classifiers.
+    pub fn new(
+        rules: Arc<Rules>,
+        classifiers: impl Into<Classifiers>,
+        terms: ClassifierTerms,
+    ) -> Self {
+        let classifiers = classifiers.into();
+        let version = format!("{}+{}", rules.version(), digest(&classifiers, &terms));
+        let terms = Arc::new(terms);
+        let second = |direction| {
+            let classifier = classifiers.of(direction);
+            let model = format!("{} {}", classifier.name(), classifier.version());
+            Second {
+                model: model.into(),
+                classifier: Arc::clone(classifier),
+                terms: Arc::clone(&terms),
+            }
+        };
+        let all = [
+            Direction::Prompt,
+            Direction::Answer,
+            Direction::Retrieved,
+            Direction::ToolCall,
+            Direction::ToolResult,
+        ];
         Self {
             rules,
-            second: Some(Second {
-                model: model.into(),
-                classifier,
-                terms: Arc::new(terms),
-            }),
+            second: Some(all.map(second)),
             aside: None,
             version,
         }
     }
 
-    /// Scans with rules and the classifier of this build.
+    /// Scans with rules and the classifiers of this build.
     pub fn with_builtin(rules: Arc<Rules>, terms: ClassifierTerms) -> Self {
-        Self::new(rules, Arc::clone(&BUILTIN), terms)
+        Self::new(rules, Classifiers::builtin(), terms)
     }
 
     /// The rules.
@@ -168,16 +191,17 @@ impl Scanner {
         &self.rules
     }
 
-    /// The name and version of the classifier's model, where there is one.
+    /// The name and version of the classifier that reads prompts, where there is one.
     pub fn model(&self) -> Option<&Arc<str>> {
-        let own = self.second.as_ref().map(|second| &second.model);
+        let own = self.second.as_ref();
+        let own = own.map(|all| &all[Direction::Prompt as usize].model);
         own.or(self.aside.as_ref().map(Aside::model))
     }
 
     /// From where on the classifier has something to say about a direction.
     pub fn limits(&self, direction: Direction) -> Option<Thresholds> {
         let own = self.second.as_ref();
-        let own = own.map(|second| second.terms.limits(direction));
+        let own = own.map(|all| all[direction as usize].terms.limits(direction));
         own.or(self.aside.as_ref().map(|aside| aside.limits(direction)))
     }
 
@@ -191,7 +215,10 @@ impl Scanner {
     fn second(&self, request: &ScanRequest) -> Option<&Second> {
         match request.mode {
             Mode::Fast => None,
-            Mode::Balanced | Mode::Thorough => self.second.as_ref(),
+            Mode::Balanced | Mode::Thorough => {
+                let second = self.second.as_ref();
+                second.map(|all| &all[request.direction as usize])
+            }
         }
     }
 
@@ -363,9 +390,11 @@ fn span(range: &std::ops::Range<usize>) -> Span {
 }
 
 /// The first 16 digits are enough to tell classifiers and thresholds apart.
-fn digest(classifier: &Classifier, terms: &ClassifierTerms) -> String {
+fn digest(classifiers: &Classifiers, terms: &ClassifierTerms) -> String {
     let mut hasher = Sha256::new();
-    hasher.update(classifier.digest());
+    for classifier in [&classifiers.said, &classifiers.read] {
+        hasher.update(classifier.digest());
+    }
     let limits = terms.limits.iter().flat_map(|one| [one.flag, one.block]);
     for number in limits.chain([terms.cancel_confidence]) {
         hasher.update(number.to_le_bytes());

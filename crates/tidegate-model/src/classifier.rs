@@ -8,8 +8,9 @@ use crate::following::Following;
 use crate::model::{Direction, Model, Settings, Thresholds, share};
 use crate::words::{Gram, Reader};
 
-/// The model that the program brings along.
+/// The models that the program brings along.
 const BUILTIN: &[u8] = include_bytes!("../../../models/guard/words.tgm");
+const PASSAGES: &[u8] = include_bytes!("../../../models/guard/passages.tgm");
 
 /// A linear model over n-grams of words.
 #[derive(Clone, Debug)]
@@ -23,7 +24,8 @@ pub struct Classifier {
 pub struct Score {
     /// How likely the text is an attack, by what the model was calibrated with.
     pub probability: f64,
-    /// The same before calibration.
+    /// The same before calibration, less what the window loses for those before it
+    /// (`lateness`).
     pub logit: f64,
     /// The window that has this score, the first where there are several, in
     /// code points of the text.
@@ -42,13 +44,24 @@ pub struct Reason {
 }
 
 impl Classifier {
-    /// The model that the program brings along.
+    /// The model that the program brings along for what users, models and tools are
+    /// told: it knows what tries to override, redirect or jailbreak.
     ///
     /// # Errors
     ///
     /// When the program itself is damaged.
     pub fn builtin() -> Result<Self, ModelError> {
         Self::from_bytes(BUILTIN)
+    }
+
+    /// The model that the program brings along for what is read, passages and results
+    /// of tools: there, whatever asks a model for something is suspicious.
+    ///
+    /// # Errors
+    ///
+    /// When the program itself is damaged.
+    pub fn passages() -> Result<Self, ModelError> {
+        Self::from_bytes(PASSAGES)
     }
 
     /// A model from the bytes of a file.

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, Range};
 
+use crate::calibration::lateness;
 use crate::classifier::{Classifier, Score};
 use crate::words::{Gram, Reader};
 
@@ -97,7 +98,7 @@ impl<C: Deref<Target = Classifier>> Following<C> {
     /// The score of all that has arrived, as if the text ended here.
     pub fn score(&self) -> Score {
         let mut worst = self.worst.clone();
-        let logit = self.open.logit(&self.classifier);
+        let logit = self.open.logit(&self.classifier) - lateness(self.ended);
         consider(&mut worst, logit, self.open.start..self.at);
         let (logit, window) = worst.unwrap_or((f64::MIN, 0..0));
         self.scored(logit, window, self.ended + 1)
@@ -145,7 +146,7 @@ impl<C: Deref<Target = Classifier>> Following<C> {
             self.next = Some(Open::at(following, &self.classifier));
         }
         if self.at == self.open.start + settings.window as usize {
-            let logit = self.open.logit(&self.classifier);
+            let logit = self.open.logit(&self.classifier) - lateness(self.ended);
             consider(&mut self.worst, logit, self.open.start..self.at);
             self.ended += 1;
             if let Some(next) = self.next.take() {
@@ -160,12 +161,12 @@ impl Classifier {
     /// in code points. The score of the text is the worst of them.
     pub fn windows_from(&self, text: &str, least: f64) -> Vec<Range<usize>> {
         let settings = self.settings();
-        let (mut found, mut start, mut rest) = (Vec::new(), 0, text);
+        let (mut found, mut start, mut number, mut rest) = (Vec::new(), 0, 0, text);
         loop {
             let ((piece, length), later) = split_at_chars(rest, settings.window as usize);
             let mut open = Open::at(start, self);
             open.read(piece, self);
-            if self.probability(open.logit(self)) >= least {
+            if self.probability(open.logit(self) - lateness(number)) >= least {
                 found.push(start..start + length);
             }
             if later.is_empty() {
@@ -173,6 +174,7 @@ impl Classifier {
             }
             (_, rest) = split_at_chars(rest, settings.stride as usize);
             start += settings.stride as usize;
+            number += 1;
         }
     }
 }

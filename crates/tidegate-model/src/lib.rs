@@ -9,7 +9,7 @@ mod model;
 pub mod onnx;
 mod words;
 
-pub use calibration::{Calibration, exp, logistic};
+pub use calibration::{Calibration, exp, lateness, logistic};
 pub use classifier::{Classifier, Reason, Score};
 pub use file::ModelError;
 pub use following::Following;

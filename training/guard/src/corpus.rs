@@ -7,7 +7,7 @@ use tidegate_model::{Gram, Reader, Settings};
 use crate::rows::Row;
 
 /// All windows of all rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Corpus {
     /// The hashes of all n-grams, each once, in order.
     pub(crate) hashes: Vec<u64>,
@@ -17,20 +17,13 @@ pub(crate) struct Corpus {
     pub(crate) windows: Vec<Range<usize>>,
     /// For each row: its windows.
     pub(crate) rows: Vec<Range<usize>>,
+    /// How texts became n-grams, here and in the shipped model.
+    pub(crate) settings: Settings,
 }
 
-/// How texts become n-grams, here and in the shipped model.
-pub(crate) const SETTINGS: Settings = Settings {
-    seed: 11,
-    bits: 17,
-    grams: 3,
-    window: 700,
-    stride: 500,
-};
-
 /// The borders of the windows of a text, in bytes.
-fn windows(text: &str) -> Vec<Range<usize>> {
-    let (length, stride) = (SETTINGS.window as usize, SETTINGS.stride as usize);
+fn windows(text: &str, settings: &Settings) -> Vec<Range<usize>> {
+    let (length, stride) = (settings.window as usize, settings.stride as usize);
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
     let byte = |char: usize| starts.get(char).copied().unwrap_or(text.len());
     let mut found = Vec::new();
@@ -46,14 +39,20 @@ fn windows(text: &str) -> Vec<Range<usize>> {
 
 impl Corpus {
     /// Reads the windows of all texts.
-    pub(crate) fn of(rows: &[Row]) -> Self {
-        let mut corpus = Self::default();
+    pub(crate) fn of(rows: &[Row], settings: Settings) -> Self {
+        let mut corpus = Self {
+            hashes: Vec::new(),
+            grams: Vec::new(),
+            windows: Vec::new(),
+            rows: Vec::new(),
+            settings,
+        };
         let mut all: Vec<u64> = Vec::new();
         for row in rows {
             let first = corpus.windows.len();
-            for window in windows(&row.text) {
+            for window in windows(&row.text, &settings) {
                 let start = all.len();
-                let mut reader = Reader::new(SETTINGS.seed, SETTINGS.grams);
+                let mut reader = Reader::new(settings.seed, settings.grams);
                 let mut each = |gram: Gram| all.push(gram.hash);
                 reader.read(&row.text[window], &mut each);
                 reader.end(&mut each);

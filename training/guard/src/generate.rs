@@ -10,20 +10,23 @@ use crate::rows::Row;
 const ATTACKS: &str = include_str!("../data/attacks.txt");
 const BENIGN: &str = include_str!("../data/benign.txt");
 const CARRIERS: &str = include_str!("../data/carriers.txt");
+const PASSAGES: &str = include_str!("../data/passages.txt");
 const LANGUAGES: &str = include_str!("../data/languages.txt");
 
 /// The files of the grammars, by name.
-pub(crate) const GRAMMARS: [(&str, &str); 4] = [
+pub(crate) const GRAMMARS: [(&str, &str); 5] = [
     ("attacks.txt", ATTACKS),
     ("benign.txt", BENIGN),
     ("carriers.txt", CARRIERS),
     ("languages.txt", LANGUAGES),
+    ("passages.txt", PASSAGES),
 ];
 
 /// How many different rows are drawn of each part.
 const ATTACKS_EACH: usize = 450;
 const BENIGN_EACH: usize = 900;
 const CARRIERS_EACH: usize = 350;
+const PASSAGES_EACH: usize = 1_200;
 const LANGUAGE_ATTACKS: usize = 90;
 const LANGUAGE_BENIGN: usize = 200;
 const PLANTED: usize = 2400;
@@ -62,6 +65,18 @@ pub(crate) fn rows(seed: u64) -> Vec<Row> {
         push_different(&mut rows, (&source, 1), LANGUAGE_ATTACKS, draw, &mut order);
         let draw = |order: &mut Order| foreign_benign(section, order);
         push_different(&mut rows, (&source, 0), LANGUAGE_BENIGN, draw, &mut order);
+    }
+    rows
+}
+
+/// Ordinary documents, for the model that reads passages.
+pub(crate) fn passages(seed: u64) -> Vec<Row> {
+    let mut order = Order::new(seed);
+    let mut rows = Vec::new();
+    for section in &sections(PASSAGES) {
+        let source = format!("generated/{}", section.name);
+        let draw = |order: &mut Order| section.draw("benign", order);
+        push_different(&mut rows, (&source, 0), PASSAGES_EACH, draw, &mut order);
     }
     rows
 }

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use tidegate_model::{logistic, share};
+use tidegate_model::{lateness, logistic, share};
 
-use crate::corpus::{Corpus, SETTINGS};
+use crate::corpus::Corpus;
 use crate::order::Order;
 
 /// What is fixed before training.
@@ -84,9 +84,13 @@ impl Learned {
         }
     }
 
-    /// The logit of a row, that of its worst window.
-    pub(crate) fn row(&self, corpus: &Corpus, row: usize) -> f32 {
-        self.state.worst(corpus, row).1
+    /// The logit of a row as the shipped model has it.
+    pub(crate) fn row(&self, corpus: &Corpus, row: usize) -> f64 {
+        let windows = corpus.rows[row].clone().enumerate();
+        let logits = windows.map(|(number, window)| {
+            f64::from(self.state.window(corpus, window)) - lateness(number)
+        });
+        logits.fold(f64::MIN, f64::max)
     }
 }
 
@@ -103,7 +107,7 @@ struct State {
 impl State {
     fn new(corpus: &Corpus, marks: Vec<u8>) -> Self {
         let slot = |&hash: &u64| {
-            let (at, mark) = SETTINGS.slot(hash);
+            let (at, mark) = corpus.settings.slot(hash);
             (marks[at] == mark).then_some(at as u32)
         };
         Self {
@@ -277,12 +281,12 @@ fn dictionary(corpus: &Corpus, examples: &[Example], plan: &Plan) -> Vec<u8> {
             }
         }
     }
-    let mut best = vec![0_f32; 1 << SETTINGS.bits];
-    let mut marks = vec![0_u8; 1 << SETTINGS.bits];
+    let mut best = vec![0_f32; 1 << corpus.settings.bits];
+    let mut marks = vec![0_u8; 1 << corpus.settings.bits];
     for (gram, &hash) in corpus.hashes.iter().enumerate() {
         let [ordinary, attack] = [counts[gram][0] / total[0], counts[gram][1] / total[1]];
         let worth = (attack - ordinary) * (attack - ordinary) / (attack + ordinary);
-        let (slot, mark) = SETTINGS.slot(hash);
+        let (slot, mark) = corpus.settings.slot(hash);
         if rows[gram] >= plan.least_rows && worth > best[slot] {
             (best[slot], marks[slot]) = (worth, mark);
         }

@@ -11,9 +11,11 @@ mod order;
 mod overlap;
 mod rows;
 mod ship;
+mod task;
 
-pub use evaluate::Measure;
+pub use evaluate::{Measure, Measures};
 pub use material::{DEV, Material};
 pub use overlap::{Overlap, overlaps};
 pub use rows::{Row, RowsError, read};
 pub use ship::train;
+pub use task::Task;

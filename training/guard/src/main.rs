@@ -7,22 +7,22 @@ use std::process::ExitCode;
 
 use tidegate_guard::Rules;
 use tidegate_model::Classifier;
-use tidegate_training_guard::{Material, Measure, overlaps, train};
+use tidegate_training_guard::{Material, Measure, Measures, Task, overlaps, train};
 
 const USAGE: &str =
-    "usage: tidegate-training-guard train|evaluate|overlap [--data FOLDER] [--model FILE]
+    "usage: tidegate-training-guard train|evaluate|overlap [--data FOLDER] [--models FOLDER]
 
-train     learns from FOLDER/train.jsonl and writes FILE
-evaluate  prints tables about FILE, and about trainings that leave parts out
+train     learns from train.jsonl and writes words.tgm and passages.tgm
+evaluate  prints tables about both files, and about trainings that leave parts out
 overlap   names the lines of the grammars that share words with the rows
 
 --data    the folder with the rows (default ../shared/data/guard)
---model   the model file (default models/guard/words.tgm)";
+--models  the folder with the model files (default models/guard)";
 
 struct Arguments {
     command: String,
     data: PathBuf,
-    model: PathBuf,
+    models: PathBuf,
 }
 
 /// Reads the arguments; nothing where they are not as in `USAGE`.
@@ -30,13 +30,13 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Option<Arguments> {
     let mut arguments = Arguments {
         command: given.next()?,
         data: PathBuf::from("../shared/data/guard"),
-        model: PathBuf::from("models/guard/words.tgm"),
+        models: PathBuf::from("models/guard"),
     };
     while let Some(name) = given.next() {
         let value = PathBuf::from(given.next()?);
         match name.as_str() {
             "--data" => arguments.data = value,
-            "--model" => arguments.model = value,
+            "--models" => arguments.models = value,
             _ => return None,
         }
     }
@@ -47,16 +47,26 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     if arguments.command == "overlap" {
         return overlap(&arguments.data);
     }
-    let material = Material::read(&arguments.data)?;
+    let read = |task| Material::read(&arguments.data, task);
+    let file = |task: Task| arguments.models.join(task.file());
     if arguments.command == "train" {
-        let bytes = train(&material).to_bytes();
-        fs::write(&arguments.model, &bytes)?;
-        println!("{}: {} bytes", arguments.model.display(), bytes.len());
+        for task in Task::ALL {
+            let bytes = train(&read(task)?).to_bytes();
+            fs::write(file(task), &bytes)?;
+            println!("{}: {} bytes", file(task).display(), bytes.len());
+        }
         return Ok(());
     }
-    let classifier = Classifier::from_bytes(&fs::read(&arguments.model)?)?;
     let rules = Rules::builtin()?;
-    println!("{}", Measure::new(&material, &classifier, &rules).tables());
+    let classifier =
+        |task| -> Result<_, Box<dyn Error>> { Ok(Classifier::from_bytes(&fs::read(file(task))?)?) };
+    let (words, passages) = (classifier(Task::Words)?, classifier(Task::Passages)?);
+    let (said, read) = (read(Task::Words)?, read(Task::Passages)?);
+    let measures = Measures {
+        words: Measure::new(&said, &words, &rules),
+        passages: Measure::new(&read, &passages, &rules),
+    };
+    println!("{}", measures.tables());
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::generate;
 use crate::learn::Example;
 use crate::order::Order;
 use crate::rows::{Row, RowsError, read};
+use crate::task::Task;
 
 /// The sets that are only measured with.
 pub const DEV: [&str; 3] = ["dev-promptshield", "dev-xstest-safe", "dev-cyberfrr"];
@@ -26,6 +27,8 @@ const CARRIER_BYTES: usize = 300;
 /// The rows in order: given, of our own, planted, dev sets.
 #[derive(Debug)]
 pub struct Material {
+    /// What is trained with them.
+    pub(crate) task: Task,
     /// All rows.
     pub(crate) rows: Vec<Row>,
     /// Their windows.
@@ -59,7 +62,7 @@ pub(crate) enum Held {
 
 impl Material {
     /// Reads the rows of a folder and makes those of our own.
-    pub fn read(folder: &Path) -> Result<Self, RowsError> {
+    pub fn read(folder: &Path, task: Task) -> Result<Self, RowsError> {
         let given = read(folder, "train.jsonl")?;
         let mut dev = Vec::new();
         for set in DEV {
@@ -69,17 +72,19 @@ impl Material {
             }
             dev.extend(rows);
         }
-        Ok(Self::of(given, dev))
+        let mut own = generate::rows(5);
+        if task == Task::Passages {
+            own.extend(generate::passages(9));
+        }
+        Ok(Self::with(task, given, own, dev))
     }
 
-    /// Puts all together.
-    fn of(given: Vec<Row>, dev: Vec<Row>) -> Self {
-        Self::with(given, generate::rows(5), dev)
-    }
-
-    /// Puts rows together with others of our own than those of the grammars.
-    pub fn with(given: Vec<Row>, own: Vec<Row>, dev: Vec<Row>) -> Self {
-        let mut rows = given;
+    /// Puts rows together with those of our own.
+    pub fn with(task: Task, given: Vec<Row>, own: Vec<Row>, dev: Vec<Row>) -> Self {
+        let (mut rows, mut own) = (given, own);
+        for row in rows.iter_mut().chain(&mut own) {
+            row.is_request = row.label == 0 && task.turns(&row.source);
+        }
         let given = rows.len();
         let mut held_out: Vec<bool> = (0..given)
             .map(|at| Order::new(0x5eed ^ at as u64).below(HELD_OUT) == 0)
@@ -91,8 +96,9 @@ impl Material {
         rows.extend(dev);
         held_out.resize(rows.len(), false);
         let copied = copied(&rows, &held_out);
-        let corpus = Corpus::of(&rows);
+        let corpus = Corpus::of(&rows, task.settings());
         Self {
+            task,
             rows,
             corpus,
             given,
@@ -152,8 +158,8 @@ impl Material {
 
     /// What each row counts: sources with many rows count less for each.
     fn weights(&self) -> Vec<f32> {
-        let key = |row: &Row| (row.source.clone(), row.label);
-        let mut counts: BTreeMap<(String, u8), f32> = BTreeMap::new();
+        let key = |row: &Row| (row.source.clone(), row.is_attack());
+        let mut counts: BTreeMap<(String, bool), f32> = BTreeMap::new();
         for row in &self.rows {
             *counts.entry(key(row)).or_default() += 1.0;
         }

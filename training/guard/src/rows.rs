@@ -19,6 +19,9 @@ pub struct Row {
     /// The source of the row that it was planted in.
     #[serde(skip)]
     pub carrier: Option<String>,
+    /// Whether it asks a model for something where that is an attack.
+    #[serde(skip)]
+    pub is_request: bool,
 }
 
 impl Row {
@@ -30,12 +33,13 @@ impl Row {
             source: source.to_owned(),
             kind: if label == 1 { "attack" } else { "benign" }.to_owned(),
             carrier: None,
+            is_request: false,
         }
     }
 
     /// True for an attack.
     pub fn is_attack(&self) -> bool {
-        self.label == 1
+        self.label == 1 || self.is_request
     }
 }
 

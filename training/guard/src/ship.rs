@@ -3,7 +3,6 @@
 
 use tidegate_model::{Calibration, Classifier, Direction, Model, Slot, Thresholds, logistic};
 
-use crate::corpus::SETTINGS;
 use crate::learn::{Learned, PLAN, learn};
 use crate::material::{LeftOut, Material};
 
@@ -91,9 +90,9 @@ pub fn train(material: &Material) -> Classifier {
     let all = learned(material, &LeftOut::default());
     let slot = |(&mark, &weight): (&u8, &i8)| Slot { mark, weight };
     let model = Model {
-        name: "tidegate-words".to_owned(),
+        name: material.task.model().to_owned(),
         version: "1".to_owned(),
-        settings: SETTINGS,
+        settings: material.corpus.settings,
         scale: f64::from(all.scale),
         bias: f64::from(all.bias),
         calibration,
@@ -124,7 +123,7 @@ fn left_out_scores<'a>(material: &'a Material, fold: &[&str]) -> Vec<Scored<'a>>
     let score = |at: usize| Scored {
         source: &material.rows[at].source,
         is_attack: material.rows[at].is_attack(),
-        logit: f64::from(learned.row(&material.corpus, at)),
+        logit: learned.row(&material.corpus, at),
     };
     rows.map(score).collect()
 }
@@ -138,7 +137,7 @@ fn exceeded_by(logits: &[f64], share: f64) -> f64 {
 }
 
 /// Whether texts of a source are met in a direction.
-fn is_met(direction: Direction, source: &str) -> bool {
+pub(crate) fn is_met(direction: Direction, source: &str) -> bool {
     let is_document = source.starts_with("docs/") || source.starts_with("bipia-train-ctx/");
     let is_answer = source.ends_with("-resp");
     let is_code = source.starts_with("PurpleLlama/") || source == "GPTeacher/codegen-resp";

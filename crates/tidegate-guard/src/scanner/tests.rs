@@ -55,7 +55,7 @@ fn classifier() -> Arc<Classifier> {
 }
 
 fn terms() -> ClassifierTerms {
-    ClassifierTerms::of(&classifier())
+    ClassifierTerms::of(&classifier().into())
 }
 
 fn scanner() -> Scanner {
