@@ -131,7 +131,8 @@ pub(super) fn build(
         })
     };
     let (policy, candidate) = (of(POLICY), of(CANDIDATE));
-    let second = second(scalars, report);
+    let second_terms = second_terms(scalars, report);
+    let second = is_own(scalars).then(|| second_terms.clone());
     let classifier = match &second {
         // Its thresholds say nothing about another model.
         Some(_) => None,
@@ -143,6 +144,7 @@ pub(super) fn build(
         mode,
         classifier,
         second,
+        second_terms,
         policy,
         is_chosen: scalars.found(POLICY).origin != Origin::Default,
         policies: policies.listed.clone(),
@@ -208,16 +210,14 @@ fn own_thresholds(scalars: &Scalars, direction: Direction) -> OwnThresholds {
 
 /// A model of one's own. Its files are read when the engine is assembled; thresholds
 /// that it says itself are not known before.
-fn second(scalars: &Scalars, report: &mut Report) -> Option<SecondConfig> {
-    let word = scalars.word(MODEL);
-    if [BUILTIN, NONE].contains(&word) {
-        return None;
-    }
-    let mut config = SecondConfig::new(StageSource::Folder(beside_file(scalars, word)));
+fn second_terms(scalars: &Scalars, report: &mut Report) -> SecondConfig {
+    let folder = beside_file(scalars, scalars.word(MODEL));
+    let mut config = SecondConfig::new(StageSource::Folder(folder));
     for direction in Direction::ALL {
         let own = own_thresholds(scalars, *direction);
         let given = &scalars.found(&paths(*direction)[1]).origin;
-        if let (Some(flag), Some(block), true) = (own.flag, own.block, *given != Origin::Default) {
+        let is_compared = is_own(scalars) && *given != Origin::Default;
+        if let (Some(flag), Some(block), true) = (own.flag, own.block, is_compared) {
             check_order(scalars, *direction, [flag, block], report);
         }
         config.thresholds[*direction as usize] = own;
@@ -226,7 +226,12 @@ fn second(scalars: &Scalars, report: &mut Report) -> Option<SecondConfig> {
     config.below_confidence = scalars.share("guard.l2_below_confidence");
     config.sample = scalars.share("guard.l2_sample");
     config.timeout = scalars.millis("guard.l2_timeout_ms");
-    Some(config)
+    config
+}
+
+/// Whether the model is a folder.
+fn is_own(scalars: &Scalars) -> bool {
+    ![BUILTIN, NONE].contains(&scalars.word(MODEL))
 }
 
 /// A path that the configuration file names begins in the folder of that file.

@@ -137,6 +137,8 @@ pub struct Guard {
     pub classifier: Option<ClassifierTerms>,
     /// A model of one's own in its place.
     pub second: Option<SecondConfig>,
+    /// How one would be asked, also where there is none.
+    pub second_terms: SecondConfig,
     /// What decides.
     pub policy: Policy,
     /// Whether somebody chose it; else it is the default.
