@@ -1,6 +1,7 @@
 //! Steps 1 and 7 of a request: what goes in and what comes out is scanned.
 
 mod config;
+mod in_force;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -8,14 +9,14 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidegate_guard::{
-    Direction, Follow, L2Outcome, Mode, Outcome, Policy, Rules, ScanRequest, Scanner, Verdict,
+    Direction, Follow, L2Outcome, Mode, Outcome, Rules, ScanRequest, Scanner, Verdict,
 };
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
 use tracing::{info, warn};
 
 use crate::answer::Cached;
-use crate::assemble::{AssembleError, Engine, Rooms};
+use crate::assemble::{AssembleError, Rooms};
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::feedback::Words;
@@ -498,32 +499,5 @@ impl StreamGuard {
         }
         let guarded = self.guard.decide(judged, &self.terms)?;
         guarded.must_not_redact(STREAM)
-    }
-}
-
-impl Engine {
-    /// What decides unless a request or its key names another policy.
-    pub fn policy(&self) -> Policy {
-        self.rooms.guard.config.chosen.policy.clone()
-    }
-
-    /// The number of rules in force.
-    pub fn rules(&self) -> usize {
-        self.rooms.guard.scanner.rules().len()
-    }
-
-    /// A short digest of the rules in force, and of the classifier where there is one.
-    pub fn ruleset_version(&self) -> &str {
-        self.rooms.guard.scanner.version()
-    }
-
-    /// The name and version of the classifier in force.
-    pub fn classifier(&self) -> Option<&str> {
-        self.rooms.guard.scanner.model().map(|model| &**model)
-    }
-
-    /// How thorough texts are scanned unless a request says otherwise.
-    pub fn scan_mode(&self) -> Mode {
-        self.rooms.guard.config.mode
     }
 }
