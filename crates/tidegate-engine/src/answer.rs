@@ -56,6 +56,18 @@ pub struct AnswerHead {
     pub usage: Option<Usage>,
 }
 
+impl AnswerHead {
+    /// Lists what of the guard was missing. An answer that says so is not kept.
+    pub(crate) fn say_missing(&mut self) {
+        let missing = self.guarded.iter().flat_map(|guarded| &guarded.degraded);
+        for word in missing {
+            if !self.degraded.iter().any(|known| known == word) {
+                self.degraded.push((*word).to_owned());
+            }
+        }
+    }
+}
+
 /// Whether an answer came from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cached {

@@ -134,6 +134,8 @@ impl CachedAnswer {
                     .iter()
                     .find(|own| outcome_code(**own) == code)?,
                 rules: rules.lines().map(Arc::from).collect(),
+                // What was weakened is not kept.
+                degraded: Vec::new(),
             }),
         };
         let model = take_text(&mut rest)?.into();

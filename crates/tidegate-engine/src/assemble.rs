@@ -25,6 +25,7 @@ use crate::guard::Guard;
 use crate::sessions::Sessions;
 use crate::stream_cache::Ended;
 use tidegate_guard::PackError;
+use tidegate_model::onnx::OnnxError;
 
 /// The request paths over assembled rooms. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -81,6 +82,9 @@ pub enum AssembleError {
     /// A pack of rules cannot be read, or says something that it may not.
     #[error("rules of the guard: {0}")]
     Rules(#[from] PackError),
+    /// A model of one's own cannot be used.
+    #[error("guard.model: {0}")]
+    Model(#[from] OnnxError),
 }
 
 /// Why a provider's configuration is unusable.

@@ -131,6 +131,13 @@ impl Engine {
             .await?;
         let guarded = guarded.map(|found| found.must_not_redact("given answer"));
         let guarded = guarded.transpose()?;
+        // What was judged without a part of the guard is not kept.
+        if guarded.iter().any(|found| !found.degraded.is_empty()) {
+            return Err(EngineError::Busy {
+                retry_after: Duration::from_secs(1),
+            }
+            .into());
+        }
         if answer.len() > MOST_KEPT_BYTES {
             return Ok(());
         }

@@ -114,6 +114,7 @@ impl Rooms {
                 head.guarded = self
                     .guard_whole_answer(request.dialect(), &completion.body, &terms)
                     .await?;
+                head.say_missing();
                 let dialect = request.dialect();
                 let guarded = head.guarded.as_ref();
                 let body = self.redact_answer(dialect, completion.body, guarded, &terms);
@@ -148,6 +149,7 @@ impl Answer {
             (Some(prompt), Some(answer)) => Some(prompt.and(answer)),
             (prompt, answer) => prompt.or(answer),
         };
+        self.head.say_missing();
         self
     }
 }

@@ -1,24 +1,27 @@
 //! Steps 1 and 7 of a request: what goes in and what comes out is scanned.
 
 mod config;
+mod in_force;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tidegate_guard::{
-    Direction, Follow, Mode, Outcome, PackError, Policy, Rules, ScanRequest, Scanner, Verdict,
+    Direction, Follow, L2Outcome, Mode, Outcome, Rules, ScanRequest, Scanner, Verdict,
 };
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
 use tracing::{info, warn};
 
 use crate::answer::Cached;
-use crate::assemble::{Engine, Rooms};
+use crate::assemble::{AssembleError, Rooms};
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::feedback::Words;
 use crate::policies::{Agreement, Agreements, PolicySource, Terms, Trial};
+use crate::second::Second;
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
 pub use config::{GuardConfig, Scanning};
 
@@ -29,6 +32,8 @@ pub struct Guarded {
     pub outcome: Outcome,
     /// The rules that matched, each once.
     pub rules: Vec<Arc<str>>,
+    /// What of the guard was missing, in stable words, each once.
+    pub degraded: Vec<&'static str>,
 }
 
 /// A scan that was asked for by itself.
@@ -60,6 +65,7 @@ pub(crate) const MOST_INLINE_BYTES: usize = 8 << 10;
 #[derive(Debug)]
 pub(crate) struct Guard {
     pub(crate) scanner: Arc<Scanner>,
+    second: Option<Second>,
     config: GuardConfig,
     pub(crate) verdicts: Arc<Verdicts>,
     agreements: Arc<Agreements>,
@@ -70,8 +76,8 @@ impl Guard {
     /// A guard that goes on counting where the one `before` it was.
     ///
     /// # Errors
-    /// What is wrong with a pack, with its file, line and rule.
-    pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Result<Self, PackError> {
+    /// What is wrong with a pack, with its file, line and rule, or with a model.
+    pub(crate) fn new(config: GuardConfig, before: Option<&Self>) -> Result<Self, AssembleError> {
         let rules = match config.packs.as_slice() {
             [] => BUILTIN.clone(),
             folders => Arc::new(Rules::with_folders(folders)?),
@@ -79,13 +85,19 @@ impl Guard {
         if config.scanning == Scanning::On {
             prepare_for_streams(&rules, &config);
         }
-        let scanner = match &config.classifier {
-            Some(terms) => Scanner::with_builtin(rules, terms.clone()),
-            None => Scanner::of_rules(rules),
+        let second_before = before.and_then(|guard| guard.second.as_ref());
+        let second = config.second.as_ref();
+        let second = second.map(|second| Second::new(second, second_before));
+        let second = second.transpose()?;
+        let scanner = match (&second, &config.classifier) {
+            (Some(second), _) => Scanner::beside(rules, second.aside().clone()),
+            (None, Some(terms)) => Scanner::with_builtin(rules, terms.clone()),
+            (None, None) => Scanner::of_rules(rules),
         };
         let same = before.filter(|guard| guard.config.compares_as(&config));
         Ok(Self {
             scanner: Arc::new(scanner),
+            second,
             config,
             agreements: same.map_or_else(Arc::default, |guard| guard.agreements.clone()),
             words: before.map_or_else(Arc::default, |guard| guard.words.clone()),
@@ -102,6 +114,14 @@ impl Guard {
         }
     }
 
+    /// The classifier of one's own, where the mode of a scan wants one.
+    pub(crate) fn second(&self, request: &ScanRequest) -> Option<&Second> {
+        match request.mode {
+            Mode::Fast => None,
+            Mode::Balanced | Mode::Thorough => self.second.as_ref(),
+        }
+    }
+
     pub(crate) fn config(&self) -> &GuardConfig {
         &self.config
     }
@@ -111,6 +131,15 @@ impl Guard {
         GuardCounts {
             feedback: self.words.counts(),
             ..self.verdicts.counts()
+        }
+    }
+
+    /// The verdict on a stream. What a model of one's own would say of it is not asked:
+    /// the text has been shown, and is not kept.
+    fn unasked(&self, verdict: Verdict, request: &ScanRequest) -> Verdict {
+        match self.second(request) {
+            Some(second) => second.aside().without(verdict, L2Outcome::Skipped),
+            None => verdict,
         }
     }
 
@@ -233,21 +262,27 @@ impl Judged {
     fn passed(self) -> Result<Guarded, EngineError> {
         let blocked = self.0.iter().find(|seen| seen.outcome == Outcome::Block);
         if let Some(Seen {
-            direction, rules, ..
+            direction,
+            rules,
+            missing,
+            ..
         }) = blocked
         {
+            let missing = missing.iter().map(|word| Arc::from(*word));
             return Err(EngineError::Blocked {
                 direction: *direction,
-                rules: rules.clone(),
+                rules: rules.iter().cloned().chain(missing).collect(),
             });
         }
         let all = self.0.into_iter().map(|seen| Guarded {
             outcome: seen.outcome,
             rules: seen.rules,
+            degraded: seen.missing,
         });
         let harmless = Guarded {
             outcome: Outcome::Allow,
             rules: Vec::new(),
+            degraded: Vec::new(),
         };
         Ok(all.fold(harmless, Guarded::and))
     }
@@ -260,6 +295,11 @@ impl Guarded {
         for rule in later.rules {
             if !self.rules.contains(&rule) {
                 self.rules.push(rule);
+            }
+        }
+        for word in later.degraded {
+            if !self.degraded.contains(&word) {
+                self.degraded.push(word);
             }
         }
         self
@@ -292,7 +332,12 @@ impl Rooms {
         if self.guard.config.scanning == Scanning::Off {
             return Ok(None);
         }
-        let judged = if request.content().prompt_bytes <= MOST_INLINE_BYTES {
+        let is_short = request.content().prompt_bytes <= MOST_INLINE_BYTES;
+        let judged = if self.guard.second.is_some() {
+            let request = request.clone();
+            let spoken = || on_pool(&self.pool, move || request.spoken());
+            self.judge_beside(spoken().await?, terms).await?
+        } else if is_short {
             self.guard.judge(&request.spoken(), terms)
         } else {
             let (guard, request, terms) = (self.guard.clone(), request.clone(), terms.clone());
@@ -311,7 +356,11 @@ impl Rooms {
         if self.guard.config.scanning == Scanning::Off {
             return Ok(None);
         }
-        let judged = if body.len() <= MOST_INLINE_BYTES {
+        let judged = if self.guard.second.is_some() {
+            let body = body.clone();
+            let spoken = on_pool(&self.pool, move || spoken_answer(dialect, &body));
+            self.judge_beside(spoken.await?, terms).await?
+        } else if body.len() <= MOST_INLINE_BYTES {
             self.guard.judge(&spoken_answer(dialect, body), terms)
         } else {
             let (guard, body, terms) = (self.guard.clone(), body.clone(), terms.clone());
@@ -321,6 +370,22 @@ impl Rooms {
             .await?
         };
         self.guard.decide(judged, terms).map(Some)
+    }
+
+    /// Scans everything that was said, as many texts at once as there are cores.
+    async fn judge_beside(&self, said: Vec<Spoken>, terms: &Terms) -> Result<Judged, EngineError> {
+        let scan = |spoken: Spoken| async move {
+            let request = terms.request(direction(spoken.by));
+            let scanned = self.scan_text(spoken.text.into(), &request).await?;
+            Ok::<_, EngineError>((request, scanned.verdict))
+        };
+        let scans = stream::iter(said).map(scan).buffered(self.pool.threads());
+        let verdicts: Vec<_> = scans.try_collect().await?;
+        let mut judged = Judged::default();
+        for (request, verdict) in &verdicts {
+            judged.take(terms, request, verdict);
+        }
+        Ok(judged)
     }
 
     /// Step 7 for a streamed answer.
@@ -400,7 +465,8 @@ impl StreamGuard {
             let request = self.terms.request(direction);
             let new = || self.guard.scanner.follow(request.clone());
             let follow = self.follows.entry(key).or_insert_with(new);
-            match follow.push(&spoken.text) {
+            let said = follow.push(&spoken.text);
+            match said.map(|verdict| self.guard.unasked(verdict, &request)) {
                 // A stream is not taken back: what is to be redacted ends it.
                 Some(verdict) if verdict.outcome >= Outcome::Redact => {
                     let judged = Judged::of(&self.terms, &request, &verdict);
@@ -428,36 +494,10 @@ impl StreamGuard {
         let mut judged = Judged::default();
         for ((_, direction), follow) in &mut self.follows {
             let request = self.terms.request(*direction);
-            judged.take(&self.terms, &request, &follow.end());
+            let verdict = self.guard.unasked(follow.end(), &request);
+            judged.take(&self.terms, &request, &verdict);
         }
         let guarded = self.guard.decide(judged, &self.terms)?;
         guarded.must_not_redact(STREAM)
-    }
-}
-
-impl Engine {
-    /// What decides unless a request or its key names another policy.
-    pub fn policy(&self) -> Policy {
-        self.rooms.guard.config.chosen.policy.clone()
-    }
-
-    /// The number of rules in force.
-    pub fn rules(&self) -> usize {
-        self.rooms.guard.scanner.rules().len()
-    }
-
-    /// A short digest of the rules in force, and of the classifier where there is one.
-    pub fn ruleset_version(&self) -> &str {
-        self.rooms.guard.scanner.version()
-    }
-
-    /// The name and version of the classifier in force.
-    pub fn classifier(&self) -> Option<&str> {
-        self.rooms.guard.scanner.model().map(|model| &**model)
-    }
-
-    /// How thorough texts are scanned unless a request says otherwise.
-    pub fn scan_mode(&self) -> Mode {
-        self.rooms.guard.config.mode
     }
 }

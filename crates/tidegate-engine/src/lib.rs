@@ -28,6 +28,7 @@ mod reserve;
 mod scan;
 mod scan_many;
 mod scans_cache;
+mod second;
 mod send;
 mod sessions;
 mod standing;
@@ -54,6 +55,7 @@ pub use policies::{Agreement, Chosen, PolicySource, Rollout};
 pub use reserve::{Held, Success};
 pub use scan::scan_here;
 pub use scans_cache::ScanTerms;
+pub use second::{OwnThresholds, SecondConfig, SecondStage, StageSource, check_model};
 pub use sessions::{
     Change, NewMessage, Session, SessionError, SessionMessage, SessionPage, SessionPatch,
 };

@@ -7,7 +7,7 @@ use futures_util::future;
 use tidegate_guard::{ScanDone, ScanRequest, Scanner, text_sha256};
 
 use crate::answer::Cached;
-use crate::assemble::Engine;
+use crate::assemble::{Engine, Rooms};
 use crate::error::EngineError;
 use crate::guard::{MOST_INLINE_BYTES, Scanned, on_pool};
 use crate::policies::PolicySource;
@@ -41,19 +41,43 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Busy`] when the CPU pool is full.
     pub async fn scan(&self, text: String, request: ScanRequest) -> Result<Scanned, EngineError> {
-        let scanner = &self.rooms.guard.scanner;
-        let scanned = if text.len() <= MOST_INLINE_BYTES {
-            scan_here(scanner, &text, &request)
-        } else if text.len() <= MOST_WHOLE_BYTES {
-            let (scanner, request) = (scanner.clone(), request.clone());
-            let scan = move || scan_here(&scanner, &text, &request);
-            on_pool(&self.rooms.pool, scan).await?
-        } else {
-            self.scan_in_parts(text.into(), &request).await?
-        };
+        let scanned = self.rooms.scan_text(text.into(), &request).await?;
         let seen = Seen::new(&request, &scanned.verdict);
         self.rooms.guard.note(&seen);
         Ok(scanned)
+    }
+}
+
+impl Rooms {
+    /// What all layers say of a text.
+    pub(crate) async fn scan_text(
+        &self,
+        text: Arc<str>,
+        request: &ScanRequest,
+    ) -> Result<Scanned, EngineError> {
+        let here = self.scan_here(&text, request);
+        match self.guard.second(request) {
+            Some(second) => second.beside(&text, request, here).await,
+            None => here.await,
+        }
+    }
+
+    /// What the layers say that are part of the scanner.
+    async fn scan_here(
+        &self,
+        text: &Arc<str>,
+        request: &ScanRequest,
+    ) -> Result<Scanned, EngineError> {
+        let scanner = &self.guard.scanner;
+        if text.len() <= MOST_INLINE_BYTES {
+            Ok(scan_here(scanner, text, request))
+        } else if text.len() <= MOST_WHOLE_BYTES {
+            let (scanner, text, request) = (scanner.clone(), text.clone(), request.clone());
+            let scan = move || scan_here(&scanner, &text, &request);
+            on_pool(&self.pool, scan).await
+        } else {
+            self.scan_in_parts(text.clone(), request).await
+        }
     }
 
     /// Scans a long text on all threads of the pool.
@@ -63,7 +87,7 @@ impl Engine {
         request: &ScanRequest,
     ) -> Result<Scanned, EngineError> {
         let started = Instant::now();
-        let (scanner, pool) = (&self.rooms.guard.scanner, &self.rooms.pool);
+        let (scanner, pool) = (&self.guard.scanner, &self.pool);
         let digest = {
             let text = text.clone();
             on_pool(pool, move || text_sha256(&text))

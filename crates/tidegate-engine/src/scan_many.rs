@@ -99,7 +99,12 @@ impl Engine {
                 Job::Together(texts) => self.together(texts, request, terms.source).await,
             }
         };
-        let scanned = stream::iter(jobs(texts, terms.cache)).map(scan);
+        let jobs = match self.rooms.guard.second(request) {
+            // A model takes longer for a text than a hop to another thread.
+            Some(_) => texts.into_iter().map(Job::Alone).collect(),
+            None => jobs(texts, terms.cache),
+        };
+        let scanned = stream::iter(jobs).map(scan);
         let scanned: Vec<Vec<Scanned>> = scanned.buffered(at_once).try_collect().await?;
         Ok(scanned.into_iter().flatten().collect())
     }

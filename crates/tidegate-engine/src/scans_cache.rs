@@ -102,7 +102,8 @@ impl Engine {
         let load = cache.begin(&name).await;
         let mut scanned = self.scan(text, request).await?;
         scanned.cached = Cached::Miss;
-        if !scanned.verdict.degraded.is_empty() {
+        let is_missing = scanned.verdict.l2.outcome.is_missing();
+        if is_missing || !scanned.verdict.degraded.is_empty() {
             return Ok(scanned);
         }
         let keep = Keep {

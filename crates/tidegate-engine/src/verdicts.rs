@@ -49,6 +49,8 @@ pub(crate) struct Seen {
     pub(crate) layers: BTreeMap<Layer, Outcome>,
     /// What became of the second layer, text by text.
     pub(crate) l2: Vec<L2Outcome>,
+    /// What was missing, in stable words, each once.
+    pub(crate) missing: Vec<&'static str>,
     /// The rules that matched, each once.
     pub(crate) rules: Vec<Arc<str>>,
     /// The rules that the policy suppresses, each once.
@@ -73,6 +75,7 @@ impl Seen {
             outcome: verdict.outcome,
             layers: BTreeMap::new(),
             l2: Vec::new(),
+            missing: Vec::new(),
             rules: Vec::new(),
             suppressed: Vec::new(),
             other: None,
@@ -85,6 +88,10 @@ impl Seen {
     pub(crate) fn take(&mut self, request: &ScanRequest, verdict: &Verdict) {
         self.outcome = self.outcome.max(verdict.outcome);
         self.l2.push(verdict.l2.outcome);
+        let missing = verdict.l2.outcome.degraded();
+        if let Some(word) = missing.filter(|word| !self.missing.contains(word)) {
+            self.missing.push(word);
+        }
         self.hear(Layer::L1, verdict);
         if verdict.l2.score.is_some() {
             self.hear(Layer::L2, verdict);

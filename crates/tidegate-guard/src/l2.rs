@@ -63,6 +63,29 @@ static FINDING: LazyLock<[Arc<str>; 3]> = LazyLock::new(|| {
     ]
 });
 
+impl L2Outcome {
+    /// Whether it was asked, was wanted, and has not answered.
+    pub fn is_missing(self) -> bool {
+        match self {
+            Self::TimedOut | Self::Failed => true,
+            Self::Completed | Self::Cached | Self::Skipped | Self::Cancelled | Self::Disabled => {
+                false
+            }
+        }
+    }
+
+    /// What verdicts list as degraded where that is so, in stable words.
+    pub fn degraded(self) -> Option<&'static str> {
+        match self {
+            Self::TimedOut => Some("classifier_timeout"),
+            Self::Failed => Some("classifier_failed"),
+            Self::Completed | Self::Cached | Self::Skipped | Self::Cancelled | Self::Disabled => {
+                None
+            }
+        }
+    }
+}
+
 impl L2 {
     /// The id under which policies and suppressions name what it finds.
     pub const RULE: &'static str = "classifier.attack";
@@ -131,15 +154,24 @@ impl Verdict {
     #[must_use]
     pub fn with_l2(self, l2: L2, limits: Thresholds, request: &ScanRequest) -> Self {
         let Some(found) = l2.finding(limits) else {
-            return Self { l2, ..self };
+            return self.saying(l2);
         };
         let mut detections = self.detections;
         detections.push(found);
         Self {
-            l2,
             degraded: self.degraded,
             ..Self::decide(request, detections)
         }
+        .saying(l2)
+    }
+
+    /// With what the second layer says, held to what the policy does where it could
+    /// not answer.
+    pub(crate) fn saying(mut self, l2: L2) -> Self {
+        if l2.outcome.is_missing() {
+            self.outcome = self.outcome.max(self.policy.on_error());
+        }
+        Self { l2, ..self }
     }
 }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod aside;
 mod checksum;
 mod classifiers;
 mod digest;
@@ -25,6 +26,7 @@ mod views;
 mod watches;
 mod word;
 
+pub use aside::{Aside, AsideTerms};
 pub use checksum::Check;
 pub use classifiers::Classifiers;
 pub use digest::text_sha256;

@@ -63,6 +63,15 @@ impl Builtin {
         }
     }
 
+    /// Overload must not be a way around a strict guard, nor a way to stop all
+    /// traffic of a milder one, for which the rules have spoken anyway.
+    fn on_error(self) -> Outcome {
+        match self {
+            Self::Monitor | Self::Default => Outcome::Flag,
+            Self::Strict => Outcome::Block,
+        }
+    }
+
     fn action(self, severity: Severity, confidence: f64) -> Outcome {
         match self.blocks_from() {
             // An address is information, not a threat: it is listed only.
@@ -82,6 +91,8 @@ pub struct Policy(Arc<Content>);
 struct Content {
     id: String,
     base: Builtin,
+    /// At least this is done where the second layer could not answer.
+    on_error: Outcome,
     /// The one that is asked first stands first.
     rules: Vec<PolicyRule>,
     suppressions: Vec<Suppression>,
@@ -112,10 +123,15 @@ static BUILTIN: LazyLock<Vec<Policy>> = LazyLock::new(|| {
     let content = |builtin: &Builtin| Content {
         id: builtin.as_str().to_owned(),
         base: *builtin,
+        on_error: builtin.on_error(),
         rules: Vec::new(),
         suppressions: Vec::new(),
         // What a program of another version does differently, it names differently.
-        version: version(&format!("{builtin} {:?}", builtin.blocks_from())),
+        version: version(&format!(
+            "{builtin} {:?} {}",
+            builtin.blocks_from(),
+            builtin.on_error()
+        )),
     };
     let all = Builtin::ALL.iter().map(content);
     all.map(|content| Policy(Arc::new(content))).collect()
@@ -185,6 +201,11 @@ impl Policy {
             (Some(own), Some(other)) => own >= other,
             (Some(_) | None, Some(_) | None) => self == other,
         }
+    }
+
+    /// What is done at least where the second layer was asked and could not answer.
+    pub fn on_error(&self) -> Outcome {
+        self.0.on_error
     }
 
     /// Whether it can ever ask for a text to be redacted.

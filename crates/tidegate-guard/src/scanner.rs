@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tidegate_model::{Classifier, Score, Thresholds};
 
+use crate::aside::Aside;
 use crate::classifiers::Classifiers;
 use crate::digest::hex;
 use crate::follow::Follow;
@@ -103,6 +104,7 @@ pub struct Scanner {
     rules: Arc<Rules>,
     /// In the order of [`Direction::ALL`].
     second: Option<[Second; 5]>,
+    aside: Option<Aside>,
     version: String,
 }
 
@@ -131,7 +133,21 @@ impl Scanner {
             version: rules.version().to_owned(),
             rules,
             second: None,
+            aside: None,
         }
+    }
+
+    pub(crate) fn with_aside(self, aside: Aside, version: String) -> Self {
+        Self {
+            aside: Some(aside),
+            version,
+            ..self
+        }
+    }
+
+    /// The classifier that whoever scans asks himself, where there is one.
+    pub fn aside(&self) -> Option<&Aside> {
+        self.aside.as_ref()
     }
 
     /// Scans with rules and classifiers.
@@ -162,6 +178,7 @@ impl Scanner {
         Self {
             rules,
             second: Some(all.map(second)),
+            aside: None,
             version,
         }
     }
@@ -178,14 +195,16 @@ impl Scanner {
 
     /// The name and version of the classifier that reads prompts, where there is one.
     pub fn model(&self) -> Option<&Arc<str>> {
-        let second = self.second.as_ref();
-        second.map(|all| &all[Direction::Prompt as usize].model)
+        let own = self.second.as_ref();
+        let own = own.map(|all| &all[Direction::Prompt as usize].model);
+        own.or(self.aside.as_ref().map(Aside::model))
     }
 
     /// From where on the classifier has something to say about a direction.
     pub fn limits(&self, direction: Direction) -> Option<Thresholds> {
-        let second = self.second.as_ref();
-        second.map(|all| all[direction as usize].terms.limits(direction))
+        let own = self.second.as_ref();
+        let own = own.map(|all| all[direction as usize].terms.limits(direction));
+        own.or(self.aside.as_ref().map(|aside| aside.limits(direction)))
     }
 
     /// A short digest of rules, classifier and thresholds: the same version, the
@@ -306,18 +325,8 @@ impl Second {
         rules.with_l2(l2, self.terms.limits(request.direction), request)
     }
 
-    /// Whether the rules are sure enough by themselves. What is suppressed or
-    /// allowed is not sure of anything, and what is redacted leaves a rest that
-    /// may be an attack as well.
     fn is_spared(&self, rules: &Verdict, request: &ScanRequest) -> bool {
-        let least = self.terms.cancel_confidence;
-        let mut found = rules.detections.iter();
-        request.mode == Mode::Balanced
-            && found.any(|found| {
-                matches!(found.action, Outcome::Flag | Outcome::Block)
-                    && found.severity == Severity::Critical
-                    && found.confidence >= least
-            })
+        request.mode == Mode::Balanced && are_sure(rules, self.terms.cancel_confidence)
     }
 
     /// What it says of a whole text.
@@ -362,6 +371,17 @@ impl Second {
         });
         told.collect()
     }
+}
+
+/// Whether the rules are sure enough by themselves. What is suppressed or allowed is
+/// not sure of anything, and what is redacted leaves a rest that may be an attack as
+/// well.
+pub(crate) fn are_sure(rules: &Verdict, least: f64) -> bool {
+    rules.detections.iter().any(|found| {
+        matches!(found.action, Outcome::Flag | Outcome::Block)
+            && found.severity == Severity::Critical
+            && found.confidence >= least
+    })
 }
 
 fn span(range: &std::ops::Range<usize>) -> Span {

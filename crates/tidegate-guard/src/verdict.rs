@@ -214,10 +214,10 @@ impl Verdict {
     #[must_use]
     pub fn under(&self, request: &ScanRequest) -> Self {
         Self {
-            l2: self.l2.clone(),
             degraded: self.degraded,
             ..Self::decide(request, self.detections.clone())
         }
+        .saying(self.l2.clone())
     }
 
     /// True when a detection counts.

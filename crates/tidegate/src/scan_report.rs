@@ -13,7 +13,7 @@ fn degraded(mode: Mode, l2: L2Outcome) -> &'static [&'static str] {
         (Mode::Balanced | Mode::Thorough, outcome) => match outcome {
             L2Outcome::Completed | L2Outcome::Cached => &[],
             L2Outcome::Skipped | L2Outcome::Cancelled => &[],
-            L2Outcome::TimedOut => &["classifier_timed_out"],
+            L2Outcome::TimedOut => &["classifier_timeout"],
             L2Outcome::Failed => &["classifier_failed"],
             L2Outcome::Disabled => &["classifier_disabled"],
         },

@@ -146,6 +146,7 @@ fn guard(guard: &config::Guard) -> GuardConfig {
         },
         mode: guard.mode,
         classifier: guard.classifier.clone(),
+        second: guard.second.clone(),
         chosen: Chosen {
             policy: guard.policy.clone(),
             source: if guard.is_chosen {

@@ -328,6 +328,7 @@ fn flagged() -> Guarded {
     Guarded {
         outcome: Outcome::Flag,
         rules: vec!["a.b".into(), "c.d".into()],
+        degraded: Vec::new(),
     }
 }
 

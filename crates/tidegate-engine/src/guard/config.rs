@@ -3,6 +3,7 @@
 use tidegate_guard::{ClassifierTerms, Mode, PackFolder, Policy};
 
 use crate::policies::{Chosen, PolicySource, Rollout};
+use crate::second::SecondConfig;
 
 /// Whether and how strictly requests and answers are scanned.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,8 +13,11 @@ pub struct GuardConfig {
     /// How thorough they are, and texts that are scanned by themselves unless a
     /// request says otherwise.
     pub mode: Mode,
-    /// How the classifier's word counts; without this it is not asked.
+    /// How the word of the classifier of this build counts; without this it is not
+    /// asked, and neither it is where there is a `second`.
     pub classifier: Option<ClassifierTerms>,
+    /// A classifier of one's own in its place.
+    pub second: Option<SecondConfig>,
     /// What decides, unless a request or its key names another policy.
     pub chosen: Chosen,
     /// What requests and keys may name besides, by id.
@@ -54,6 +58,7 @@ impl Default for GuardConfig {
             scanning: Scanning::On,
             mode: Mode::default(),
             classifier: Some(ClassifierTerms::builtin()),
+            second: None,
             chosen: Chosen {
                 policy: Policy::default(),
                 source: PolicySource::Default,

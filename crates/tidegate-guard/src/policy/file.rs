@@ -80,6 +80,9 @@ pub enum PolicyProblem {
     /// There is no reason, or a very long text.
     #[error("needs 1 to {MOST_TEXT_CHARS} characters")]
     Text,
+    /// Redacting is for what was found.
+    #[error("on_error is allow, flag or block: nothing was found that could be redacted")]
+    OnError,
     /// It does not say when.
     #[error("expires must be a time as in RFC 3339, such as 2027-01-31T00:00:00Z")]
     Expires,
@@ -100,6 +103,7 @@ struct RawPolicy {
 struct RawHead {
     id: Spanned<String>,
     base: Builtin,
+    on_error: Option<Spanned<Outcome>>,
 }
 
 type Patterns = Option<Spanned<Vec<Spanned<String>>>>;
@@ -165,6 +169,7 @@ fn read(text: &str) -> Result<Content, Fault> {
         (byte, PolicyProblem::Syntax(error.message().to_owned()))
     })?;
     let id = id(raw.policy.id)?;
+    let on_error = on_error(raw.policy.base, raw.policy.on_error)?;
     if let Some(first) = raw.rules.get(MOST_ROWS) {
         return Err((first.action.span().start, too_many("rules")));
     }
@@ -179,6 +184,7 @@ fn read(text: &str) -> Result<Content, Fault> {
     Ok(Content {
         id,
         base: raw.policy.base,
+        on_error,
         rules,
         suppressions: suppressions.collect::<Result<_, _>>()?,
         version: version(text),
@@ -201,6 +207,17 @@ fn id(id: Spanned<String>) -> Result<String, Fault> {
         return Err((at, PolicyProblem::Id));
     }
     Ok(id)
+}
+
+/// What nobody has read cannot be redacted.
+fn on_error(base: Builtin, given: Option<Spanned<Outcome>>) -> Result<Outcome, Fault> {
+    match given {
+        None => Ok(base.on_error()),
+        Some(given) if *given.get_ref() == Outcome::Redact => {
+            Err((given.span().start, PolicyProblem::OnError))
+        }
+        Some(given) => Ok(given.into_inner()),
+    }
 }
 
 fn rule(raw: RawRule) -> Result<PolicyRule, Fault> {

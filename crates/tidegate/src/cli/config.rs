@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use tidegate_engine::{StageSource, check_model};
 
 use super::{ConfigSource, Exit};
 use crate::config;
@@ -70,7 +71,14 @@ pub(super) fn run(args: &ConfigArgs) -> Exit {
 
 fn check(source: &ConfigSource) -> Exit {
     match source.load() {
-        Ok(_) => {
+        Ok(loaded) => {
+            if let Some(second) = &loaded.config.guard.second
+                && let StageSource::Folder(folder) = &second.stage
+                && let Err(error) = check_model(folder)
+            {
+                eprintln!("error: guard.model: {error}");
+                return Exit::Usage;
+            }
             let file = source
                 .file()
                 .map_or("no file".to_owned(), |path| path.display().to_string());

@@ -1,6 +1,10 @@
 //! `[guard]`: what is scanned, and the policies that decide.
 
-use tidegate_engine::{Builtin, ClassifierTerms, Direction, Mode, Policy};
+use std::path::{Path, PathBuf};
+
+use tidegate_engine::{
+    Builtin, ClassifierTerms, Direction, Mode, OwnThresholds, Policy, SecondConfig, StageSource,
+};
 
 use super::Sources;
 use super::build::folder;
@@ -127,11 +131,20 @@ pub(super) fn build(
         })
     };
     let (policy, candidate) = (of(POLICY), of(CANDIDATE));
+    let second_terms = second_terms(scalars, report);
+    let second = is_own(scalars).then(|| second_terms.clone());
+    let classifier = match &second {
+        // Its thresholds say nothing about another model.
+        Some(_) => None,
+        None => classifier(scalars, report),
+    };
     let mode: Mode = scalars.word("guard.mode").parse().unwrap_or_default();
     Guard {
         enabled: scalars.flag("guard.enabled"),
         mode,
-        classifier: classifier(scalars, report),
+        classifier,
+        second,
+        second_terms,
         policy,
         is_chosen: scalars.found(POLICY).origin != Origin::Default,
         policies: policies.listed.clone(),
@@ -145,32 +158,89 @@ pub(super) fn build(
     }
 }
 
-/// How the classifier's word counts. A direction whose thresholds are in the wrong
-/// order is reported.
+/// The word for the classifier of this build.
+const BUILTIN: &str = "builtin";
+/// The word for no classifier.
+const NONE: &str = "none";
+const MODEL: &str = "guard.model";
+
+/// The paths of the flag and the block threshold of a direction.
+fn paths(direction: Direction) -> [String; 2] {
+    ["flag", "block"].map(|what| format!("guard.{what}_threshold.{direction}"))
+}
+
+/// How the word of the classifier of this build counts. A direction whose thresholds
+/// are in the wrong order is reported.
 fn classifier(scalars: &Scalars, report: &mut Report) -> Option<ClassifierTerms> {
     let mut terms = ClassifierTerms::measured();
     terms.cancel_confidence = scalars.share("guard.cancel_confidence");
     for direction in Direction::ALL {
-        let [flag, block] =
-            ["flag", "block"].map(|what| format!("guard.{what}_threshold.{direction}"));
         let limits = terms.limits_mut(*direction);
-        let at = |path: &str, measured| match scalars.threshold(path) {
-            Threshold::Measured => measured,
-            Threshold::Never => ClassifierTerms::NEVER,
-            Threshold::At(score) => score,
-        };
-        limits.flag = at(&flag, limits.flag);
-        limits.block = at(&block, limits.block);
-        let given = &scalars.found(&block).origin;
+        let own = own_thresholds(scalars, *direction);
+        limits.flag = own.flag.unwrap_or(limits.flag);
+        limits.block = own.block.unwrap_or(limits.block);
+        let given = &scalars.found(&paths(*direction)[1]).origin;
         if limits.flag > limits.block && *given == Origin::Default {
             // Whoever asks for less by one threshold asks for no more by the other.
             limits.block = limits.flag;
-        } else if limits.flag > limits.block {
-            let (low, high) = (limits.block, limits.flag);
-            let fault = Fault::new(format!("{low:.3} is below the flag threshold of {high:.3}"));
-            let help = format!("raise it, or lower {flag}");
-            report.add(given, block, fault.help(help));
         }
+        check_order(scalars, *direction, [limits.flag, limits.block], report);
     }
-    (scalars.word("guard.model") != "none").then_some(terms)
+    (scalars.word(MODEL) == BUILTIN).then_some(terms)
+}
+
+fn check_order(scalars: &Scalars, direction: Direction, limits: [f64; 2], report: &mut Report) {
+    let ([low, high], [flag, block]) = ([limits[1], limits[0]], paths(direction));
+    if high > low {
+        let fault = Fault::new(format!("{low:.3} is below the flag threshold of {high:.3}"));
+        let help = format!("raise it, or lower {flag}");
+        report.add(&scalars.found(&block).origin, block, fault.help(help));
+    }
+}
+
+/// What is written in the place of the thresholds of a model.
+fn own_thresholds(scalars: &Scalars, direction: Direction) -> OwnThresholds {
+    let [flag, block] = paths(direction).map(|path| match scalars.threshold(&path) {
+        Threshold::Measured => None,
+        Threshold::Never => Some(ClassifierTerms::NEVER),
+        Threshold::At(score) => Some(score),
+    });
+    OwnThresholds { flag, block }
+}
+
+/// A model of one's own. Its files are read when the engine is assembled; thresholds
+/// that it says itself are not known before.
+fn second_terms(scalars: &Scalars, report: &mut Report) -> SecondConfig {
+    let folder = beside_file(scalars, scalars.word(MODEL));
+    let mut config = SecondConfig::new(StageSource::Folder(folder));
+    for direction in Direction::ALL {
+        let own = own_thresholds(scalars, *direction);
+        let given = &scalars.found(&paths(*direction)[1]).origin;
+        let is_compared = is_own(scalars) && *given != Origin::Default;
+        if let (Some(flag), Some(block), true) = (own.flag, own.block, is_compared) {
+            check_order(scalars, *direction, [flag, block], report);
+        }
+        config.thresholds[*direction as usize] = own;
+    }
+    config.cancel_confidence = scalars.share("guard.cancel_confidence");
+    config.below_confidence = scalars.share("guard.l2_below_confidence");
+    config.sample = scalars.share("guard.l2_sample");
+    config.timeout = scalars.millis("guard.l2_timeout_ms");
+    config
+}
+
+/// Whether the model is a folder.
+fn is_own(scalars: &Scalars) -> bool {
+    ![BUILTIN, NONE].contains(&scalars.word(MODEL))
+}
+
+/// A path that the configuration file names begins in the folder of that file.
+fn beside_file(scalars: &Scalars, path: &str) -> PathBuf {
+    match &scalars.found(MODEL).origin {
+        Origin::File { name, .. } => {
+            let folder = Path::new(name).parent();
+            folder.unwrap_or_else(|| Path::new("")).join(path)
+        }
+        Origin::Default | Origin::Env(_) | Origin::Flag(_) => path.into(),
+    }
 }

@@ -65,7 +65,7 @@ pub enum Kind {
     Files,
     /// The number that a score must reach, the one that was measured, or none.
     Threshold,
-    /// `builtin`, or `none`.
+    /// `builtin`, `none`, or a folder.
     Model,
 }
 
@@ -142,7 +142,7 @@ impl Kind {
             Self::Policy => "monitor, default, strict, the id of a policy, or a file".to_owned(),
             Self::Files => "a list of files".to_owned(),
             Self::Threshold => format!("a number from 0 to 1, \"{MEASURED}\" or \"{NEVER}\""),
-            Self::Model => format!("one of {}", MODELS.join(", ")),
+            Self::Model => format!("{}, or a folder such as ./model", MODELS.join(", ")),
             Self::Time => "a time in UTC such as \"2027-01-31T00:00:00Z\"".to_owned(),
         }
     }
@@ -232,13 +232,10 @@ impl Kind {
         }
     }
 
-    /// A folder is not refused as a misspelled word: later versions read it.
+    /// What is a path is a folder; it is read later.
     fn model(&self, raw: &Raw) -> Result<Value, Fault> {
         match raw {
-            Raw::Text(text) if is_path(text) => {
-                let help = format!("use {}", self.described());
-                Err(later_version("a model of one's own").help(help))
-            }
+            Raw::Text(text) if is_path(text) => Ok(Value::Text(text.clone())),
             other => self.word(other, MODELS, &[]),
         }
     }

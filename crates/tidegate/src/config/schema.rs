@@ -84,7 +84,9 @@ fn kind_schema(kind: &Kind) -> Value {
                 { "enum": [MEASURED, NEVER] },
             ],
         }),
-        Kind::Model => json!({ "enum": MODELS }),
+        Kind::Model => json!({
+            "anyOf": [{ "enum": MODELS }, { "type": "string", "pattern": r"[/\\.]" }],
+        }),
         Kind::Share { min } => json!({ "type": "number", "minimum": min, "maximum": 1 }),
         Kind::Address => json!({ "type": "string", "pattern": ":[0-9]+$" }),
         Kind::Word { allowed, .. } => json!({ "enum": allowed }),

@@ -81,10 +81,4 @@ pub(super) const LATER_SECTIONS: &[&str] = &[
 ];
 
 /// Keys of present sections that later versions know.
-pub(super) const LATER_KEYS: &[&str] = &[
-    "guard.l1_timeout_ms",
-    "guard.l2_timeout_ms",
-    "guard.l2_below_confidence",
-    "guard.l2_sample",
-    "guard.validate_answers",
-];
+pub(super) const LATER_KEYS: &[&str] = &["guard.l1_timeout_ms", "guard.validate_answers"];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::keys::{Fallback, Key, Kind};
 use super::*;
-use tidegate_engine::{ClassifierTerms, Direction};
+use tidegate_engine::{ClassifierTerms, Direction, OwnThresholds, SecondConfig, StageSource};
 
 const FILE: &str = "tidegate.toml";
 
@@ -348,8 +348,8 @@ fn a_section_of_a_later_version_is_not_called_unknown() {
         assert!(env.problems().ends_with(&expected), "{}", env.problems());
     }
     check(
-        "[guard]\nl2_sample = 0.1\n",
-        "tidegate.toml:2:1: guard.l2_sample: this key is not supported by this version of tidegate",
+        "[guard]\nvalidate_answers = []\n",
+        "tidegate.toml:2:1: guard.validate_answers: this key is not supported by this version of tidegate",
     );
 }
 
@@ -358,18 +358,75 @@ fn the_classifier_is_that_of_this_build_or_none() {
     let classifier = |text: &str| World::file(text).config().guard.classifier;
     assert_eq!(classifier(""), Some(ClassifierTerms::builtin()));
     assert_eq!(classifier("[guard]\nmodel = \"none\"\n"), None);
-    for folder in ["models/mine", "./mine", "mine.onnx"] {
-        check(
-            &format!("[guard]\nmodel = \"{folder}\"\n"),
-            "tidegate.toml:2:9: guard.model: a model of one's own is not supported by this version \
-             of tidegate\n  help: use one of builtin, none",
-        );
-    }
     check(
         "[guard]\nmodel = \"builtim\"\n",
-        "tidegate.toml:2:9: guard.model: expected one of builtin, none, found \"builtim\"\n  \
+        "tidegate.toml:2:9: guard.model: expected builtin, none, or a folder such as ./model, found \"builtim\"\n  \
          help: did you mean `builtin`?",
     );
+}
+
+#[test]
+fn a_model_of_ones_own_is_a_folder_beside_the_file_that_names_it() {
+    let second = |world: World| {
+        let guard = world.config().guard;
+        assert_eq!(guard.classifier, None);
+        guard.second.unwrap()
+    };
+    let folder = |second: &SecondConfig| match &second.stage {
+        StageSource::Folder(folder) => folder.display().to_string(),
+        StageSource::Loaded(_) => panic!("the configuration loads no model"),
+    };
+    let own = second(World::file("[guard]\nmodel = \"./mine\"\n"));
+    let other = SecondConfig::new(StageSource::Folder("./mine".into()));
+    assert_eq!((own.timeout, own.sample), (other.timeout, other.sample));
+    assert_eq!(own.below_confidence, other.below_confidence);
+    assert_eq!(own.cancel_confidence, other.cancel_confidence);
+    // Neither has the model a word on what is never to be blocked.
+    let answer = own.thresholds[Direction::Answer as usize];
+    assert_eq!(
+        (answer.flag, answer.block),
+        (None, Some(ClassifierTerms::NEVER))
+    );
+    assert_eq!(own.thresholds[0], OwnThresholds::default());
+    let load = |name: &str, text: &str| {
+        let sources = Sources {
+            file: Some((name.to_owned(), text.to_owned())),
+            env: &|_| None,
+            env_names: Vec::new(),
+            flags: Vec::new(),
+            read_file: &|_| Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
+        };
+        folder(&load(&sources).unwrap().config.guard.second.unwrap())
+    };
+    let relative = "[guard]\nmodel = \"./mine\"\n";
+    assert_eq!(
+        load("/etc/tidegate/tidegate.toml", relative),
+        "/etc/tidegate/./mine"
+    );
+    let absolute = "[guard]\nmodel = \"/models/mine\"\n";
+    assert_eq!(
+        load("/etc/tidegate/tidegate.toml", absolute),
+        "/models/mine"
+    );
+    let flag = second(World::default().flag("guard.model", "models/mine"));
+    assert_eq!(folder(&flag), "models/mine");
+}
+
+#[test]
+fn thresholds_of_ones_own_model_are_compared_where_both_are_known() {
+    let head = "[guard]\nmodel = \"./mine\"\n";
+    check(
+        &format!("{head}flag_threshold.prompt = 0.8\nblock_threshold.prompt = 0.7\n"),
+        "tidegate.toml:4:26: guard.block_threshold.prompt: 0.700 is below the flag threshold of \
+         0.800\n  help: raise it, or lower guard.flag_threshold.prompt",
+    );
+    for lines in [
+        "flag_threshold.prompt = 0.8\n",
+        "flag_threshold.prompt = 0.8\nblock_threshold.prompt = \"model\"\n",
+        "block_threshold.prompt = 0.1\n",
+    ] {
+        World::file(&format!("{head}{lines}")).config();
+    }
 }
 
 #[test]

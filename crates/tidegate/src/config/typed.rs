@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use tidegate_engine::{ClassifierTerms, Mode, OnUnreachable, Policy, StoreUrl};
+use tidegate_engine::{ClassifierTerms, Mode, OnUnreachable, Policy, SecondConfig, StoreUrl};
 
 use super::secret::Secret;
 
@@ -132,8 +132,13 @@ pub struct Guard {
     pub enabled: bool,
     /// How thorough they are.
     pub mode: Mode,
-    /// How the classifier's word counts; nothing where there is to be none.
+    /// How the word of the classifier of this build counts; nothing where there is
+    /// to be none.
     pub classifier: Option<ClassifierTerms>,
+    /// A model of one's own in its place.
+    pub second: Option<SecondConfig>,
+    /// How one would be asked, also where there is none.
+    pub second_terms: SecondConfig,
     /// What decides.
     pub policy: Policy,
     /// Whether somebody chose it; else it is the default.

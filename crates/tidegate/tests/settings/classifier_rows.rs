@@ -1,7 +1,10 @@
 //! The rows of the classifier: what a scan says of a text that only it finds.
 
+use std::sync::LazyLock;
+
 use futures_util::FutureExt;
 use serde_json::{Value, json};
+use tidegate_model::onnx::testing::SmallModel;
 
 use crate::gateway::{ask, post};
 use crate::observe::Observed;
@@ -54,11 +57,52 @@ pub(crate) fn classifier_rows() -> Vec<Row> {
             as_tool_result,
         ),
     ];
+    rows.extend(own_model_rows());
     for (low, high, observe) in directions {
         rows.push(row(low, flag, observe).given(CALM));
         rows.push(row(high, block, observe));
     }
     rows
+}
+
+/// The rows of a model of one's own, which takes more than 1 ms for a text.
+fn own_model_rows() -> Vec<Row> {
+    let given: &'static [(&str, &str)] = vec![
+        ("guard.model", own_model()),
+        // Nothing is sure enough to stop it.
+        ("guard.cancel_confidence", "1.0"),
+    ]
+    .leak();
+    let at_leisure = |key: &'static str| {
+        let own = [("guard.l2_timeout_ms", "60000"), ("guard.l2_sample", "0.0")];
+        let own = own.into_iter().filter(|(other, _)| *other != key);
+        let all: Vec<_> = given.iter().copied().chain(own).collect();
+        &*all.leak()
+    };
+    let row = |key, cases| row(key, cases, outcome_of_l2).given(at_leisure(key));
+    let below = [("0.6", "skipped"), ("1.0", "completed")];
+    let sample = [("0.0", "skipped"), ("1.0", "completed")];
+    let timeout = [("1", "timed_out"), ("60000", "completed")];
+    vec![
+        row("guard.l2_below_confidence", below),
+        row("guard.l2_sample", sample),
+        Row {
+            observe: outcome_of_calm_l2,
+            ..row("guard.l2_timeout_ms", timeout)
+        },
+    ]
+}
+
+/// A folder for all rows, as a value of the configuration.
+fn own_model() -> &'static str {
+    static FOLDER: LazyLock<String> = LazyLock::new(|| {
+        let name = format!("tidegate-settings-{}-model", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        SmallModel::new().layers(8).write(&folder).unwrap();
+        format!("{:?}", folder.display().to_string())
+    });
+    &FOLDER
 }
 
 /// Nothing blocks.
@@ -72,6 +116,14 @@ async fn scanned(trial: &Trial, text: &str, direction: &str) -> Value {
 fn outcome_of_l2(trial: Trial) -> Observed {
     async move {
         let found = scanned(&trial, ATTACK, "prompt").await;
+        found["l2"]["outcome"].as_str().unwrap().to_owned()
+    }
+    .boxed()
+}
+
+fn outcome_of_calm_l2(trial: Trial) -> Observed {
+    async move {
+        let found = scanned(&trial, "Plain words.", "prompt").await;
         found["l2"]["outcome"].as_str().unwrap().to_owned()
     }
     .boxed()

@@ -1,0 +1,32 @@
+//! What of the guard is in force, for whoever asks.
+
+use tidegate_guard::{Mode, Policy};
+
+use crate::assemble::Engine;
+
+impl Engine {
+    /// What decides unless a request or its key names another policy.
+    pub fn policy(&self) -> Policy {
+        self.rooms.guard.config.chosen.policy.clone()
+    }
+
+    /// The number of rules in force.
+    pub fn rules(&self) -> usize {
+        self.rooms.guard.scanner.rules().len()
+    }
+
+    /// A short digest of the rules in force, and of the classifier where there is one.
+    pub fn ruleset_version(&self) -> &str {
+        self.rooms.guard.scanner.version()
+    }
+
+    /// The name and version of the classifier in force.
+    pub fn classifier(&self) -> Option<&str> {
+        self.rooms.guard.scanner.model().map(|model| &**model)
+    }
+
+    /// How thorough texts are scanned unless a request says otherwise.
+    pub fn scan_mode(&self) -> Mode {
+        self.rooms.guard.config.mode
+    }
+}
