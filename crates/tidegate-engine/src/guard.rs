@@ -20,7 +20,7 @@ use crate::assemble::{AssembleError, Rooms};
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::feedback::Words;
-use crate::policies::{Agreement, Agreements, PolicySource, Terms, Trial};
+use crate::policies::{Agreements, PolicySource, Terms, Trial};
 use crate::second::Second;
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
 pub use config::{GuardConfig, Scanning};
@@ -173,15 +173,6 @@ impl Guard {
     /// the same request.
     pub(crate) fn compare(&self, trial: &Trial, said: Outcome, other: Outcome) {
         self.agreements.note(trial.decided, said, other);
-    }
-
-    pub(crate) fn agreement(&self) -> Option<Agreement> {
-        let rollout = self.config.rollout.clone()?;
-        Some(Agreement {
-            policy: self.config.chosen.policy.clone(),
-            rollout,
-            counts: self.agreements.counts(),
-        })
     }
 
     /// Counts a verdict, and writes down which suppressions were applied.

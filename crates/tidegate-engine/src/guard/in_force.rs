@@ -2,7 +2,21 @@
 
 use tidegate_guard::{Mode, Policy};
 
+use super::Guard;
 use crate::assemble::Engine;
+use crate::policies::Agreement;
+
+impl Guard {
+    /// How often two policies agreed, where there are two.
+    pub(crate) fn agreement(&self) -> Option<Agreement> {
+        let rollout = self.config.rollout.clone()?;
+        Some(Agreement {
+            policy: self.config.chosen.policy.clone(),
+            rollout,
+            counts: self.agreements.counts(),
+        })
+    }
+}
 
 impl Engine {
     /// What decides unless a request or its key names another policy.
