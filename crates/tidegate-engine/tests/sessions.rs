@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use scene::{Fate, LostLeases, SECOND, Scene, user};
 use serde_json::json;
 use tidegate_engine::{
-    Caller, Change, Deadline, EngineError, Mode, Quota, SessionError, SessionPatch, StoreError,
+    Caller, Change, Deadline, EngineError, Quota, SessionError, SessionPatch, StoreError,
 };
 use tidegate_store::{Leases, MemoryLeases};
 use tokio::time::{Instant, advance, timeout};
@@ -166,8 +166,6 @@ async fn the_history_stays_within_its_budget_and_an_answer_says_that_it_was_cut(
 #[tokio::test(start_paused = true)]
 async fn the_history_leaves_room_for_the_request_in_the_limit_of_its_model() {
     let scene = Scene::with(Arc::new(MemoryLeases::default()), |config| {
-        // The same word over and over is suspicious to the classifier.
-        config.guard.mode = Mode::Fast;
         config.chains[0].entries[0].quota.tokens = Some(1_200);
         config.chains[0].entries[0].quota.window = SECOND / 10;
         config.chains[0].entries[0].default_output_tokens = 1_000;

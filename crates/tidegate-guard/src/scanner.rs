@@ -38,15 +38,13 @@ impl ClassifierTerms {
     /// The threshold that no score reaches.
     pub const NEVER: f64 = f64::INFINITY;
 
-    /// The thresholds that the classifiers were measured with. Only in prompts is
-    /// anything critical: what a model says attacks nobody yet, and documents are of
-    /// more kinds than the model for passages was measured on.
+    /// The flag thresholds that the classifiers were measured with. Nothing is critical
+    /// by their word alone: ordinary text is of more kinds than they were measured on,
+    /// and what is said over and over adds up.
     pub fn of(classifiers: &Classifiers) -> Self {
         let mut terms = Self::as_measured(classifiers);
         for direction in Direction::ALL {
-            if *direction != Direction::Prompt {
-                terms.limits_mut(*direction).block = Self::NEVER;
-            }
+            terms.limits_mut(*direction).block = Self::NEVER;
         }
         terms
     }

@@ -55,7 +55,7 @@ fn classifier() -> Arc<Classifier> {
 }
 
 fn terms() -> ClassifierTerms {
-    ClassifierTerms::of(&classifier().into())
+    ClassifierTerms::as_measured(&classifier().into())
 }
 
 fn scanner() -> Scanner {
@@ -221,29 +221,25 @@ fn each_direction_has_thresholds_of_its_own() {
 }
 
 #[test]
-fn without_other_terms_the_thresholds_are_those_of_the_model() {
-    let (own, all) = (terms(), tidegate_model::Direction::ALL);
+fn without_other_terms_the_flag_thresholds_are_those_of_the_model() {
+    let own = ClassifierTerms::of(&classifier().into());
+    let all = tidegate_model::Direction::ALL;
     for (direction, same) in Direction::ALL.iter().zip(all) {
         assert_eq!(direction.as_str(), same.as_str());
         let measured = classifier().thresholds(same);
         assert_eq!(own.limits(*direction).flag, measured.flag);
-        let block = match direction {
-            Direction::Prompt => measured.block,
-            Direction::Answer
-            | Direction::Retrieved
-            | Direction::ToolCall
-            | Direction::ToolResult => ClassifierTerms::NEVER,
-        };
-        assert_eq!(own.limits(*direction).block, block, "{direction}");
+        let block = own.limits(*direction).block;
+        assert_eq!(block, ClassifierTerms::NEVER, "{direction}");
     }
 }
 
 #[test]
-fn only_prompts_are_blocked() {
-    let outcome = |direction| scanner().scan(ATTACK, &in_direction(direction)).outcome;
-    let all = Direction::ALL.iter().map(|direction| outcome(*direction));
-    let (block, flag) = (Outcome::Block, Outcome::Flag);
-    assert!(all.eq([block, flag, flag, flag, flag]));
+fn without_other_terms_an_attack_is_flagged_and_not_blocked() {
+    let scanner = with(ClassifierTerms::of(&classifier().into()));
+    for direction in Direction::ALL {
+        let verdict = scanner.scan(ATTACK, &in_direction(*direction));
+        assert_eq!(verdict.outcome, Outcome::Flag, "{direction}");
+    }
 }
 
 #[test]

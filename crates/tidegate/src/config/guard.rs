@@ -179,11 +179,6 @@ fn classifier(scalars: &Scalars, report: &mut Report) -> Option<ClassifierTerms>
         let own = own_thresholds(scalars, *direction);
         limits.flag = own.flag.unwrap_or(limits.flag);
         limits.block = own.block.unwrap_or(limits.block);
-        let given = &scalars.found(&paths(*direction)[1]).origin;
-        if limits.flag > limits.block && *given == Origin::Default {
-            // Whoever asks for less by one threshold asks for no more by the other.
-            limits.block = limits.flag;
-        }
         check_order(scalars, *direction, [limits.flag, limits.block], report);
     }
     (scalars.word(MODEL) == BUILTIN).then_some(terms)

@@ -132,9 +132,9 @@ const fn flag(path: &'static str) -> Key {
     key(path, Kind::Threshold, MEASURED, doc)
 }
 
-const fn block(path: &'static str, default: &'static str) -> Key {
+const fn block(path: &'static str) -> Key {
     let doc = "From which score on it is a critical one; at least the flag threshold.";
-    key(path, Kind::Threshold, default, doc)
+    key(path, Kind::Threshold, NEVER, doc)
 }
 
 /// All settings outside array tables.
@@ -330,11 +330,11 @@ pub const KEYS: &[Key] = &[
     flag("guard.flag_threshold.retrieved"),
     flag("guard.flag_threshold.tool_call"),
     flag("guard.flag_threshold.tool_result"),
-    block("guard.block_threshold.prompt", MEASURED),
-    block("guard.block_threshold.answer", NEVER),
-    block("guard.block_threshold.retrieved", NEVER),
-    block("guard.block_threshold.tool_call", NEVER),
-    block("guard.block_threshold.tool_result", NEVER),
+    block("guard.block_threshold.prompt"),
+    block("guard.block_threshold.answer"),
+    block("guard.block_threshold.retrieved"),
+    block("guard.block_threshold.tool_call"),
+    block("guard.block_threshold.tool_result"),
     key(
         "guard.policy",
         Kind::Policy,

@@ -98,7 +98,7 @@ fn another_value(key: &Key) -> String {
         Kind::Names => "gate.example".to_owned(),
         Kind::Text => "another".to_owned(),
         Kind::Policy => "monitor".to_owned(),
-        Kind::Threshold => "0.75".to_owned(),
+        Kind::Threshold => "0.95".to_owned(),
         Kind::Model => "none".to_owned(),
         Kind::Files => OWN_POLICY.to_owned(),
         Kind::Store => "memory:".to_owned(),
@@ -442,11 +442,11 @@ fn thresholds_of_the_classifier_are_numbers_the_measured_ones_or_never_reached()
     let text = "[guard.block_threshold]\nanswer = \"model\"\nprompt = 0.75\n";
     assert_eq!(limits(text, answer), (own.flag, own.block));
     assert_eq!(limits(text, prompt), (measured.limits(prompt).flag, 0.75));
-    // A block threshold that nobody gave is never below the other one.
+    // Nobody is blocked by a threshold that nobody gave.
     let never = ClassifierTerms::NEVER;
     let text = "[guard.flag_threshold]\nanswer = 0.9\nprompt = 0.8\nretrieved = \"never\"\n";
     assert_eq!(limits(text, answer), (0.9, never));
-    assert_eq!(limits(text, prompt), (0.8, 0.8));
+    assert_eq!(limits(text, prompt), (0.8, never));
     assert_eq!(limits(text, Direction::Retrieved), (never, never));
     check(
         "[guard.flag_threshold]\nprompt = 0.8\n[guard.block_threshold]\nprompt = 0.7\n",

@@ -34,7 +34,12 @@ const ROOMS: [(&str, u8, &[&str]); 11] = [
             "provider",
         ],
     ),
-    ("gate", 4, &["engine", "text", "guard", "retrieval"]),
+    // Of the models it uses what makes small ones for its tests.
+    (
+        "gate",
+        4,
+        &["engine", "text", "guard", "retrieval", "model"],
+    ),
 ];
 
 /// Heavy crates (a `*` at the end stands for a family) and the rooms they live
