@@ -240,7 +240,7 @@ async fn verdicts_and_rules_are_counted_by_direction() {
     house.complete(&says(ATTACK)).await;
     house.complete(&says(ADDRESS)).await;
     house.complete(&says("hello")).await;
-    let scan = json!({"texts": [ATTACK, "The pier was built in 1904."], "direction": "retrieved"});
+    let scan = json!({"texts": [ATTACK, "Net income rose to 4.2 million from 3.9 million."], "direction": "retrieved"});
     house.ask(&post("/v1/scan", &scan)).await;
     let metrics = house.ask(&get("/metrics")).await.text();
     let metrics = Exposition::parse(&metrics);
