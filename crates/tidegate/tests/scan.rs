@@ -141,20 +141,21 @@ async fn a_direction_leaves_out_the_rules_of_others() {
     }
 }
 
-/// What a model says attacks nobody yet.
 #[tokio::test]
-async fn the_classifier_blocks_what_a_model_is_told_and_flags_what_it_says() {
+async fn the_classifier_flags_and_blocks_only_where_a_setting_says_so() {
+    let mut plan = Plan::serving(&[("m", &["up/answer"])]);
+    plan.guard.classifier = Some(tidegate_engine::ClassifierTerms::measured());
+    let strict = House::open(plan).await;
+    let found = verdict(&strict, json!({"text": RIDDLE})).await;
+    assert_eq!(
+        (&found["verdict"], &found["severity"]),
+        (&json!("block"), &json!("critical"))
+    );
     let house = house().await;
-    for (direction, expected, severity) in [
-        ("prompt", "block", "critical"),
-        ("retrieved", "block", "critical"),
-        ("tool_result", "block", "critical"),
-        ("answer", "flag", "medium"),
-        ("tool_call", "flag", "medium"),
-    ] {
+    for direction in ["prompt", "retrieved", "tool_result", "answer", "tool_call"] {
         let asked = json!({"text": RIDDLE, "direction": direction});
         let found = verdict(&house, asked).await;
-        assert_eq!(found["verdict"], expected, "{direction}");
+        assert_eq!(found["verdict"], "flag", "{direction}");
         let [one] = &found["detections"].as_array().unwrap()[..] else {
             panic!("{found}");
         };
@@ -166,7 +167,7 @@ async fn the_classifier_blocks_what_a_model_is_told_and_flags_what_it_says() {
                 &json!("classifier")
             )
         );
-        assert_eq!(one["severity"], severity, "{direction}");
+        assert_eq!(one["severity"], "medium", "{direction}");
         assert_eq!(one["span"], found["l2"]["window"]);
         assert_eq!(one["confidence"], found["l2"]["score"]);
     }
@@ -260,7 +261,7 @@ async fn a_suppressed_rule_is_listed_and_decides_nothing() {
     assert_eq!(verdict(&house, asked).await["verdict"], "block");
     let asked = json!({"text": ATTACK, "suppress": ["instruction_override.*"]});
     let found = verdict(&house, asked).await;
-    assert_eq!(found["verdict"], "block");
+    assert_eq!(found["verdict"], "flag");
     assert_eq!(found["l2"]["outcome"], "completed");
 }
 
@@ -293,8 +294,8 @@ async fn a_mode_decides_whether_the_classifier_is_asked() {
     let house = house().await;
     for (mode, text, outcome, said) in [
         ("fast", RIDDLE, "disabled", "allow"),
-        ("balanced", RIDDLE, "completed", "block"),
-        ("thorough", RIDDLE, "completed", "block"),
+        ("balanced", RIDDLE, "completed", "flag"),
+        ("thorough", RIDDLE, "completed", "flag"),
         ("balanced", ATTACK, "skipped", "block"),
         ("thorough", ATTACK, "completed", "block"),
     ] {
@@ -318,7 +319,7 @@ async fn the_mode_of_the_gate_holds_where_a_scan_names_none() {
         (&json!("fast"), &json!("allow"))
     );
     let asked = json!({"text": RIDDLE, "mode": "balanced"});
-    assert_eq!(verdict(&house, asked).await["verdict"], "block");
+    assert_eq!(verdict(&house, asked).await["verdict"], "flag");
 }
 
 #[tokio::test]

@@ -251,7 +251,7 @@ async fn what_the_classifier_finds_is_a_finding_like_any_other() {
     let folder = folder(&[("a.txt", RIDDLE.as_bytes())]);
     let output = scan(&folder, &["a.txt"]).await;
     check(&output, 1);
-    let line = "a.txt:1:1: critical classifier.attack: the classifier takes this part of the text \
+    let line = "a.txt:1:1: medium classifier.attack: the classifier takes this part of the text \
                 for an attack\n";
     assert_eq!(out(&output), line);
     let output = scan(&folder, &["a.txt", "--format", "sarif"]).await;
