@@ -163,7 +163,10 @@ async fn a_prompt_that_only_the_classifier_finds_is_blocked_where_that_is_asked_
         (with(Mode::Thorough, measured()), true),
         (with(Mode::Fast, measured()), false),
         (with(Mode::Balanced, None), false),
-        (with(Mode::Balanced, Some(ClassifierTerms::builtin())), false),
+        (
+            with(Mode::Balanced, Some(ClassifierTerms::builtin())),
+            false,
+        ),
     ] {
         let (engine, _) = engine_with(guard);
         let answer = engine.chat(says(RIDDLE), &context).await;

@@ -209,14 +209,9 @@ fn second_terms(scalars: &Scalars, report: &mut Report) -> SecondConfig {
     let folder = beside_file(scalars, scalars.word(MODEL));
     let mut config = SecondConfig::new(StageSource::Folder(folder));
     for direction in Direction::ALL {
-        let mut own = own_thresholds(scalars, *direction);
-        let is_given = scalars.found(&paths(*direction)[1]).origin != Origin::Default;
-        let is_said = matches!(direction, Direction::Answer | Direction::ToolCall);
-        if !is_given && !is_said {
-            // Whoever brings a model says in its folder what it may block.
-            own.block = None;
-        }
-        let is_compared = is_own(scalars) && is_given;
+        let own = own_thresholds(scalars, *direction);
+        let given = &scalars.found(&paths(*direction)[1]).origin;
+        let is_compared = is_own(scalars) && *given != Origin::Default;
         if let (Some(flag), Some(block), true) = (own.flag, own.block, is_compared) {
             check_order(scalars, *direction, [flag, block], report);
         }

@@ -381,13 +381,15 @@ fn a_model_of_ones_own_is_a_folder_beside_the_file_that_names_it() {
     assert_eq!((own.timeout, own.sample), (other.timeout, other.sample));
     assert_eq!(own.below_confidence, other.below_confidence);
     assert_eq!(own.cancel_confidence, other.cancel_confidence);
-    // Neither has the model a word on what is never to be blocked.
-    let answer = own.thresholds[Direction::Answer as usize];
-    assert_eq!(
-        (answer.flag, answer.block),
-        (None, Some(ClassifierTerms::NEVER))
-    );
-    assert_eq!(own.thresholds[0], OwnThresholds::default());
+    // Without a setting it may flag as it says itself, and blocks nothing.
+    let flags = OwnThresholds {
+        flag: None,
+        block: Some(ClassifierTerms::NEVER),
+    };
+    assert_eq!(own.thresholds, [flags; 5]);
+    let text = "[guard]\nmodel = \"./mine\"\nblock_threshold.prompt = \"model\"\n";
+    let asked = second(World::file(text));
+    assert_eq!(asked.thresholds[0], OwnThresholds::default());
     let load = |name: &str, text: &str| {
         let sources = Sources {
             file: Some((name.to_owned(), text.to_owned())),
