@@ -50,15 +50,8 @@ impl Aside {
             hasher.update((word.len() as u64).to_le_bytes());
             hasher.update(word);
         }
-        let all = Direction::ALL.iter();
-        let limits = all.map(|direction| terms.classifier.limits(*direction));
-        let limits = limits.flat_map(|one| [one.flag, one.block]);
-        let own = [
-            terms.classifier.cancel_confidence,
-            terms.below_confidence,
-            terms.sample,
-        ];
-        for number in limits.chain(own) {
+        let own = [terms.below_confidence, terms.sample];
+        for number in terms.classifier.numbers().chain(own) {
             hasher.update(number.to_le_bytes());
         }
         let mut digest = hex(&hasher.finalize());

@@ -34,9 +34,9 @@ impl Classifiers {
 
     /// The one for texts of a direction.
     pub fn of(&self, direction: Direction) -> &Arc<Classifier> {
-        match direction {
-            Direction::Prompt | Direction::Answer | Direction::ToolCall => &self.said,
-            Direction::Retrieved | Direction::ToolResult => &self.read,
+        match direction.is_read() {
+            true => &self.read,
+            false => &self.said,
         }
     }
 }

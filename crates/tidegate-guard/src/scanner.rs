@@ -60,15 +60,21 @@ impl ClassifierTerms {
     }
 
     fn as_measured(classifiers: &Classifiers) -> Self {
-        let mut limits = [NOTHING; 5];
-        let all = Direction::ALL.iter().zip(tidegate_model::Direction::ALL);
-        for (limit, (direction, same)) in limits.iter_mut().zip(all) {
-            *limit = classifiers.of(*direction).thresholds(same);
-        }
+        // Both rooms have the same directions in the same order.
+        let measured = |same: tidegate_model::Direction| {
+            let direction = Direction::ALL[same as usize];
+            classifiers.of(direction).thresholds(same)
+        };
         Self {
-            limits,
+            limits: tidegate_model::Direction::ALL.map(measured),
             cancel_confidence: CANCEL_CONFIDENCE,
         }
+    }
+
+    /// All that makes them differ from others.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = f64> {
+        let limits = self.limits.iter().flat_map(|one| [one.flag, one.block]);
+        limits.chain([self.cancel_confidence])
     }
 
     /// From where on something is said about a text of this direction.
@@ -82,12 +88,6 @@ impl ClassifierTerms {
     }
 }
 
-/// Thresholds of a direction that nothing is said about.
-const NOTHING: Thresholds = Thresholds {
-    flag: ClassifierTerms::NEVER,
-    block: ClassifierTerms::NEVER,
-};
-
 /// A classifier, and how its word counts. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Second {
@@ -96,12 +96,27 @@ pub(crate) struct Second {
     terms: Arc<ClassifierTerms>,
 }
 
+/// One for what is said, and one for what is read.
+#[derive(Debug)]
+struct Seconds {
+    said: Second,
+    read: Second,
+}
+
+impl Seconds {
+    fn of(&self, direction: Direction) -> &Second {
+        match direction.is_read() {
+            true => &self.read,
+            false => &self.said,
+        }
+    }
+}
+
 /// What scans texts: rules, and classifiers where there are some.
 #[derive(Debug)]
 pub struct Scanner {
     rules: Arc<Rules>,
-    /// In the order of [`Direction::ALL`].
-    second: Option<[Second; 5]>,
+    seconds: Option<Seconds>,
     aside: Option<Aside>,
     version: String,
 }
@@ -130,7 +145,7 @@ impl Scanner {
         Self {
             version: rules.version().to_owned(),
             rules,
-            second: None,
+            seconds: None,
             aside: None,
         }
     }
@@ -157,25 +172,17 @@ impl Scanner {
         let classifiers = classifiers.into();
         let version = format!("{}+{}", rules.version(), digest(&classifiers, &terms));
         let terms = Arc::new(terms);
-        let second = |direction| {
-            let classifier = classifiers.of(direction);
-            let model = format!("{} {}", classifier.name(), classifier.version());
-            Second {
-                model: model.into(),
-                classifier: Arc::clone(classifier),
-                terms: Arc::clone(&terms),
-            }
+        let second = |classifier: Arc<Classifier>| Second {
+            model: format!("{} {}", classifier.name(), classifier.version()).into(),
+            classifier,
+            terms: Arc::clone(&terms),
         };
-        let all = [
-            Direction::Prompt,
-            Direction::Answer,
-            Direction::Retrieved,
-            Direction::ToolCall,
-            Direction::ToolResult,
-        ];
         Self {
             rules,
-            second: Some(all.map(second)),
+            seconds: Some(Seconds {
+                said: second(classifiers.said),
+                read: second(classifiers.read),
+            }),
             aside: None,
             version,
         }
@@ -193,15 +200,14 @@ impl Scanner {
 
     /// The name and version of the classifier that reads prompts, where there is one.
     pub fn model(&self) -> Option<&Arc<str>> {
-        let own = self.second.as_ref();
-        let own = own.map(|all| &all[Direction::Prompt as usize].model);
+        let own = self.seconds.as_ref().map(|seconds| &seconds.said.model);
         own.or(self.aside.as_ref().map(Aside::model))
     }
 
     /// From where on the classifier has something to say about a direction.
     pub fn limits(&self, direction: Direction) -> Option<Thresholds> {
-        let own = self.second.as_ref();
-        let own = own.map(|all| all[direction as usize].terms.limits(direction));
+        let own = self.seconds.as_ref();
+        let own = own.map(|seconds| seconds.of(direction).terms.limits(direction));
         own.or(self.aside.as_ref().map(|aside| aside.limits(direction)))
     }
 
@@ -216,8 +222,8 @@ impl Scanner {
         match request.mode {
             Mode::Fast => None,
             Mode::Balanced | Mode::Thorough => {
-                let second = self.second.as_ref();
-                second.map(|all| &all[request.direction as usize])
+                let seconds = self.seconds.as_ref();
+                seconds.map(|seconds| seconds.of(request.direction))
             }
         }
     }
@@ -395,8 +401,7 @@ fn digest(classifiers: &Classifiers, terms: &ClassifierTerms) -> String {
     for classifier in [&classifiers.said, &classifiers.read] {
         hasher.update(classifier.digest());
     }
-    let limits = terms.limits.iter().flat_map(|one| [one.flag, one.block]);
-    for number in limits.chain([terms.cancel_confidence]) {
+    for number in terms.numbers() {
         hasher.update(number.to_le_bytes());
     }
     let mut hex = hex(&hasher.finalize());

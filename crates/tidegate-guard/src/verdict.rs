@@ -69,6 +69,16 @@ words! {
     }
 }
 
+impl Direction {
+    /// Whether such a text is read by a model, and not said to it or by it.
+    pub(crate) fn is_read(self) -> bool {
+        match self {
+            Self::Retrieved | Self::ToolResult => true,
+            Self::Prompt | Self::Answer | Self::ToolCall => false,
+        }
+    }
+}
+
 /// How a text is to be scanned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanRequest {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,7 +9,7 @@ use tidegate_guard::{
     ClassifierTerms, Classifiers, Direction, Outcome, Rules, ScanRequest, Scanner,
 };
 
-use crate::rows::RowsError;
+use crate::rows::{RowsError, lines};
 
 /// The sets that are read, in the form of BEIR.
 const SETS: [&str; 3] = ["chunking_eval", "code_chunks", "scifact"];
@@ -24,7 +23,8 @@ struct Document {
     text: String,
 }
 
-/// How many there are, how many pass, and how many of those by the rules alone.
+/// How many there are, how many the rules alone pass, how many both layers, and how
+/// many are not blocked.
 #[derive(Default)]
 struct Passed {
     all: usize,
@@ -48,7 +48,7 @@ pub fn documents(folder: &Path, rules: Rules) -> Result<String, RowsError> {
     };
     let mut sets: BTreeMap<String, Passed> = BTreeMap::new();
     for set in SETS {
-        for document in read(&folder.join(set).join("corpus.jsonl"))? {
+        for document in lines::<Document>(folder.join(set).join("corpus.jsonl"))? {
             let part = document.id.split_once(':').map(|(part, _)| part);
             // Code is named by digests, of which nobody learns anything.
             let part = part.filter(|part| part.len() < 32);
@@ -64,21 +64,6 @@ pub fn documents(folder: &Path, rules: Rules) -> Result<String, RowsError> {
         }
     }
     Ok(table(&sets))
-}
-
-fn read(path: &Path) -> Result<Vec<Document>, RowsError> {
-    let text = fs::read_to_string(path).map_err(|reason| RowsError::Absent {
-        path: path.to_owned(),
-        reason,
-    })?;
-    let parse = |(at, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|reason| RowsError::NoRow {
-            path: path.to_owned(),
-            line: at + 1,
-            reason,
-        })
-    };
-    text.lines().enumerate().map(parse).collect()
 }
 
 fn table(sets: &BTreeMap<String, Passed>) -> String {

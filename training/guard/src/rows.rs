@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// One text with what is known about it.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,9 +70,13 @@ pub enum RowsError {
     },
 }
 
-/// Reads one file of rows, one JSON object a line.
+/// Reads one file of rows.
 pub fn read(folder: &Path, file: &str) -> Result<Vec<Row>, RowsError> {
-    let path = folder.join(file);
+    lines(folder.join(file))
+}
+
+/// Reads a file with one JSON object a line.
+pub(crate) fn lines<T: DeserializeOwned>(path: PathBuf) -> Result<Vec<T>, RowsError> {
     let text = fs::read_to_string(&path).map_err(|reason| RowsError::Absent {
         path: path.clone(),
         reason,
