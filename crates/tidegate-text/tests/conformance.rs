@@ -69,11 +69,16 @@ fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),
         (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
+            left.len() == right.len()
+                && left
+                    .iter()
+                    .zip(right)
+                    .all(|(left, right)| same(left, right))
         }
         (Value::Object(left), Value::Object(right)) => {
             left.len() == right.len()
-                && (left.iter().zip(right)).all(|((a, left), (b, right))| a == b && same(left, right))
+                && (left.iter().zip(right))
+                    .all(|((a, left), (b, right))| a == b && same(left, right))
         }
         (left, right) => left == right,
     }
@@ -131,14 +136,23 @@ fn check(kind: &str, expected: usize, problem: fn(&Case) -> Option<String>) {
         match (problem(case), listed) {
             (None, None) => passed += 1,
             (Some(_), Some((_, name, reason))) => println!("missed: {name}: {reason}"),
-            (None, Some(_)) => wrong.push(format!("{}: {}: is listed and passes", case.file, case.name())),
+            (None, Some(_)) => wrong.push(format!(
+                "{}: {}: is listed and passes",
+                case.file,
+                case.name()
+            )),
             (Some(problem), None) => {
                 wrong.push(format!("{}: {}: {problem}", case.file, case.name()));
             }
         }
     }
     println!("{passed} of {} {kind} cases pass", cases.len());
-    assert!(wrong.is_empty(), "{} of them are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of them are wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use super::error::{DecodeError, Fault, FREE_EXPANSION_BYTES, MAX_DEPTH, MAX_EXPANSION, Rule, Unit};
+use super::error::{
+    DecodeError, FREE_EXPANSION_BYTES, Fault, MAX_DEPTH, MAX_EXPANSION, Rule, Unit,
+};
 use super::header::{self, Field, Fields, Header, Kind};
 use super::line::{Line, Lines};
 use super::options::{DecodeOptions, Strictness};

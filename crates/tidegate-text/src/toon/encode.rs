@@ -12,7 +12,7 @@ use super::error::EncodeError;
 use super::options::{Delimiter, EncodeOptions};
 use super::quote::{write_key, write_quoted, write_text};
 use super::shape::{Column, in_columns, keyed, table};
-use super::{depth, number};
+use super::{depth, number, sink};
 
 /// Writes a value as TOON.
 ///
@@ -33,31 +33,8 @@ pub fn encode(value: &Value, options: &EncodeOptions) -> Result<String, EncodeEr
 /// Whatever the writer says, and [`EncodeError`] (as `InvalidInput`) for a value
 /// that is nested too deeply; of such a value nothing is written.
 pub fn encode_to(value: &Value, options: &EncodeOptions, out: impl io::Write) -> io::Result<()> {
-    depth::check(value)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let mut text = Utf8 {
-        out: io::BufWriter::new(out),
-        error: None,
-    };
-    match write_value(value, options, &mut text) {
-        Ok(()) => io::Write::flush(&mut text.out),
-        Err(fmt::Error) => Err(text.error.unwrap_or_else(|| io::ErrorKind::Other.into())),
-    }
-}
-
-/// A writer of bytes as a writer of text, which keeps its error.
-struct Utf8<W: io::Write> {
-    out: io::BufWriter<W>,
-    error: Option<io::Error>,
-}
-
-impl<W: io::Write> Write for Utf8<W> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        io::Write::write_all(&mut self.out, text.as_bytes()).map_err(|error| {
-            self.error = Some(error);
-            fmt::Error
-        })
-    }
+    depth::check(value).map_err(sink::invalid)?;
+    sink::through(out, |text| write_value(value, options, text))
 }
 
 fn write_value(value: &Value, options: &EncodeOptions, out: &mut impl Write) -> fmt::Result {

@@ -81,7 +81,9 @@ pub enum Rule {
         found: usize,
     },
     /// A line deeper than what it belongs to allows.
-    #[error("this line stands at level {found}, and level {expected} is the deepest that it may have here")]
+    #[error(
+        "this line stands at level {found}, and level {expected} is the deepest that it may have here"
+    )]
     Overindented {
         /// The level that is allowed.
         expected: usize,
@@ -113,7 +115,9 @@ pub enum Rule {
     #[error("nothing may follow a closing quote in the same value")]
     AfterQuote,
     /// Not a length in brackets.
-    #[error("a length is expected in brackets: digits without leading zeros, then an optional colon and delimiter")]
+    #[error(
+        "a length is expected in brackets: digits without leading zeros, then an optional colon and delimiter"
+    )]
     BadLength,
     /// Something between the parts of a header.
     #[error("the parts of an array header must touch each other and end with a colon")]
@@ -137,7 +141,9 @@ pub enum Rule {
     #[error("the rows of a header with fields stand on their own lines")]
     ContentAfterFields,
     /// A header without a key where one is needed.
-    #[error("a header without a key may stand only at the root of a document, or, without fields, in a list")]
+    #[error(
+        "a header without a key may stand only at the root of a document, or, without fields, in a list"
+    )]
     HeaderWithoutKey,
     /// Fewer than a header declares.
     #[error("the header declares {declared} {unit}, and {found} follow")]

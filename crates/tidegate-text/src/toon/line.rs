@@ -85,7 +85,7 @@ impl<'s> Lines<'s> {
             Some(end) => (&rest[..end], Some(&rest[end + 1..])),
             None => (rest, None),
         };
-        looked_at(raw.len());
+        looked_at(raw.len() + 1);
         self.rest = rest;
         Some(raw.strip_suffix('\r').unwrap_or(raw))
     }

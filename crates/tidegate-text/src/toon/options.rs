@@ -48,7 +48,7 @@ impl Delimiter {
 
 /// How many spaces one level of indentation is: 1 to 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IndentSize(u8);
+pub struct IndentSize(pub(super) u8);
 
 impl IndentSize {
     /// The most spaces of one level.

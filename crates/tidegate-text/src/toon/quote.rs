@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn strings_that_would_be_read_as_something_else_are_quoted() {
         for text in [
-            "", " a", "a ", "\ta", "a\t", "true", "false", "null", "1", "+1", "05", "1e5", "-", "-a",
-            "#", "#a", "a:b", "a\"b", "a\\b", "[", "]", "{", "}", "a\nb", "a\u{4}", "a,b",
+            "", " a", "a ", "\ta", "a\t", "true", "false", "null", "1", "+1", "05", "1e5", "-",
+            "-a", "#", "#a", "a:b", "a\"b", "a\\b", "[", "]", "{", "}", "a\nb", "a\u{4}", "a,b",
         ] {
             assert!(must_quote(text, b','), "{text:?}");
         }

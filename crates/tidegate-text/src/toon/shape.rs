@@ -28,10 +28,7 @@ pub(super) fn keyed(map: &Map<String, Value>) -> Option<Vec<Column<'_>>> {
     columns(first, rows)
 }
 
-fn columns<'v>(
-    first: &'v Value,
-    rest: impl Iterator<Item = &'v Value>,
-) -> Option<Vec<Column<'v>>> {
+fn columns<'v>(first: &'v Value, rest: impl Iterator<Item = &'v Value>) -> Option<Vec<Column<'v>>> {
     let columns = template(first)?;
     for row in rest {
         if !fits(row, &columns) {
@@ -101,7 +98,9 @@ mod tests {
     #[test]
     fn rows_with_the_same_keys_in_any_order_are_a_table() {
         assert!(is_table(json!([{"a": 1, "b": 2}, {"b": null, "a": "x"}])));
-        assert!(is_table(json!([{"a": {"x": 1, "y": 2}}, {"a": {"y": 3, "x": 4}}])));
+        assert!(is_table(
+            json!([{"a": {"x": 1, "y": 2}}, {"a": {"y": 3, "x": 4}}])
+        ));
         assert!(is_table(json!({"p": {"a": 1}, "q": {"a": 2}})));
     }
 

@@ -29,7 +29,12 @@ pub(super) fn quoted(token: &str) -> Result<Cow<'_, str>, Fault<'_>> {
     if end < token.len() {
         return Err(Fault::new(&token[end..], Rule::AfterQuote));
     }
-    unescape(&token[1..end - 1])
+    unescape(&token[1..end - 1], no_more)
+}
+
+/// The standard has no escapes beyond those of both dialects.
+fn no_more(_: u8) -> Option<char> {
+    None
 }
 
 /// A key or a name of a field: in quotes, or as it stands.
@@ -41,8 +46,12 @@ pub(super) fn name(token: &str) -> Result<Cow<'_, str>, Fault<'_>> {
     }
 }
 
-/// What stands between two quotes, with its escapes undone.
-fn unescape(inner: &str) -> Result<Cow<'_, str>, Fault<'_>> {
+/// What stands between two quotes, with its escapes undone. `more` names what a
+/// dialect escapes besides.
+pub(super) fn unescape(
+    inner: &str,
+    more: fn(u8) -> Option<char>,
+) -> Result<Cow<'_, str>, Fault<'_>> {
     let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {
         return Ok(Cow::Borrowed(inner));
     };
@@ -52,7 +61,7 @@ fn unescape(inner: &str) -> Result<Cow<'_, str>, Fault<'_>> {
     let mut next = Some(first);
     while let Some(at) = next {
         text.push_str(&rest[..at]);
-        let (character, length) = escape(&rest[at..], |_| None)?;
+        let (character, length) = escape(&rest[at..], more)?;
         text.push(character);
         rest = &rest[at + length..];
         next = memchr::memchr(b'\\', rest.as_bytes());
@@ -62,11 +71,8 @@ fn unescape(inner: &str) -> Result<Cow<'_, str>, Fault<'_>> {
 }
 
 /// The character that an escape at the beginning of `text` stands for, and the
-/// bytes that it takes. `more` names what a dialect escapes besides.
-pub(super) fn escape(
-    text: &str,
-    more: impl Fn(u8) -> Option<char>,
-) -> Result<(char, usize), Fault<'_>> {
+/// bytes that it takes.
+fn escape(text: &str, more: fn(u8) -> Option<char>) -> Result<(char, usize), Fault<'_>> {
     let fault = || Fault::new(text, Rule::InvalidEscape);
     let kind = *text.as_bytes().get(1).ok_or_else(fault)?;
     let character = match kind {
