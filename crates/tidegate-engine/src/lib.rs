@@ -35,6 +35,7 @@ mod standing;
 mod store_key;
 mod stream;
 mod stream_cache;
+mod toon;
 mod tries;
 mod verdicts;
 
@@ -78,5 +79,12 @@ pub use tidegate_store::{
     Remark, Selector, Store, StoreConfig, StoreError, StoreState, StoreUrl, Topology,
     UnknownReservation, Weight,
 };
+pub use tidegate_text::tokens::Encoding;
+pub use tidegate_text::toon::compact::{Abbreviations, TableError};
+pub use tidegate_text::toon::{
+    DecodeOptions, Delimiter, Dialect as ToonForm, EncodeOptions, IndentSize, Savings, Strictness,
+    Style,
+};
 pub use tidegate_work::Deadline;
+pub use toon::{ToonError, ToonText, ToonWish};
 pub use verdicts::GuardCounts;

@@ -7,6 +7,7 @@ mod logging;
 mod metrics;
 mod scan_report;
 mod server;
+mod toon_report;
 mod traces;
 mod wiring;
 
