@@ -42,7 +42,9 @@ fn ordinary_data_looks_as_it_always_did() {
 #[test]
 fn all_22_abbreviations_are_written_and_read() {
     assert_eq!(Abbreviations::standard_pairs().count(), 22);
+    let manual = include_str!("../../../../../docs/toon.md");
     for (long, short) in Abbreviations::standard_pairs() {
+        assert!(manual.contains(&format!("`{long}` {short}")), "{long}");
         check(json!({ (long): 1 }), &format!("{{{short}:1}}"));
     }
 }
