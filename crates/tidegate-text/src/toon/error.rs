@@ -203,12 +203,6 @@ pub enum Rule {
     },
 }
 
-impl std::fmt::Display for Delimiter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
 impl Rule {
     /// A short word for programs; it does not change.
     pub fn code(&self) -> &'static str {
