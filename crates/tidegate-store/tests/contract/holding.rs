@@ -109,8 +109,15 @@ fn ten_thousand_random_ends_leak_no_lease() {
                 Err(Refused::Throttled { .. }) => full += 1,
                 Err(other) => panic!("{other:?}"),
             }
+            let live = open.len() + crashing.len();
+            assert!(live as u64 <= most, "{live} at once");
             let level = limits.level(KEY).await;
-            assert!(level.concurrent <= most, "{level:?}");
+            // Where leases are renewed over a wire, one that ends meanwhile may be put
+            // back for a moment: more are counted then, and none is granted.
+            assert!(
+                level.concurrent <= most || !home.slack.is_zero(),
+                "{level:?}"
+            );
             if open.is_empty() || random.below(8) == 0 {
                 crashing.abort_all();
                 while crashing.join_next().await.is_some() {}
