@@ -21,7 +21,7 @@ const FILES: [&str; 3] = [
 ];
 /// Parts of a hundred that are attacks.
 const MIXES: [usize; 4] = [1, 10, 50, 80];
-const FROM: [f64; 8] = [0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+const FROM: [f64; 7] = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5];
 /// The place of an attack among the parts that are counted apart.
 const ATTACK: usize = 1;
 

@@ -17,6 +17,7 @@ use tidegate_model::onnx::{OnnxError, TextModel};
 #[derive(Debug)]
 pub(crate) struct Slow {
     model: TextModel,
+    runs: AtomicUsize,
     windows: AtomicUsize,
 }
 
@@ -31,8 +32,14 @@ impl Slow {
         std::fs::remove_dir_all(&folder).expect("the folder was made here");
         Arc::new(Self {
             model,
+            runs: AtomicUsize::new(0),
             windows: AtomicUsize::new(0),
         })
+    }
+
+    /// How many texts were read since the last time.
+    pub(crate) fn runs(&self) -> usize {
+        self.runs.swap(0, Ordering::SeqCst)
     }
 
     /// How many windows were read since the last time.
@@ -64,7 +71,12 @@ impl SecondStage for Slow {
                 .fetch_add(usize::from(!is_over), Ordering::SeqCst);
             is_over
         };
-        self.model.score(text, &counting)
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        let score = self.model.score(text, &counting)?;
+        // It is asked once more when no window is left.
+        self.windows
+            .fetch_sub(usize::from(score.is_some()), Ordering::SeqCst);
+        Ok(score)
     }
 }
 

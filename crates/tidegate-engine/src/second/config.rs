@@ -65,7 +65,7 @@ impl SecondConfig {
             thresholds: Default::default(),
             cancel_confidence: 0.7,
             below_confidence: 0.6,
-            from_score: 0.05,
+            from_score: 0.1,
             sample: 0.1,
             timeout: Duration::from_millis(150),
         }

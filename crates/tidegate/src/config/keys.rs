@@ -322,7 +322,7 @@ pub const KEYS: &[Key] = &[
     key(
         "guard.l2_from_score",
         SHARE,
-        "0.05",
+        "0.1",
         "And where the classifier of this build gives the text at least this score; 0 is for a model that looks for something else than attacks.",
     ),
     key(
