@@ -40,7 +40,7 @@ pub(crate) fn records(count: usize) -> Value {
             "department": (["Pilots", "Cargo", "Lights"][at % 3]),
             "salary": 40_000 + (at * 137) % 20_000,
             "rating": f64::from((at * 31 % 50) as u32) / 10.0,
-            "active": at % 4 != 0,
+            "active": !at.is_multiple_of(4),
         })
     };
     json!({ "employees": (0..count).map(row).collect::<Vec<_>>() })
