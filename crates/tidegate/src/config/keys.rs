@@ -378,6 +378,18 @@ pub const KEYS: &[Key] = &[
         "Folder of rule packs of this installation, which may replace rules of the others.",
     ),
     key(
+        "prompts.packs",
+        Kind::Text,
+        NO_FILE,
+        "Folder of prompts beside those of this build; docs/prompts.md tells how they are written.",
+    ),
+    key(
+        "prompts.frameworks",
+        Kind::Text,
+        NO_FILE,
+        "Folder of frameworks that prompts judge by.",
+    ),
+    key(
         "resilience.failure_threshold",
         integer(1, 10_000),
         "5",

@@ -24,6 +24,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// What is scanned.
     pub guard: Guard,
+    /// Prompts of one's own.
+    pub prompts: Prompts,
     /// Meeting upstream failures.
     pub resilience: Resilience,
     /// Never empty; names are unique.
@@ -162,6 +164,15 @@ pub struct Rollout {
     pub share: f64,
     /// Whether it decides there.
     pub decides: bool,
+}
+
+/// `[prompts]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompts {
+    /// A folder of prompts of this installation.
+    pub packs: Option<PathBuf>,
+    /// A folder of frameworks of this installation.
+    pub frameworks: Option<PathBuf>,
 }
 
 /// `[resilience]`.
