@@ -4,10 +4,11 @@ mod block;
 mod chunk;
 mod sentence;
 pub mod template;
-mod token;
+pub mod tokens;
+pub mod toon;
 mod word;
 
 pub use chunk::{Chunk, Chunker};
 pub use sentence::sentences;
-pub use token::{estimate_tokens, estimate_tokens_of_bytes};
+pub use tokens::{estimate_tokens, estimate_tokens_of_bytes};
 pub use word::words;

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::token::estimate_tokens;
+use crate::tokens::{Encoding, count};
+use crate::toon::compact::Abbreviations;
+use crate::toon::{self, Dialect, Style};
 
 /// In which form a list or an object stands in a prompt. A text always stands
 /// there as it is.
@@ -39,7 +41,7 @@ impl Form {
     pub(super) fn write(self, value: &Value) -> (String, &'static str) {
         match (self, value) {
             (Self::Auto, _) => smallest(value),
-            (Self::Toon, _) => (toon(value), "toon"),
+            (Self::Toon, _) => written(value),
             (Self::Json, _) => (value.to_string(), "json"),
             (Self::Text, Value::Array(items)) => {
                 let texts: Vec<String> = items.iter().map(as_text).collect();
@@ -57,19 +59,35 @@ fn as_text(value: &Value) -> String {
     }
 }
 
-// The one place that knows how TOON is written and tokens are counted.
+/// Keys stay whole: nobody has told the model what is short for what.
+fn style() -> Style {
+    Style {
+        abbreviations: Abbreviations::none(),
+        ..Style::default()
+    }
+}
 
+/// What is nested more deeply than the dialects go stays JSON.
 fn smallest(value: &Value) -> (String, &'static str) {
-    (value.to_string(), "json")
+    match toon::smallest(value, &style(), ENCODING) {
+        Ok((dialect, text)) => (text, dialect.name()),
+        Err(_) => (value.to_string(), Dialect::Json.name()),
+    }
 }
 
-fn toon(value: &Value) -> String {
-    value.to_string()
+fn written(value: &Value) -> (String, &'static str) {
+    match toon::write(value, Dialect::Toon, &style()) {
+        Ok(text) => (text, Dialect::Toon.name()),
+        Err(_) => (value.to_string(), Dialect::Json.name()),
+    }
 }
+
+/// How the tokens of prompts are counted.
+const ENCODING: Encoding = Encoding::O200kBase;
 
 /// How many tokens `text` is.
 pub(super) fn tokens(text: &str) -> u64 {
-    estimate_tokens(text)
+    count(text, ENCODING)
 }
 
 /// What dialects of chat add around each message.
