@@ -24,6 +24,8 @@ mod prompt;
 mod raw;
 mod render;
 mod sandbox;
+#[cfg(test)]
+mod schema;
 mod trial;
 mod variant;
 

@@ -57,8 +57,10 @@ pub(super) fn names(raw: &RawPack, reading: &mut Reading<'_>) {
     if !is_name(head.name.get_ref()) {
         reading.wrong_at(&head.name, "name", PromptProblem::Name);
     }
+    if !is_version(head.version.get_ref()) {
+        reading.wrong_at(&head.version, "version", PromptProblem::Version);
+    }
     for (key, text) in [
-        ("version", &head.version),
         ("description", &head.description),
         ("role", &head.role),
         ("instructions", &head.instructions),
@@ -119,6 +121,12 @@ fn is_name(name: &str) -> bool {
     let is_of = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     begins && name.len() <= 64 && name.chars().all(is_of)
+}
+
+/// It stands in headers.
+fn is_version(version: &str) -> bool {
+    let is_of = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-');
+    (1..=32).contains(&version.len()) && version.chars().all(is_of)
 }
 
 /// What templates can say.

@@ -22,6 +22,7 @@ pub enum Keep {
 
 impl Keep {
     /// All there are.
+    #[cfg(test)]
     pub(super) const ALL: [Self; 2] = [Self::First, Self::Last];
 
     /// The word for it.

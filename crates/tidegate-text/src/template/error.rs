@@ -84,6 +84,9 @@ pub enum PromptProblem {
     /// A name is no name.
     #[error("the name must be 1 to 64 of a-z, 0-9, _ and -, and begin with a letter or a digit")]
     Name,
+    /// A version is no version.
+    #[error("the version must be 1 to 32 of letters, digits, `.`, `+` and `-`")]
+    Version,
     /// A name that templates use must be a word of theirs.
     #[error("the name must be 1 to 64 of a-z, 0-9 and _, and begin with a letter")]
     Word,

@@ -25,6 +25,7 @@ pub enum Form {
 
 impl Form {
     /// All there are.
+    #[cfg(test)]
     pub(super) const ALL: [Self; 4] = [Self::Auto, Self::Toon, Self::Json, Self::Text];
 
     /// The word for it.

@@ -74,9 +74,6 @@ impl Library {
                 );
             }
         }
-        if !prompt.trials.iter().any(super::PromptTrial::is_golden) {
-            say("golden", "no test compares whole messages".to_owned());
-        }
         remarks
     }
 }

@@ -23,6 +23,7 @@ pub enum PromptRole {
 
 impl PromptRole {
     /// All there are.
+    #[cfg(test)]
     pub(super) const ALL: [Self; 3] = [Self::System, Self::User, Self::Assistant];
 
     /// The word of all dialects.

@@ -35,11 +35,6 @@ impl PromptTrial {
         self.raw.variant.as_deref().unwrap_or(super::BASE_VARIANT)
     }
 
-    /// Whether it compares whole messages.
-    pub fn is_golden(&self) -> bool {
-        self.raw.messages.is_some()
-    }
-
     fn run(&self, library: &Library, prompt: &Prompt) -> Result<(), String> {
         let rendered = library.render(&prompt.name, &self.wish());
         match (rendered, &self.raw.fails) {

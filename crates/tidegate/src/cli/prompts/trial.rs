@@ -24,7 +24,6 @@ Warns of
   unused       a parameter or a block of context that no message shows
   unbounded    a text without a max_length that no budget can cut
   untested     a variant that no test renders
-  golden       a prompt without a test that compares whole messages
 
 PACKS is a file, a folder, or builtin for the prompts of this build.
 
