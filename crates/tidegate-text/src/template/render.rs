@@ -80,8 +80,10 @@ impl Library {
         let values = self.values(prompt, &wish.parameters)?;
         let variant = chosen(prompt, wish)?;
         let sheet = Sheet::new(self, prompt, variant, &values)?;
-        let budget = wish.budget_tokens.unwrap_or(u64::MAX);
-        let drawn = sheet.within(budget)?;
+        let drawn = match wish.budget_tokens {
+            Some(budget) => sheet.within(budget)?,
+            None => sheet.whole()?,
+        };
         Ok(Rendered {
             prompt: prompt.name.clone(),
             version: prompt.version.clone(),
@@ -328,6 +330,11 @@ impl<'a> Sheet<'a> {
             .enclose(number, &shown.text, shown.form, &left_out)
     }
 
+    /// The messages with everything in them.
+    fn whole(&self) -> Result<Drawn, RenderError> {
+        self.draw(&vec![0; self.fillings.len()])
+    }
+
     /// The messages within `budget` tokens.
     fn within(&self, budget: u64) -> Result<Drawn, RenderError> {
         let slots: Vec<Slot> = self
@@ -339,10 +346,7 @@ impl<'a> Sheet<'a> {
             })
             .collect();
         let last: Vec<usize> = slots.iter().map(|slot| slot.levels).collect();
-        let bytes: Vec<Vec<usize>> = match budget {
-            u64::MAX => Vec::new(),
-            _ => self.fillings.iter().map(Filling::bytes).collect(),
-        };
+        let bytes: Vec<Vec<usize>> = self.fillings.iter().map(Filling::bytes).collect();
         let most_bytes = budget.saturating_mul(MOST_BYTES_PER_TOKEN);
         let mut best = None;
         let fits = |levels: &[usize]| {

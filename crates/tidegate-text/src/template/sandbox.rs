@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value, ValueKind};
@@ -82,7 +83,12 @@ fn environment<'a>() -> Environment<'a> {
     let mut syntax = SyntaxConfig::builder();
     let syntax = syntax.trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the usual marks are no contradiction"));
-    environment.set_formatter(|out, state, value| match value.kind() {
+    let printed = AtomicUsize::new(0);
+    environment.set_formatter(move |out, state, value| match value.kind() {
+        // The end of the writer is an error without a line.
+        ValueKind::String if is_over(&printed, value) => {
+            Err(Error::new(ErrorKind::WriteFailure, FULL))
+        }
         ValueKind::None => Err(Error::new(ErrorKind::NonPrimitive, ABSENT)),
         ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
             Err(Error::new(ErrorKind::NonPrimitive, NO_TEXT))
@@ -102,6 +108,12 @@ fn environment<'a>() -> Environment<'a> {
     environment.add_filter("lower", |text: String| text.to_lowercase());
     environment.add_filter("trim", |text: String| text.trim().to_owned());
     environment
+}
+
+/// Whether `value` is more than the rest of what may be printed.
+fn is_over(printed: &AtomicUsize, value: &Value) -> bool {
+    let bytes = value.as_str().map_or(0, str::len);
+    printed.fetch_add(bytes, Ordering::Relaxed) + bytes > MOST_MESSAGE_BYTES
 }
 
 const ABSENT: &str = "absent";
