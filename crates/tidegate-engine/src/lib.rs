@@ -36,6 +36,7 @@ mod standing;
 mod store_key;
 mod stream;
 mod stream_cache;
+mod toon;
 mod tries;
 mod verdicts;
 
@@ -84,5 +85,12 @@ pub use tidegate_text::template::{
     Block, Framework, Library, Parameter, ParameterKind, Prompt, PromptFolders, PromptLayer,
     PromptPackError, RenderError, RenderWish, Rendered, Variant,
 };
+pub use tidegate_text::tokens::Encoding;
+pub use tidegate_text::toon::compact::{Abbreviations, TableError};
+pub use tidegate_text::toon::{
+    DecodeOptions, Delimiter, Dialect as ToonForm, EncodeOptions, IndentSize, Savings, Strictness,
+    Style,
+};
 pub use tidegate_work::Deadline;
+pub use toon::{ToonError, ToonText, ToonWish};
 pub use verdicts::GuardCounts;

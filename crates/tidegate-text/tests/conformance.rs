@@ -53,7 +53,10 @@ fn cases(folder: &Path, kind: &str) -> Vec<Case> {
     for path in paths {
         let text = std::fs::read_to_string(&path).expect("a file of cases");
         let file: Value = serde_json::from_str(&text).expect("JSON");
-        let name = format!("{kind}/{}", path.file_stem().unwrap().to_string_lossy());
+        let name = format!(
+            "{kind}/{}",
+            path.file_stem().expect("a name").to_string_lossy()
+        );
         for body in file["tests"].as_array().expect("a list of cases") {
             all.push(Case {
                 file: name.clone(),
@@ -107,7 +110,10 @@ fn decode_problem(case: &Case) -> Option<String> {
 /// What is wrong with the answer to a case that writes.
 fn encode_problem(case: &Case) -> Option<String> {
     let delimiter = match case.body["options"]["delimiter"].as_str() {
-        Some(text) => Delimiter::of(text.chars().next().unwrap()).expect("a delimiter"),
+        Some(text) => {
+            let character = text.chars().next().expect("a character");
+            Delimiter::of(character).expect("a delimiter")
+        }
         None => Delimiter::Comma,
     };
     let options = EncodeOptions {

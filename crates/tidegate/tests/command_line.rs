@@ -60,6 +60,7 @@ async fn the_help_lists_the_commands() {
       config       Check, show or write configuration
       models       List the configured models
       sessions     List, show, make, delete and export sessions
+      toon         Write JSON in fewer tokens, read it back, and say what that saves
       doctor       Say what works, what does not, and why
       completions  Write completions for a shell to standard output
       help         Print this message or the help of the given subcommand(s)
@@ -107,6 +108,33 @@ const MENTIONS: &[(&[&str], &[&str])] = &[
     (
         &["sessions", "list", "--help"],
         &["--user", "--tenant", "--json"],
+    ),
+    (&["toon", "--help"], &["encode", "decode", "stats"]),
+    (
+        &["toon", "encode", "--help"],
+        &[
+            "--dialect",
+            "--delimiter",
+            "--indent",
+            "--abbreviate",
+            "--json",
+            "Examples:",
+            "Exit codes:",
+        ],
+    ),
+    (
+        &["toon", "decode", "--help"],
+        &[
+            "--strict",
+            "--no-strict",
+            "--abbreviate",
+            "Examples:",
+            "Exit codes:",
+        ],
+    ),
+    (
+        &["toon", "stats", "--help"],
+        &["o200k_base", "four characters", "--json", "Exit codes:"],
     ),
     (&["doctor", "--help"], &["--live"]),
     (

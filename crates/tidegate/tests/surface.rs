@@ -58,6 +58,8 @@ fn sample_request(method: &str, path: &str, session: &str) -> Vec<u8> {
             json!({"model": "m", "max_tokens": 64, "messages": [message]})
         }
         "/v1/scan" => json!({"text": "hello"}),
+        "/v1/toon/encode" => json!({"value": {"boats": [{"id": 1}, {"id": 2}]}, "dialect": "auto"}),
+        "/v1/toon/decode" => json!({"text": "boats[2]{id}:\n  1\n  2"}),
         "/v1/embeddings" => json!({"model": "m", "input": ["a", "b"]}),
         "/v1/cache/invalidate" => json!({"tag": "model:m"}),
         "/v1/cache/warm" => json!({"entries": [{"request": chat("m")}, {"request": {}}]}),

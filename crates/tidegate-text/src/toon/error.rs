@@ -12,7 +12,7 @@ pub const MAX_DEPTH: usize = 127;
 /// Rows may repeat the names of their header to this many times the size of the
 /// text, and no more: one long name over many short rows would otherwise make
 /// gigabytes of megabytes.
-pub const MAX_EXPANSION: usize = 64;
+pub const MAX_EXPANSION: usize = 32;
 
 /// The size of text below which the names of headers are not counted.
 pub(super) const FREE_EXPANSION_BYTES: usize = 1 << 20;

@@ -136,7 +136,7 @@ fn write_float(out: &mut impl Write, float: f64) -> fmt::Result {
         return write(out, &number);
     }
     let size = float.abs();
-    if size >= 1e21 || size < 1e-6 {
+    if !(1e-6..1e21).contains(&size) {
         return write!(out, "{float:e}");
     }
     let mut buffer = zmij::Buffer::new();

@@ -23,6 +23,13 @@ impl Delimiter {
             .find(|delimiter| delimiter.character() == character)
     }
 
+    /// The delimiter of this name, or that this text is.
+    pub fn named(text: &str) -> Option<Self> {
+        let is =
+            |delimiter: &Self| delimiter.word() == text || text.chars().eq([delimiter.character()]);
+        Self::ALL.into_iter().find(is)
+    }
+
     /// The character itself.
     pub fn character(self) -> char {
         char::from(self.byte())

@@ -365,7 +365,7 @@ fn rows_may_not_repeat_one_long_name_without_end() {
             limit: MAX_EXPANSION
         }
     );
-    // The names of 64 MiB are repeated, and then no more.
+    // The names of so many MiB are repeated, and then no more.
     assert_eq!(error.line, (MAX_EXPANSION << 20) / (100_000 + 64) + 2);
     let rows = 20_000;
     let groups = format!(

@@ -14,6 +14,7 @@ mod sessions;
 mod signals;
 mod source;
 mod store;
+mod toon;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ enum Verb {
     Models(models::ModelsArgs),
     /// List, show, make, delete and export sessions
     Sessions(sessions::SessionsArgs),
+    /// Write JSON in fewer tokens, read it back, and say what that saves
+    Toon(toon::ToonArgs),
     /// Say what works, what does not, and why
     Doctor(doctor::DoctorArgs),
     /// Write completions for a shell to standard output
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::Models(args) => models::run(&args),
         Verb::Sessions(args) => sessions::run(&args),
+        Verb::Toon(args) => toon::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions { shell } => {
             clap_complete::generate(

@@ -25,6 +25,7 @@ mod scan;
 mod sessions;
 mod sse;
 mod stats;
+mod toon;
 mod utc;
 mod visit;
 mod warm;

@@ -8,7 +8,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 use super::visit::Access;
 use super::{
     Gate, cache, chat, embeddings, feedback, health, home, limits, models, openapi, prompts,
-    reload, scan, sessions, stats,
+    reload, scan, sessions, stats, toon,
 };
 
 /// One method of one path.
@@ -85,6 +85,7 @@ pub(super) fn routes() -> Vec<Route> {
     let mut all = Vec::new();
     all.extend(talking_routes());
     all.extend(model_routes());
+    all.extend(toon_routes());
     all.extend(prompt_routes());
     all.extend(session_routes());
     all.extend(operator_routes());
@@ -205,6 +206,27 @@ fn prompt_routes() -> Vec<Route> {
             post(prompts::render),
         )
         .takes("RenderRequest"),
+    ]
+}
+
+fn toon_routes() -> Vec<Route> {
+    vec![
+        Route::post(
+            "/v1/toon/encode",
+            Access::Tenant,
+            "Write JSON as TOON, in the compact dialect, or in whichever takes the fewest tokens",
+            Reply::Json("ToonText"),
+            post(toon::encode),
+        )
+        .takes("ToonEncodeRequest"),
+        Route::post(
+            "/v1/toon/decode",
+            Access::Tenant,
+            "Read TOON, or the compact dialect, back into JSON",
+            Reply::Json("ToonValue"),
+            post(toon::decode),
+        )
+        .takes("ToonDecodeRequest"),
     ]
 }
 

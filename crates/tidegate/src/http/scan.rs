@@ -124,14 +124,14 @@ fn word<T: std::str::FromStr<Err = UnknownWord>>(
 }
 
 /// What the deadline cuts off is dropped, but for the text that a thread is at.
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     visit: &Visit,
     deadline: Deadline,
-    scan: impl Future<Output = Result<T, ApiError>>,
+    work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
     let budget = visit.live.settings.deadline;
     let late = |_| ApiError::from(EngineError::DeadlineExceeded { budget });
-    deadline.run(scan).await.map_err(late)?
+    deadline.run(work).await.map_err(late)?
 }
 
 /// Together they are a hit when all of them are, and a miss when one is.

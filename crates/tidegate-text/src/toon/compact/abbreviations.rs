@@ -1,8 +1,9 @@
 //! Tables of short keys.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
+
+use foldhash::HashMap;
 
 use super::words::is_bare_key;
 

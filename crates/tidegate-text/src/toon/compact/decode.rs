@@ -200,18 +200,23 @@ impl<'s> Reader<'s, '_> {
     /// Goes on to a byte that ends a token and has no backslash before it.
     fn until(&mut self, ends: impl Fn(u8) -> bool) -> &'s str {
         let start = self.at;
-        while let Some(byte) = self.byte() {
-            if ends(byte) {
+        let bytes = self.text.as_bytes();
+        let mut at = start;
+        loop {
+            let stops = |byte: &u8| ends(*byte) || *byte == b'\\';
+            at += bytes[at..]
+                .iter()
+                .position(stops)
+                .unwrap_or(bytes.len() - at);
+            if bytes.get(at) != Some(&b'\\') {
                 break;
             }
-            self.at += 1;
-            if byte == b'\\' {
-                let escaped = self.text[self.at..].chars().next();
-                self.at += escaped.map_or(0, char::len_utf8);
-            }
+            let escaped = self.text[at + 1..].chars().next();
+            at += 1 + escaped.map_or(0, char::len_utf8);
         }
-        looked_at(self.at - start);
-        &self.text[start..self.at]
+        looked_at(at - start);
+        self.at = at;
+        &self.text[start..at]
     }
 }
 

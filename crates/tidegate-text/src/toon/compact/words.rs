@@ -5,6 +5,22 @@ use crate::toon::number::{Grammar, grammar};
 /// What cuts a text into its parts.
 pub(super) const STRUCTURE: [u8; 6] = [b'{', b'}', b'[', b']', b'|', b':'];
 
+/// What no string without quotes may hold: structure and control characters.
+const CUTS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = at < 0x20;
+        at += 1;
+    }
+    let mut at = 0;
+    while at < STRUCTURE.len() {
+        table[STRUCTURE[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// What a backslash stands before within quotes, besides a quote and itself:
 /// the dialect has always done so.
 pub(super) const ESCAPED: [u8; 2] = [b'|', b':'];
@@ -30,9 +46,7 @@ fn is_plain(text: &str) -> bool {
     if ends(text.chars().next()) || ends(text.chars().next_back()) {
         return false;
     }
-    !text
-        .bytes()
-        .any(|byte| byte < 0x20 || STRUCTURE.contains(&byte))
+    !text.bytes().any(|byte| CUTS[usize::from(byte)])
 }
 
 /// What a character behind a backslash stands for beyond the escapes of both
