@@ -299,15 +299,11 @@ pub(super) fn framework(raw: &RawFramework, reading: &mut Reading<'_>) {
             reading.wrong_at(text, "framework", PromptProblem::Empty(key));
         }
     }
+    let words = raw.risk.high.len() + raw.risk.medium.len();
     for (what, count, least, most) in [
         ("checkpoints", raw.checkpoints.len(), 1, 200),
         ("sections", raw.sections.len(), 0, 100),
-        (
-            "words of risk",
-            raw.risk.high.len() + raw.risk.medium.len(),
-            0,
-            1_000,
-        ),
+        ("words of risk", words, 0, 1_000),
     ] {
         if !(least..=most).contains(&count) {
             let problem = PromptProblem::Count {
@@ -319,35 +315,37 @@ pub(super) fn framework(raw: &RawFramework, reading: &mut Reading<'_>) {
             reading.wrong_at(&head.id, head.id.get_ref(), problem);
         }
     }
-    unique(
-        "checkpoint",
-        raw.checkpoints.iter().map(|one| &one.id),
-        reading,
-    );
-    unique("section", raw.sections.iter().map(|one| &one.id), reading);
-    let ids = raw.checkpoints.iter().map(|one| ("checkpoint", &one.id));
-    for (what, id) in ids.chain(raw.sections.iter().map(|one| ("section", &one.id))) {
+    framework_ids(raw, reading);
+    framework_texts(raw, reading);
+}
+
+fn framework_ids(raw: &RawFramework, reading: &mut Reading<'_>) {
+    let checkpoints = raw.checkpoints.iter().map(|one| &one.id);
+    let sections = raw.sections.iter().map(|one| &one.id);
+    unique("checkpoint", checkpoints.clone(), reading);
+    unique("section", sections.clone(), reading);
+    let ids = checkpoints.map(|id| ("checkpoint", id));
+    for (what, id) in ids.chain(sections.map(|id| ("section", id))) {
         if !is_name(id.get_ref()) {
             let place = format!("{what} {}", id.get_ref());
             reading.wrong_at(id, &place, PromptProblem::Name);
         }
     }
-    let texts = raw
+}
+
+/// A phrase without a letter is found nowhere.
+fn framework_texts(raw: &RawFramework, reading: &mut Reading<'_>) {
+    let looks = raw
         .checkpoints
         .iter()
         .map(|one| ("look_for", &one.look_for));
-    let texts = texts.chain(raw.sections.iter().map(|one| ("guidance", &one.guidance)));
+    let guidance = raw.sections.iter().map(|one| ("guidance", &one.guidance));
     let keywords = raw.checkpoints.iter().flat_map(|one| &one.keywords);
     let names = raw.sections.iter().flat_map(|one| &one.names);
-    let words = raw
-        .risk
-        .high
-        .iter()
-        .chain(&raw.risk.medium)
-        .chain(keywords)
-        .chain(names);
-    for (key, text) in texts.chain(words.map(|word| ("keyword", word))) {
-        // A phrase without a letter is found nowhere.
+    let risks = raw.risk.high.iter().chain(&raw.risk.medium);
+    let words = risks.chain(keywords).chain(names);
+    let words = words.map(|word| ("keyword", word));
+    for (key, text) in looks.chain(guidance).chain(words) {
         if crate::word::words(text.get_ref()).next().is_none() {
             reading.wrong_at(text, "framework", PromptProblem::Empty(key));
         }

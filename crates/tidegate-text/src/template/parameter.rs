@@ -221,16 +221,19 @@ impl ParameterKind {
                 let number = value.as_number().ok_or_else(mistyped)?;
                 let whole = number.as_i64().or_else(|| whole(number.as_f64()?));
                 let whole = whole.ok_or_else(out_of_bounds)?;
-                within((*min..=*max).contains(&whole), out_of_bounds)
+                let is_within = (*min..=*max).contains(&whole);
+                is_within.then_some(()).ok_or_else(out_of_bounds)
             }
             Self::Number { min, max } => {
                 let number = value.as_f64().ok_or_else(mistyped)?;
-                within((*min..=*max).contains(&number), out_of_bounds)
+                let is_within = (*min..=*max).contains(&number);
+                is_within.then_some(()).ok_or_else(out_of_bounds)
             }
             Self::Boolean => value.as_bool().map(drop).ok_or_else(mistyped),
             Self::Enum { values } => {
                 let word = value.as_str().ok_or_else(mistyped)?;
-                within(values.iter().any(|known| known == word), out_of_bounds)
+                let is_known = values.iter().any(|known| known == word);
+                is_known.then_some(()).ok_or_else(out_of_bounds)
             }
             Self::List {
                 min_length,
@@ -258,13 +261,6 @@ fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
 }
 
-fn within(
-    is_within: bool,
-    problem: impl FnOnce() -> ParameterProblem,
-) -> Result<(), ParameterProblem> {
-    if is_within { Ok(()) } else { Err(problem()) }
-}
-
 fn length(
     length: usize,
     unit: &'static str,
@@ -277,7 +273,8 @@ fn length(
         least,
         most,
     };
-    within((least..=most).contains(&length), || problem)
+    let is_within = (least..=most).contains(&length);
+    is_within.then_some(()).ok_or(problem)
 }
 
 fn type_of(value: &Value) -> &'static str {
