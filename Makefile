@@ -4,7 +4,7 @@ SCALE ?= 1
 export SCALE
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test clients check bench soak ci
+.PHONY: help run setup test clients check bench fuzz soak ci
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ check: ## Formatting, lints, Rust's tests, documentation, dependencies, and test
 
 bench: ## Run the published measurements again
 	bench/run.sh
+
+fuzz: ## Fuzz the readers of TOON for a minute each; needs cargo-fuzz and a nightly compiler
+	cargo +nightly fuzz run toon -- -max_total_time=60 -max_len=4096 -dict=fuzz/toon.dict
+	cargo +nightly fuzz run compact -- -max_total_time=60 -max_len=4096 -dict=fuzz/toon.dict
 
 soak: ## Run the gateway under scripted faults, restarts and a failing store; SCALE=0.01 is a hundredth
 	soak/run.sh

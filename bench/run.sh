@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 [ -n "${TIDEGATE_BIN:-}" ] || cargo build --release
 python3 bench/run.py "$@"
 python3 bench/store.py
+python3 bench/toon.py
 exec python3 bench/guard.py

@@ -15,7 +15,7 @@ use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_ans
 use tidegate_work::Pool;
 use tracing::{info, warn};
 
-use crate::answer::Cached;
+use crate::answer::{CacheUse, Cached};
 use crate::assemble::{AssembleError, Rooms};
 use crate::context::Context;
 use crate::error::EngineError;
@@ -367,7 +367,8 @@ impl Rooms {
     async fn judge_beside(&self, said: Vec<Spoken>, terms: &Terms) -> Result<Judged, EngineError> {
         let scan = |spoken: Spoken| async move {
             let request = terms.request(direction(spoken.by));
-            let scanned = self.scan_text(spoken.text.into(), &request).await?;
+            let text = spoken.text.into();
+            let scanned = self.scan_text(text, &request, CacheUse::Default).await?;
             Ok::<_, EngineError>((request, scanned.verdict))
         };
         let scans = stream::iter(said).map(scan).buffered(self.pool.threads());

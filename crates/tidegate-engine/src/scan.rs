@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::future;
 use tidegate_guard::{ScanDone, ScanRequest, Scanner, text_sha256};
 
-use crate::answer::Cached;
+use crate::answer::{CacheUse, Cached};
 use crate::assemble::{Engine, Rooms};
 use crate::error::EngineError;
 use crate::guard::{MOST_INLINE_BYTES, Scanned, on_pool};
 use crate::policies::PolicySource;
+use crate::second::Scores;
 use crate::verdicts::Seen;
 
 /// Longer ones are scanned in parts, on all threads of the pool.
@@ -41,7 +42,17 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Busy`] when the CPU pool is full.
     pub async fn scan(&self, text: String, request: ScanRequest) -> Result<Scanned, EngineError> {
-        let scanned = self.rooms.scan_text(text.into(), &request).await?;
+        self.scan_anew(text, request, CacheUse::Default).await
+    }
+
+    /// Scans a text of which no verdict is kept; what a slow model said of it may be.
+    pub(crate) async fn scan_anew(
+        &self,
+        text: String,
+        request: ScanRequest,
+        scores: CacheUse,
+    ) -> Result<Scanned, EngineError> {
+        let scanned = self.rooms.scan_text(text.into(), &request, scores).await?;
         let seen = Seen::new(&request, &scanned.verdict);
         self.rooms.guard.note(&seen);
         Ok(scanned)
@@ -54,10 +65,12 @@ impl Rooms {
         &self,
         text: Arc<str>,
         request: &ScanRequest,
+        scores: CacheUse,
     ) -> Result<Scanned, EngineError> {
         let here = self.scan_here(&text, request);
+        let scores = Scores::new(self, request, scores);
         match self.guard.second(request) {
-            Some(second) => second.beside(&text, request, here).await,
+            Some(second) => second.beside(&text, request, scores, here).await,
             None => here.await,
         }
     }

@@ -79,13 +79,14 @@ impl Engine {
         request: ScanRequest,
         terms: ScanTerms<'_>,
     ) -> Result<Scanned, EngineError> {
+        let scores = terms.cache;
         let plan = match terms.cache {
             CacheUse::Default if text.len() < LEAST_CACHED_BYTES => CacheUse::Skip,
             CacheUse::Default => CacheUse::Use,
             asked @ (CacheUse::Use | CacheUse::Skip | CacheUse::Refresh) => asked,
         };
         if plan == CacheUse::Skip {
-            return self.scan(text, request).await;
+            return self.scan_anew(text, request, scores).await;
         }
         let cache = &self.rooms.store.cache;
         let (text, digest) = self.digest(text).await?;
@@ -100,7 +101,7 @@ impl Engine {
             return Ok(scanned);
         }
         let load = cache.begin(&name).await;
-        let mut scanned = self.scan(text, request).await?;
+        let mut scanned = self.scan_anew(text, request, scores).await?;
         scanned.cached = Cached::Miss;
         let is_missing = scanned.verdict.l2.outcome.is_missing();
         if is_missing || !scanned.verdict.degraded.is_empty() {

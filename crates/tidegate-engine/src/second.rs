@@ -6,6 +6,7 @@
 
 mod config;
 mod folder;
+mod scores;
 
 use std::fmt;
 use std::future::Future;
@@ -27,6 +28,8 @@ use crate::error::EngineError;
 use crate::guard::{MOST_INLINE_BYTES, Scanned};
 pub use config::{OwnThresholds, SecondConfig, StageSource};
 pub use folder::check_model;
+pub(crate) use scores::Scores;
+use scores::{Known, Said};
 
 /// A model that says how likely a text is an attack, in more time than rules take.
 pub trait SecondStage: Send + Sync + fmt::Debug {
@@ -106,6 +109,7 @@ impl Second {
         &self,
         text: &Arc<str>,
         request: &ScanRequest,
+        scores: Scores<'_>,
         rules: impl Future<Output = Result<Scanned, EngineError>>,
     ) -> Result<Scanned, EngineError> {
         match order(request.mode, text.len()) {
@@ -114,10 +118,10 @@ impl Second {
                 match self.aside.spared(text, &scanned.verdict, request) {
                     // It has not begun, so there is nothing to stop.
                     Some(_) => Ok(self.without(scanned, L2Outcome::Skipped)),
-                    None => Ok(self.join(scanned, self.ask(text).await, request)),
+                    None => Ok(self.join(scanned, self.ask(text, scores).await, request)),
                 }
             }
-            Order::Together => self.together(text, request, rules).await,
+            Order::Together => self.together(text, request, scores, rules).await,
         }
     }
 
@@ -126,9 +130,10 @@ impl Second {
         &self,
         text: &Arc<str>,
         request: &ScanRequest,
+        scores: Scores<'_>,
         rules: impl Future<Output = Result<Scanned, EngineError>>,
     ) -> Result<Scanned, EngineError> {
-        let (asked, rules) = (pin!(self.ask(text)), pin!(rules));
+        let (asked, rules) = (pin!(self.ask(text, scores)), pin!(rules));
         let (scanned, asked) = match select(asked, rules).await {
             Either::Left((answer, rules)) => (rules.await?, Either::Left(answer)),
             Either::Right((scanned, asked)) => (scanned?, Either::Right(asked)),
@@ -144,16 +149,36 @@ impl Second {
         Ok(self.join(scanned, answer, request))
     }
 
-    /// Asks the model. Dropping the future stops the work before its next window.
-    async fn ask(&self, text: &Arc<str>) -> Answer {
+    /// What the model says, or has said before. Dropping the future stops the work
+    /// before its next window.
+    async fn ask(&self, text: &Arc<str>, scores: Scores<'_>) -> Answer {
         let started = Instant::now();
+        let said = match scores.known(self.aside.model(), text).await {
+            Known::Said(said) => Ok(said),
+            Known::NotKept => self.run(text).await,
+            Known::Nothing(load) => {
+                let said = self.run(text).await;
+                if let Ok(said) = &said {
+                    scores.keep(load, said).await;
+                }
+                said
+            }
+        };
+        Answer {
+            said,
+            took: started.elapsed(),
+        }
+    }
+
+    /// Runs the model.
+    async fn run(&self, text: &Arc<str>) -> Result<Said, L2Outcome> {
         let token = CancelToken::new();
         let (stage, text, stop) = (self.stage.clone(), text.clone(), token.clone());
         // Heard when the time is over as well, and when nobody waits any more.
         let _stops = token.drop_guard();
         let job = move || stage.score(&text, &|| stop.is_cancelled());
         let answer = Deadline::after(self.timeout).run(self.pool.run(job)).await;
-        let said = match answer {
+        match answer {
             Err(_) => Err(L2Outcome::TimedOut),
             Ok(Err(error)) => Err(self.failed(&error)),
             Ok(Ok(Err(error))) => Err(self.failed(&error)),
@@ -162,11 +187,14 @@ impl Second {
             Ok(Ok(Ok(Some(score)))) if !(0.0..=1.0).contains(&score.probability) => {
                 Err(self.failed(&"its score is not a number from 0 to 1"))
             }
-            Ok(Ok(Ok(Some(score)))) => Ok(score),
-        };
-        Answer {
-            said,
-            took: started.elapsed(),
+            Ok(Ok(Ok(Some(score)))) => Ok(Said {
+                score: score.probability,
+                window: Span {
+                    start: score.window.start,
+                    end: score.window.end,
+                },
+                outcome: L2Outcome::Completed,
+            }),
         }
     }
 
@@ -184,17 +212,10 @@ impl Second {
     }
 
     fn join(&self, scanned: Scanned, answer: Answer, request: &ScanRequest) -> Scanned {
-        let model = Some(self.aside.model().clone());
+        let model = self.aside.model().clone();
         let l2 = match answer.said {
-            Err(outcome) => L2::unanswered(outcome, model),
-            Ok(score) => L2 {
-                score: Some(score.probability),
-                window: Some(Span {
-                    start: score.window.start,
-                    end: score.window.end,
-                }),
-                ..L2::unanswered(L2Outcome::Completed, model)
-            },
+            Err(outcome) => L2::unanswered(outcome, Some(model)),
+            Ok(said) => said.l2(model),
         };
         Scanned {
             verdict: self.aside.join(scanned.verdict, l2, request),
@@ -206,7 +227,7 @@ impl Second {
 
 /// What the model has said, or why it has not.
 struct Answer {
-    said: Result<Score, L2Outcome>,
+    said: Result<Said, L2Outcome>,
     took: Duration,
 }
 
@@ -226,6 +247,7 @@ fn aside(stage: &dyn SecondStage, config: &SecondConfig) -> Aside {
     let terms = AsideTerms {
         classifier,
         below_confidence: config.below_confidence,
+        from_score: config.from_score,
         sample: config.sample,
     };
     Aside::new(stage.name(), stage.version(), terms)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,7 +53,17 @@ fn second(folder: &Folder) -> SecondConfig {
     SecondConfig {
         // A busy machine is no reason to fail.
         timeout: Duration::from_secs(600),
+        // Wombats are no attacks to anybody else.
+        from_score: 0.0,
         ..SecondConfig::new(StageSource::Folder(folder.0.clone()))
+    }
+}
+
+/// A model that is asked about calm texts as well.
+fn always(stage: Arc<dyn SecondStage>) -> SecondConfig {
+    SecondConfig {
+        from_score: 0.0,
+        ..SecondConfig::new(StageSource::Loaded(stage))
     }
 }
 
@@ -264,8 +275,96 @@ impl SecondStage for Broken {
     }
 }
 
+/// Finds everything harmless, and counts what it was asked.
+#[derive(Debug, Default)]
+struct Counting(AtomicUsize);
+
+impl Counting {
+    fn asked(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl SecondStage for Counting {
+    fn name(&self) -> &str {
+        "counting"
+    }
+
+    fn version(&self) -> &str {
+        "1"
+    }
+
+    fn thresholds(&self, _: Direction) -> Thresholds {
+        Thresholds {
+            flag: 0.5,
+            block: 0.9,
+        }
+    }
+
+    fn score(&self, text: &str, _: &dyn Fn() -> bool) -> Result<Option<Score>, OnnxError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(Some(Score {
+            probability: 0.1,
+            logit: 0.0,
+            window: 0..text.len(),
+            windows: 1,
+        }))
+    }
+}
+
+fn counting() -> (Arc<Counting>, Engine) {
+    let stage = Arc::new(Counting::default());
+    let engine = engine(always(stage.clone()));
+    (stage, engine)
+}
+
+#[tokio::test]
+async fn what_the_model_said_of_a_text_is_not_asked_again_and_not_told_to_others() {
+    let (stage, engine) = counting();
+    let said = async |cache, tenant: Option<&str>| {
+        let caller = Caller::default();
+        let terms = ScanTerms {
+            caller: &caller,
+            cache,
+            source: PolicySource::Request,
+        };
+        let request = ScanRequest {
+            tenant: tenant.map(Arc::from),
+            ..ScanRequest::default()
+        };
+        let scanned = engine.scan_or_recall("hello".to_owned(), request, terms);
+        let l2 = scanned.await.expect("a verdict").verdict.l2;
+        assert_eq!(l2.score, Some(0.1));
+        (l2.outcome, stage.asked())
+    };
+    let (completed, cached) = (L2Outcome::Completed, L2Outcome::Cached);
+    assert_eq!(said(CacheUse::Default, None).await, (completed, 1));
+    assert_eq!(said(CacheUse::Default, None).await, (cached, 1));
+    assert_eq!(said(CacheUse::Skip, None).await, (completed, 2));
+    assert_eq!(said(CacheUse::Refresh, None).await, (completed, 3));
+    assert_eq!(said(CacheUse::Default, Some("other")).await, (completed, 4));
+    assert_eq!(said(CacheUse::Default, Some("other")).await, (cached, 4));
+}
+
+#[tokio::test]
+async fn of_a_growing_conversation_the_model_reads_what_is_new() {
+    let (stage, engine) = counting();
+    let mut messages = Vec::new();
+    for turn in 0..8 {
+        messages.push(format!(r#"{{"role":"user","content":"question {turn}"}}"#));
+        let body = format!(r#"{{"model":"m","messages":[{}]}}"#, messages.join(","));
+        let request = ChatRequest::parse(Bytes::from(body)).expect("a valid request");
+        engine.chat(request, &context()).await.expect("an answer");
+        messages.push(format!(
+            r#"{{"role":"assistant","content":"answer {turn}"}}"#
+        ));
+        // One question is new, and the answer is always the same.
+        assert_eq!(stage.asked(), turn + 2);
+    }
+}
+
 fn broken() -> EngineConfig {
-    config(SecondConfig::new(StageSource::Loaded(Arc::new(Broken))))
+    config(always(Arc::new(Broken)))
 }
 
 #[tokio::test]

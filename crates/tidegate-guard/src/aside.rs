@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tidegate_model::Thresholds;
 
+use crate::classifiers::Classifiers;
 use crate::digest::hex;
 use crate::l2::{L2, L2Outcome};
 use crate::policy::Layer;
@@ -21,6 +22,9 @@ use crate::verdict::{Direction, Mode, Outcome, ScanRequest, Verdict};
 const NO_ATTACK: [&str; 2] = ["pii", "secrets"];
 /// So much of a text tells whether it is in the sample.
 const SAMPLED_BYTES: usize = 4 << 10;
+/// The classifier of this build reads no longer text only to spare another: the time
+/// it takes is that of whoever waits.
+const MOST_GLANCED_BYTES: usize = 8 << 10;
 
 /// How the word of a slow classifier counts, and when it is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +33,9 @@ pub struct AsideTerms {
     pub classifier: ClassifierTerms,
     /// A balanced scan wants its word where no rule is as sure of an attack as this.
     pub below_confidence: f64,
+    /// And where the classifier of this build, which takes a thousandth of the time,
+    /// gives the text at least this score. At 0 it is not asked.
+    pub from_score: f64,
     /// For this share of the other texts a balanced scan wants it all the same.
     pub sample: f64,
 }
@@ -39,6 +46,8 @@ pub struct Aside {
     model: Arc<str>,
     digest: String,
     terms: AsideTerms,
+    /// What glances at a text first.
+    glance: Classifiers,
 }
 
 impl Aside {
@@ -50,13 +59,18 @@ impl Aside {
             hasher.update((word.len() as u64).to_le_bytes());
             hasher.update(word);
         }
-        let own = [terms.below_confidence, terms.sample];
+        let own = [terms.below_confidence, terms.from_score, terms.sample];
         for number in terms.classifier.numbers().chain(own) {
             hasher.update(number.to_le_bytes());
+        }
+        let glance = Classifiers::builtin();
+        for classifier in [&glance.said, &glance.read] {
+            hasher.update(classifier.digest());
         }
         let mut digest = hex(&hasher.finalize());
         digest.truncate(16);
         Self {
+            glance,
             model: format!("{name} {version}").into(),
             digest,
             terms,
@@ -89,7 +103,8 @@ impl Aside {
                 Some(L2Outcome::Cancelled)
             }
             Mode::Balanced => {
-                let is_wanted = self.is_unclear(rules) || self.is_sampled(text);
+                let is_grey = || self.is_unclear(rules) && self.may_be(text, request.direction);
+                let is_wanted = self.is_sampled(text) || is_grey();
                 (!is_wanted).then_some(L2Outcome::Skipped)
             }
         }
@@ -104,6 +119,15 @@ impl Aside {
         });
         let best = found.map(|found| found.confidence).reduce(f64::max);
         best.is_none_or(|best| best < self.terms.below_confidence)
+    }
+
+    /// Whether the classifier of this build leaves open that the text is an attack.
+    fn may_be(&self, text: &str, direction: Direction) -> bool {
+        if self.terms.from_score <= 0.0 || text.len() > MOST_GLANCED_BYTES {
+            return true;
+        }
+        let score = self.glance.of(direction).score(text, &|| false);
+        score.is_none_or(|score| score.probability >= self.terms.from_score)
     }
 
     /// The same text is always in the sample or never.

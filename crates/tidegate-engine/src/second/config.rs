@@ -20,6 +20,9 @@ pub struct SecondConfig {
     pub cancel_confidence: f64,
     /// A balanced scan asks it where no rule is as sure of an attack as this.
     pub below_confidence: f64,
+    /// And where the classifier of this build gives the text at least this score; at 0
+    /// whatever it says.
+    pub from_score: f64,
     /// For this share of the other texts a balanced scan asks it all the same.
     pub sample: f64,
     /// How long it may take for one text, waiting for a thread included.
@@ -62,6 +65,7 @@ impl SecondConfig {
             thresholds: Default::default(),
             cancel_confidence: 0.7,
             below_confidence: 0.6,
+            from_score: 0.1,
             sample: 0.1,
             timeout: Duration::from_millis(150),
         }

@@ -109,6 +109,7 @@ fn second(fake: &Arc<Fake>, timeout: Duration, pool: Pool) -> Second {
     let config = SecondConfig {
         timeout,
         sample: 0.0,
+        from_score: 0.0,
         ..SecondConfig::new(StageSource::Loaded(fake.clone()))
     };
     Second {
@@ -141,7 +142,10 @@ async fn beside(
     request: &ScanRequest,
 ) -> Scanned {
     let rules = async { Ok(scan_here(scanner, text, request)) };
-    second.beside(text, request, rules).await.unwrap()
+    second
+        .beside(text, request, Scores::nowhere(), rules)
+        .await
+        .unwrap()
 }
 
 /// Waits until a thread of a pool has come so far; the runtime's clock may stand.
@@ -169,7 +173,10 @@ async fn the_model_has_begun_before_the_rules_end_and_ends_after_they_have() {
             go.send(()).unwrap();
             Ok(scanned)
         };
-        let scanned = second.beside(&text, &request, rules).await.unwrap();
+        let scanned = second
+            .beside(&text, &request, Scores::nowhere(), rules)
+            .await
+            .unwrap();
         assert_eq!(scanned.verdict.l2.outcome, L2Outcome::Completed, "{mode}");
         assert_eq!(scanned.verdict.outcome, Outcome::Block);
     }
@@ -184,7 +191,10 @@ async fn a_critical_hit_stops_the_model_between_two_windows() {
         wait_until(|| fake.windows.load(Ordering::SeqCst) > 3);
         Ok(scan_here(&scanner, &text, &request))
     };
-    let scanned = second.beside(&text, &request, rules).await.unwrap();
+    let scanned = second
+        .beside(&text, &request, Scores::nowhere(), rules)
+        .await
+        .unwrap();
     assert_eq!(scanned.verdict.l2.outcome, L2Outcome::Cancelled);
     // It reads until it is stopped: that it ends is the proof.
     wait_until(|| fake.ended.load(Ordering::SeqCst) == 1);
@@ -198,7 +208,7 @@ async fn who_waits_no_longer_stops_the_model() {
     let fake = Fake::new(Does::Reads);
     let second = second(&fake, LONG, Pool::new(1, 4));
     let (text, request) = (long(CALM), request(Mode::Balanced));
-    let scan = Box::pin(second.beside(&text, &request, std::future::pending()));
+    let scan = Box::pin(second.beside(&text, &request, Scores::nowhere(), std::future::pending()));
     let waited = tokio::time::timeout(Duration::from_millis(1), scan).await;
     assert!(waited.is_err());
     wait_until(|| fake.ended.load(Ordering::SeqCst) == fake.asked());
@@ -214,7 +224,10 @@ async fn what_the_model_said_before_a_critical_hit_is_left_out_as_well() {
         tokio::task::yield_now().await;
         Ok(scan_here(&scanner, &text, &request))
     };
-    let scanned = second.beside(&text, &request, rules).await.unwrap();
+    let scanned = second
+        .beside(&text, &request, Scores::nowhere(), rules)
+        .await
+        .unwrap();
     assert_eq!(scanned.verdict.l2.outcome, L2Outcome::Cancelled);
     assert_eq!(scanned.verdict.l2.score, None);
 }
@@ -285,7 +298,10 @@ async fn what_takes_too_long_is_stopped_and_has_timed_out() {
         wait_until(|| fake.windows.load(Ordering::SeqCst) > 3);
         Ok(scan_here(&scanner, &text, &request))
     };
-    let scanned = second.beside(&text, &request, rules).await.unwrap();
+    let scanned = second
+        .beside(&text, &request, Scores::nowhere(), rules)
+        .await
+        .unwrap();
     assert_eq!(started.elapsed(), timeout);
     assert_eq!(scanned.verdict.l2.outcome, L2Outcome::TimedOut);
     assert_eq!(scanned.verdict.outcome, Outcome::Flag);
@@ -303,7 +319,10 @@ async fn the_time_in_the_queue_counts_and_what_has_waited_in_vain_is_never_begun
         begun.recv().unwrap();
         Ok(scan_here(&scanner, &text, &request))
     };
-    let first = second.beside(&text, &request, rules).await.unwrap();
+    let first = second
+        .beside(&text, &request, Scores::nowhere(), rules)
+        .await
+        .unwrap();
     let queued = beside(&second, &scanner, &text, &request).await;
     let outcomes = [first, queued].map(|scanned| scanned.verdict.l2.outcome);
     assert_eq!(outcomes, [L2Outcome::TimedOut; 2]);
@@ -410,7 +429,9 @@ async fn ten_thousand_faults_follow_the_policy() {
         let rules = scan_here(&scanner, &text, &request);
         let expected = by_the_book(*on_error, rules.verdict.outcome);
         let known = rules.clone();
-        let scanned = second.beside(&text, &request, async { Ok(known) }).await;
+        let scanned = second
+            .beside(&text, &request, Scores::nowhere(), async { Ok(known) })
+            .await;
         let verdict = scanned.unwrap().verdict;
         let told = match fault {
             Fault::TimeOut => L2Outcome::TimedOut,

@@ -14,6 +14,7 @@ fn aside(below_confidence: f64, sample: f64) -> Aside {
     let terms = AsideTerms {
         classifier,
         below_confidence,
+        from_score: 0.0,
         sample,
     };
     Aside::new("m", "1", terms)

@@ -308,6 +308,7 @@ impl RedisLimits {
         let until = Instant::now() + lease;
         for ticket in tickets {
             let Ticket { wish, stamps, .. } = ticket;
+            let _none_renews = wish.cell.renewing.lock().await;
             let ask = {
                 let mut account = wish.cell.lock();
                 account.hand_over(wish.lease, stamps, wish.tokens, until);

@@ -27,6 +27,9 @@ pub(super) struct Cell {
     pub(super) key: Box<str>,
     pub(super) keys: AccountKeys,
     state: Mutex<Account>,
+    /// Held while leases are renewed: a renewal that comes late must not put a lease
+    /// back that has been handed over meanwhile.
+    pub(super) renewing: tokio::sync::Mutex<()>,
 }
 
 impl Cell {
@@ -35,6 +38,7 @@ impl Cell {
             key: key.into(),
             keys: AccountKeys::of(key),
             state: Mutex::new(Account::new(quota)),
+            renewing: tokio::sync::Mutex::default(),
         }
     }
 

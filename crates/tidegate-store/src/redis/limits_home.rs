@@ -302,6 +302,7 @@ impl Home {
     }
 
     async fn renew_one(&self, cell: &Arc<Cell>) {
+        let _renewing = cell.renewing.lock().await;
         let (ask, leases) = {
             let mut account = cell.lock();
             let leases = account.leases();

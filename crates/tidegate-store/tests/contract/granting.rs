@@ -172,7 +172,8 @@ fn calls_that_reach_the_upstream_a_little_late_do_not_exceed_its_own_count() {
 
 #[test]
 fn a_saturated_quota_is_used_to_97_percent() {
-    each_limits(async |home, limits| {
+    // In real time this would measure how busy the machine is.
+    each_limits_in_virtual_time(async |home, limits| {
         let quota = home.tokens(10_000);
         let mut random = Random(5);
         // The first window is filled step by step, so that room keeps coming
@@ -200,12 +201,14 @@ fn without_limits_everything_is_granted_and_still_counted() {
     each_limits(async |home, limits| {
         let quota = home.unlimited();
         let held = granted(limits.reserve(KEY, &quota, 7).await);
-        for _ in 0..999 {
+        // All within one window, also on a busy machine.
+        let count = if home.slack.is_zero() { 1_000 } else { 100 };
+        for _ in 1..count {
             drop(granted(limits.reserve(KEY, &quota, 7).await));
         }
-        assert_eq!(in_use(&*limits).await, (1_000, 7_000, 1));
+        assert_eq!(in_use(&*limits).await, (count, 7 * count, 1));
         held.settle(Used::Tokens(8));
-        assert_eq!(in_use(&*limits).await, (1_000, 7_001, 0));
+        assert_eq!(in_use(&*limits).await, (count, 7 * count + 1, 0));
         home.pass(home.long()).await;
         assert_eq!(in_use(&*limits).await, (0, 0, 0));
     });

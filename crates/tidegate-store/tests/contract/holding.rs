@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tidegate_store::{Limits, Quota, Refused, TooManyHeld, UnknownReservation, Used};
 use tokio::task::JoinSet;
 
@@ -38,7 +39,7 @@ fn a_held_reservation_ends_by_itself_after_its_lease_and_not_before() {
         let mut quota = home.tokens(100);
         quota.concurrent = Some(1);
         let reservation = granted(limits.reserve(KEY, &quota, 60).await);
-        let lease = home.window / 4;
+        let lease = home.window / 2;
         let id = limits
             .hold(OWNER, KEY, reservation, lease)
             .await
@@ -109,8 +110,15 @@ fn ten_thousand_random_ends_leak_no_lease() {
                 Err(Refused::Throttled { .. }) => full += 1,
                 Err(other) => panic!("{other:?}"),
             }
+            let live = open.len() + crashing.len();
+            assert!(live as u64 <= most, "{live} at once");
             let level = limits.level(KEY).await;
-            assert!(level.concurrent <= most, "{level:?}");
+            // Where leases are renewed over a wire, one that ends meanwhile may be put
+            // back for a moment: more are counted then, and none is granted.
+            assert!(
+                level.concurrent <= most || !home.slack.is_zero(),
+                "{level:?}"
+            );
             if open.is_empty() || random.below(8) == 0 {
                 crashing.abort_all();
                 while crashing.join_next().await.is_some() {}
@@ -168,6 +176,8 @@ async fn forget(
 
 /// Reservations that one owner may hold.
 const MOST: usize = 1_024;
+/// So many are held at once, where many are.
+const AT_ONCE: usize = 32;
 
 async fn hold_one(
     home: &Home<dyn Limits>,
@@ -209,18 +219,20 @@ fn an_owner_holds_no_more_than_its_share_and_others_have_theirs() {
 #[test]
 fn a_lease_that_has_expired_counts_no_longer_for_its_owner() {
     each_limits(async |home, limits| {
-        for number in 0..MOST {
-            // The last to come are the first to go.
-            let lease = home.window * if number < MOST / 2 { 4 } else { 2 };
-            assert!(hold_one(home, &*limits, OWNER, lease).await.is_ok());
+        // The last to come are the first to go; together they come long before that.
+        let leases = [4, 2].map(|windows| vec![home.window * windows; MOST / 2]);
+        for half in leases {
+            let holds = half.into_iter();
+            let holds = holds.map(|lease| hold_one(home, &*limits, OWNER, lease));
+            let held: Vec<_> = stream::iter(holds).buffered(AT_ONCE).collect().await;
+            assert!(held.iter().all(Result::is_ok));
         }
         assert!(hold_one(home, &*limits, OWNER, home.window).await.is_err());
         home.pass(home.window * 2).await;
         assert_eq!(limits.level(KEY).await.concurrent, MOST as u64 / 2);
-        for _ in 0..MOST / 2 {
-            let id = hold_one(home, &*limits, OWNER, home.window * 9).await;
-            assert!(id.is_ok());
-        }
+        let again = (0..MOST / 2).map(|_| hold_one(home, &*limits, OWNER, home.window * 9));
+        let held: Vec<_> = stream::iter(again).buffered(AT_ONCE).collect().await;
+        assert!(held.iter().all(Result::is_ok));
         assert!(hold_one(home, &*limits, OWNER, home.window).await.is_err());
     });
 }

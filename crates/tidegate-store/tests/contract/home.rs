@@ -146,7 +146,8 @@ fn in_redis() -> Home<dyn Limits> {
             builder.worker_threads(2).enable_all();
             builder.build().expect("a runtime starts")
         },
-        pass: |time| tokio::time::sleep(time).boxed(),
+        // The server's clock may be set, and go a little slower than this one for it.
+        pass: |time| tokio::time::sleep(time + time / 100).boxed(),
         window: Duration::from_secs(4),
         short: Duration::from_millis(400),
         slack: Duration::from_millis(100),

@@ -46,10 +46,10 @@ fn racing_tasks_never_get_more_than_the_quota_in_any_window() {
             concurrent: None,
             window: Duration::from_millis(100),
         };
-        let start = Instant::now();
+        let (start, granted) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let lines = threads.block_on(race(|number| {
-            let limits = limits.clone();
-            async move { grab(&*limits, &quota, start, number).await }
+            let (limits, granted) = (limits.clone(), granted.clone());
+            async move { grab(&*limits, &quota, (start, &granted), number).await }
         }));
         let lines = lines.concat();
         assert!(lines.len() > 600, "only {} grants", lines.len());
@@ -57,12 +57,21 @@ fn racing_tasks_never_get_more_than_the_quota_in_any_window() {
     }
 }
 
-/// Takes whatever it can get for half a second. Estimates are never too low,
-/// so what stays counted is at most what was reserved.
-async fn grab(limits: &dyn Limits, quota: &Quota, start: Instant, number: u64) -> Vec<Line> {
+/// Takes whatever it can get for half a second, and until the window was full a few
+/// times. Estimates are never too low, so what stays counted is at most what was
+/// reserved.
+async fn grab(
+    limits: &dyn Limits,
+    quota: &Quota,
+    (start, granted): (Instant, &AtomicU64),
+    number: u64,
+) -> Vec<Line> {
     let mut random = Random(number);
     let mut lines = Vec::new();
-    while start.elapsed() < Duration::from_millis(500) {
+    let is_enough = || granted.load(Ordering::Relaxed) > 700;
+    while start.elapsed() < Duration::from_millis(500)
+        || !is_enough() && start.elapsed() < Duration::from_secs(60)
+    {
         let tokens = 1 + random.below(20);
         let from = start.elapsed();
         let Ok(reservation) = limits.reserve(KEY, quota, tokens).await else {
@@ -81,6 +90,7 @@ async fn grab(limits: &dyn Limits, quota: &Quota, start: Instant, number: u64) -
             Used::Unknown => Some(tokens),
             Used::Tokens(used) => Some(used),
         };
+        granted.fetch_add(u64::from(tokens.is_some()), Ordering::Relaxed);
         lines.extend(tokens.map(|tokens| Line {
             from,
             until,

@@ -203,12 +203,6 @@ pub enum Rule {
     },
 }
 
-impl std::fmt::Display for Delimiter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
 impl Rule {
     /// A short word for programs; it does not change.
     pub fn code(&self) -> &'static str {
@@ -266,5 +260,75 @@ impl<'s> Fault<'s> {
             column,
             rule: self.rule,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each.
+    const RULES: [Rule; 29] = [
+        Rule::TabIndentation,
+        Rule::UnevenIndentation {
+            indent_size: 2,
+            found: 3,
+        },
+        Rule::Overindented {
+            expected: 0,
+            found: 1,
+        },
+        Rule::BlankLine,
+        Rule::MissingColon,
+        Rule::DuplicateKey,
+        Rule::DuplicateField,
+        Rule::TrailingContent,
+        Rule::UnterminatedString,
+        Rule::InvalidEscape,
+        Rule::AfterQuote,
+        Rule::BadLength,
+        Rule::BrokenHeader,
+        Rule::FieldDelimiter {
+            declared: Delimiter::Tab,
+        },
+        Rule::EmptyField,
+        Rule::UnmatchedBrace,
+        Rule::KeyedWithoutFields,
+        Rule::ContentAfterFields,
+        Rule::HeaderWithoutKey,
+        Rule::Fewer {
+            unit: Unit::Rows,
+            declared: 2,
+            found: 1,
+        },
+        Rule::More {
+            unit: Unit::Items,
+            declared: 2,
+        },
+        Rule::RowWidth {
+            fields: 2,
+            found: 1,
+        },
+        Rule::NotARow,
+        Rule::NotAnItem,
+        Rule::NotAnEntry,
+        Rule::TooDeep { limit: MAX_DEPTH },
+        Rule::Expansion {
+            limit: MAX_EXPANSION,
+        },
+        Rule::MissingValue,
+        Rule::Expected { expected: "|" },
+    ];
+
+    #[test]
+    fn every_rule_has_a_word_of_its_own_which_the_manual_lists() {
+        let manual = include_str!("../../../../docs/toon.md");
+        let mut words: Vec<&str> = RULES.iter().map(Rule::code).collect();
+        for word in &words {
+            assert!(manual.contains(&format!("`{word}`")), "{word}");
+        }
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), RULES.len());
     }
 }

@@ -53,6 +53,12 @@ impl Delimiter {
     }
 }
 
+impl std::fmt::Display for Delimiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
 /// How many spaces one level of indentation is: 1 to 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndentSize(pub(super) u8);

@@ -184,6 +184,25 @@ mod tests {
     }
 
     #[test]
+    fn the_seed_example_costs_what_it_was_measured_to_cost() {
+        let value = json!({"feedback": {
+            "id": "FB001",
+            "description": "Timeline missing timestamps",
+            "category": "Timeline",
+            "risk_level": "Medium",
+            "confidence": 0.85,
+        }});
+        let tokens = |text: &str| count(text, Encoding::O200kBase);
+        let of = |dialect| tokens(&write(&value, dialect, &Style::default()).unwrap());
+        assert_eq!(of(Dialect::Compact), 28);
+        assert_eq!(of(Dialect::Json), 29);
+        assert_eq!(of(Dialect::Toon), 33);
+        assert_eq!(tokens(&format!("{value:#}")), 50);
+        let (least, _) = smallest(&value, &Style::default(), Encoding::O200kBase).unwrap();
+        assert_eq!(least, Dialect::Compact);
+    }
+
+    #[test]
     fn nothing_is_saved_of_nothing() {
         let none = Cost {
             chars: 0,

@@ -219,6 +219,7 @@ fn second_terms(scalars: &Scalars, report: &mut Report) -> SecondConfig {
     }
     config.cancel_confidence = scalars.share("guard.cancel_confidence");
     config.below_confidence = scalars.share("guard.l2_below_confidence");
+    config.from_score = scalars.share("guard.l2_from_score");
     config.sample = scalars.share("guard.l2_sample");
     config.timeout = scalars.millis("guard.l2_timeout_ms");
     config

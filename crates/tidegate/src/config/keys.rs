@@ -320,6 +320,12 @@ pub const KEYS: &[Key] = &[
         "A balanced scan asks a model of one's own where no rule is as sure of an attack as this; at 1 it nearly always does.",
     ),
     key(
+        "guard.l2_from_score",
+        SHARE,
+        "0.1",
+        "And where the classifier of this build gives the text at least this score; 0 is for a model that looks for something else than attacks.",
+    ),
+    key(
         "guard.l2_sample",
         SHARE,
         "0.1",

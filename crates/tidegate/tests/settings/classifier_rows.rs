@@ -74,7 +74,11 @@ fn own_model_rows() -> Vec<Row> {
     ]
     .leak();
     let at_leisure = |key: &'static str| {
-        let own = [("guard.l2_timeout_ms", "60000"), ("guard.l2_sample", "0.0")];
+        let own = [
+            ("guard.l2_timeout_ms", "60000"),
+            ("guard.l2_from_score", "0.0"),
+            ("guard.l2_sample", "0.0"),
+        ];
         let own = own.into_iter().filter(|(other, _)| *other != key);
         let all: Vec<_> = given.iter().copied().chain(own).collect();
         &*all.leak()
@@ -82,10 +86,15 @@ fn own_model_rows() -> Vec<Row> {
     let row = |key, cases| row(key, cases, outcome_of_l2).given(at_leisure(key));
     let below = [("0.6", "skipped"), ("1.0", "completed")];
     let sample = [("0.0", "skipped"), ("1.0", "completed")];
+    let from = [("0.99", "skipped"), ("0.0", "completed")];
     let timeout = [("1", "timed_out"), ("60000", "completed")];
     vec![
         row("guard.l2_below_confidence", below),
         row("guard.l2_sample", sample),
+        Row {
+            observe: outcome_of_calm_l2,
+            ..row("guard.l2_from_score", from)
+        },
         Row {
             observe: outcome_of_calm_l2,
             ..row("guard.l2_timeout_ms", timeout)

@@ -182,7 +182,7 @@ impl<'s> Reader<'s, '_> {
             _ => false,
         });
         if let Some(b'{' | b'[') = self.byte() {
-            let expected = "a string with a bracket must be in quotes; | or the end";
+            let expected = "| or the end (a string with a bracket must be in quotes)";
             return Err(self.fault(Rule::Expected { expected }));
         }
         let token = token.trim_end_matches(is_white);

@@ -42,7 +42,9 @@ fn ordinary_data_looks_as_it_always_did() {
 #[test]
 fn all_22_abbreviations_are_written_and_read() {
     assert_eq!(Abbreviations::standard_pairs().count(), 22);
+    let manual = include_str!("../../../../../docs/toon.md");
     for (long, short) in Abbreviations::standard_pairs() {
+        assert!(manual.contains(&format!("`{long}` {short}")), "{long}");
         check(json!({ (long): 1 }), &format!("{{{short}:1}}"));
     }
 }
@@ -145,7 +147,7 @@ fn errors_name_the_place_and_the_rule() {
     refused("[a\\x]", 1, 3, Rule::InvalidEscape);
     refused("[a\\é]", 1, 3, Rule::InvalidEscape);
     refused("[a\\", 1, 3, Rule::InvalidEscape);
-    let expected = "a string with a bracket must be in quotes; | or the end";
+    let expected = "| or the end (a string with a bracket must be in quotes)";
     refused("[a{b]", 1, 3, Rule::Expected { expected });
     let deep = "[".repeat(MAX_DEPTH + 1);
     refused(&deep, 1, MAX_DEPTH + 1, Rule::TooDeep { limit: MAX_DEPTH });

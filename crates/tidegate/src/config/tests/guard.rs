@@ -33,6 +33,7 @@ fn a_model_of_ones_own_is_a_folder_beside_the_file_that_names_it() {
     let other = SecondConfig::new(StageSource::Folder("./mine".into()));
     assert_eq!((own.timeout, own.sample), (other.timeout, other.sample));
     assert_eq!(own.below_confidence, other.below_confidence);
+    assert_eq!(own.from_score, other.from_score);
     assert_eq!(own.cancel_confidence, other.cancel_confidence);
     // Without a setting it may flag as it says itself, and blocks nothing.
     let flags = OwnThresholds {
