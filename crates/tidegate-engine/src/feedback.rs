@@ -222,7 +222,7 @@ impl Engine {
     }
 
     fn said(&self, facts: &Facts, label: Label) -> Feedback {
-        let rules = self.rooms.guard.scanner.rules().iter();
+        let rules = self.rooms.guard.own.scanner.rules().iter();
         let rules = rules.map(|rule| rule.id.clone()).chain([L2::RULE.into()]);
         let rules = rules.filter(|rule| facts.rules.contains(&rule_mark(rule)));
         let builtin = Builtin::ALL.iter().map(|one| Policy::from(*one));

@@ -2,15 +2,16 @@
 
 mod config;
 mod in_force;
+mod judged;
+mod layers;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use futures_util::future;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tidegate_guard::{
-    Direction, Follow, L2Outcome, Mode, Outcome, Rules, ScanRequest, Scanner, Verdict,
-};
+use tidegate_guard::{Direction, Follow, L2Outcome, Outcome, Rules, ScanRequest, Verdict};
 use tidegate_provider::{ChatRequest, Chunk, Dialect, Speaker, Spoken, spoken_answer};
 use tidegate_work::Pool;
 use tracing::{info, warn};
@@ -20,10 +21,11 @@ use crate::assemble::{AssembleError, Rooms};
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::feedback::Words;
-use crate::policies::{Agreements, PolicySource, Terms, Trial};
-use crate::second::Second;
+use crate::policies::{Agreements, PolicySource, Side, Terms, Trial};
 use crate::verdicts::{GuardCounts, Seen, Verdicts};
 pub use config::{GuardConfig, Scanning};
+use judged::Judged;
+use layers::Layers;
 
 /// What the guard made of a request and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +66,9 @@ pub(crate) const MOST_INLINE_BYTES: usize = 8 << 10;
 /// What is scanned, and by which rules.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    pub(crate) scanner: Arc<Scanner>,
-    second: Option<Second>,
+    pub(crate) own: Layers,
+    /// Those with the model that is rolled out, where one is.
+    candidate: Option<Layers>,
     config: GuardConfig,
     pub(crate) verdicts: Arc<Verdicts>,
     agreements: Arc<Agreements>,
@@ -85,19 +88,22 @@ impl Guard {
         if config.scanning == Scanning::On {
             prepare_for_streams(&rules, &config);
         }
-        let second_before = before.and_then(|guard| guard.second.as_ref());
-        let second = config.second.as_ref();
-        let second = second.map(|second| Second::new(second, second_before));
-        let second = second.transpose()?;
-        let scanner = match (&second, &config.classifier) {
-            (Some(second), _) => Scanner::beside(rules, second.aside().clone()),
-            (None, Some(terms)) => Scanner::with_builtin(rules, terms.clone()),
-            (None, None) => Scanner::of_rules(rules),
-        };
+        let own = Layers::new(
+            rules.clone(),
+            (config.classifier.as_ref(), config.second.as_ref()),
+            before.map(|guard| &guard.own),
+        )?;
+        let rollout = config.rollout.as_ref();
+        let candidate = rollout.and_then(|rollout| rollout.model.as_ref());
+        let candidate = candidate.map(|model| {
+            let model = (model.classifier.as_ref(), model.second.as_ref());
+            let before = before.and_then(|guard| guard.candidate.as_ref());
+            Layers::new(rules, model, before)
+        });
         let same = before.filter(|guard| guard.config.compares_as(&config));
         Ok(Self {
-            scanner: Arc::new(scanner),
-            second,
+            own,
+            candidate: candidate.transpose()?,
             config,
             agreements: same.map_or_else(Arc::default, |guard| guard.agreements.clone()),
             words: before.map_or_else(Arc::default, |guard| guard.words.clone()),
@@ -109,17 +115,47 @@ impl Guard {
     /// under one may not stand for answers under another.
     pub(crate) fn version(&self, terms: &Terms) -> String {
         match self.config.scanning {
-            Scanning::On => format!("{}:{}", self.scanner.version(), terms.edition()),
+            Scanning::On => {
+                let layers = self.layers(terms.side());
+                format!("{}:{}", layers.scanner.version(), terms.edition())
+            }
             Scanning::Off => "off".to_owned(),
         }
     }
 
-    /// The classifier of one's own, where the mode of a scan wants one.
-    pub(crate) fn second(&self, request: &ScanRequest) -> Option<&Second> {
-        match request.mode {
-            Mode::Fast => None,
-            Mode::Balanced | Mode::Thorough => self.second.as_ref(),
+    /// What scans for a side of a rollout; without another model both are the same.
+    pub(crate) fn layers(&self, side: Side) -> &Layers {
+        match side {
+            Side::Own => &self.own,
+            Side::Candidate => self.candidate.as_ref().unwrap_or(&self.own),
         }
+    }
+
+    /// Whether something that takes part on these terms takes longer than rules.
+    pub(crate) fn is_slow(&self, side: Side, trial: Option<&Trial>) -> bool {
+        let other = trial.map(|trial| trial.decided.other());
+        let mut sides = [Some(side), other].into_iter().flatten();
+        sides.any(|side| self.layers(side).is_slow())
+    }
+
+    /// Whether the other side of a rollout reads texts itself.
+    pub(crate) fn candidate_reads(&self, trial: Option<&Trial>) -> bool {
+        trial.is_some() && self.candidate.is_some()
+    }
+
+    /// What the other side says of a text, whose layers are quick.
+    pub(crate) fn says_here(
+        &self,
+        trial: &Trial,
+        text: &str,
+        request: &ScanRequest,
+        verdict: &Verdict,
+    ) -> Outcome {
+        if self.candidate.is_none() {
+            return trial.says(request, verdict);
+        }
+        let scanner = &self.layers(trial.decided.other()).scanner;
+        scanner.scan(text, &trial.request(request)).outcome
     }
 
     pub(crate) fn config(&self) -> &GuardConfig {
@@ -136,8 +172,8 @@ impl Guard {
 
     /// The verdict on a stream. What a model of one's own would say of it is not asked:
     /// the text has been shown, and is not kept.
-    fn unasked(&self, verdict: Verdict, request: &ScanRequest) -> Verdict {
-        match self.second(request) {
+    fn unasked(&self, verdict: Verdict, request: &ScanRequest, terms: &Terms) -> Verdict {
+        match self.layers(terms.side()).second(request) {
             Some(second) => second.aside().without(verdict, L2Outcome::Skipped),
             None => verdict,
         }
@@ -146,9 +182,13 @@ impl Guard {
     /// Scans everything that was said.
     fn judge(&self, said: &[Spoken], terms: &Terms) -> Judged {
         let mut judged = Judged::default();
+        let scanner = &self.layers(terms.side()).scanner;
         for spoken in said {
             let request = terms.request(direction(spoken.by));
-            judged.take(terms, &request, &self.scanner.scan(&spoken.text, &request));
+            let verdict = scanner.scan(&spoken.text, &request);
+            let trial = terms.trial.as_ref();
+            let other = trial.map(|trial| self.says_here(trial, &spoken.text, &request, &verdict));
+            judged.take(&request, &verdict, other);
         }
         judged
     }
@@ -223,80 +263,6 @@ pub(crate) fn direction(by: Speaker) -> Direction {
     }
 }
 
-/// Several verdicts, as one for each direction.
-#[derive(Debug, Default)]
-struct Judged(Vec<Seen>);
-
-impl Judged {
-    fn of(terms: &Terms, request: &ScanRequest, verdict: &Verdict) -> Self {
-        let mut judged = Self::default();
-        judged.take(terms, request, verdict);
-        judged
-    }
-
-    fn take(&mut self, terms: &Terms, request: &ScanRequest, verdict: &Verdict) {
-        let other = terms.other(request, verdict);
-        let mut all = self.0.iter_mut();
-        match all.find(|seen| seen.direction == request.direction) {
-            Some(seen) => {
-                seen.take(request, verdict);
-                seen.other = seen.other.max(other);
-            }
-            None => self.0.push(Seen {
-                other,
-                ..Seen::new(request, verdict)
-            }),
-        }
-    }
-
-    /// The worst of them counts.
-    fn passed(self) -> Result<Guarded, EngineError> {
-        let blocked = self.0.iter().find(|seen| seen.outcome == Outcome::Block);
-        if let Some(Seen {
-            direction,
-            rules,
-            missing,
-            ..
-        }) = blocked
-        {
-            let missing = missing.iter().map(|word| Arc::from(*word));
-            return Err(EngineError::Blocked {
-                direction: *direction,
-                rules: rules.iter().cloned().chain(missing).collect(),
-            });
-        }
-        let all = self.0.into_iter().map(|seen| Guarded {
-            outcome: seen.outcome,
-            rules: seen.rules,
-            degraded: seen.missing,
-        });
-        let harmless = Guarded {
-            outcome: Outcome::Allow,
-            rules: Vec::new(),
-            degraded: Vec::new(),
-        };
-        Ok(all.fold(harmless, Guarded::and))
-    }
-}
-
-impl Guarded {
-    /// This and what was found later, together.
-    pub(crate) fn and(mut self, later: Self) -> Self {
-        self.outcome = self.outcome.max(later.outcome);
-        for rule in later.rules {
-            if !self.rules.contains(&rule) {
-                self.rules.push(rule);
-            }
-        }
-        for word in later.degraded {
-            if !self.degraded.contains(&word) {
-                self.degraded.push(word);
-            }
-        }
-        self
-    }
-}
-
 impl Rooms {
     /// On what terms the texts of this request are judged.
     pub(crate) fn terms(
@@ -324,7 +290,7 @@ impl Rooms {
             return Ok(None);
         }
         let is_short = request.content().prompt_bytes <= MOST_INLINE_BYTES;
-        let judged = if self.guard.second.is_some() {
+        let judged = if self.guard.is_slow(terms.side(), terms.trial.as_ref()) {
             let request = request.clone();
             let spoken = || on_pool(&self.pool, move || request.spoken());
             self.judge_beside(spoken().await?, terms).await?
@@ -347,7 +313,7 @@ impl Rooms {
         if self.guard.config.scanning == Scanning::Off {
             return Ok(None);
         }
-        let judged = if self.guard.second.is_some() {
+        let judged = if self.guard.is_slow(terms.side(), terms.trial.as_ref()) {
             let body = body.clone();
             let spoken = on_pool(&self.pool, move || spoken_answer(dialect, &body));
             self.judge_beside(spoken.await?, terms).await?
@@ -366,18 +332,46 @@ impl Rooms {
     /// Scans everything that was said, as many texts at once as there are cores.
     async fn judge_beside(&self, said: Vec<Spoken>, terms: &Terms) -> Result<Judged, EngineError> {
         let scan = |spoken: Spoken| async move {
-            let request = terms.request(direction(spoken.by));
-            let text = spoken.text.into();
-            let scanned = self.scan_text(text, &request, CacheUse::Default).await?;
-            Ok::<_, EngineError>((request, scanned.verdict))
+            let (text, request) = (spoken.text.into(), terms.request(direction(spoken.by)));
+            let scanned = self.scan_both(text, &request, terms).await?;
+            Ok::<_, EngineError>((request, scanned))
         };
         let scans = stream::iter(said).map(scan).buffered(self.pool.threads());
         let verdicts: Vec<_> = scans.try_collect().await?;
         let mut judged = Judged::default();
-        for (request, verdict) in &verdicts {
-            judged.take(terms, request, verdict);
+        for (request, (scanned, other)) in &verdicts {
+            judged.take(request, &scanned.verdict, *other);
         }
         Ok(judged)
+    }
+
+    /// What decides, and what the other side of a rollout says.
+    async fn scan_both(
+        &self,
+        text: Arc<str>,
+        request: &ScanRequest,
+        terms: &Terms,
+    ) -> Result<(Scanned, Option<Outcome>), EngineError> {
+        let (trial, cache) = (terms.trial.as_ref(), CacheUse::Default);
+        let own = self.scan_text(text.clone(), request, cache, terms.side());
+        let (own, other) = future::join(own, self.other(trial, text, request)).await;
+        let own = own?;
+        let other = other.or_else(|| terms.other(request, &own.verdict));
+        Ok((own, other))
+    }
+
+    /// What the other side of a rollout says of a text, where it has layers of its own
+    /// and they have answered: what is only tried out refuses nothing.
+    pub(crate) async fn other(
+        &self,
+        trial: Option<&Trial>,
+        text: Arc<str>,
+        request: &ScanRequest,
+    ) -> Option<Outcome> {
+        let trial = trial.filter(|trial| self.guard.candidate_reads(Some(trial)))?;
+        let (request, side) = (trial.request(request), trial.decided.other());
+        let scanned = self.scan_text(text, &request, CacheUse::Default, side);
+        scanned.await.ok().map(|scanned| scanned.verdict.outcome)
     }
 
     /// Step 7 for a streamed answer.
@@ -455,13 +449,17 @@ impl StreamGuard {
             let direction = direction(spoken.by);
             let key = (spoken.choice.min(MOST_CHOICES - 1), direction);
             let request = self.terms.request(direction);
-            let new = || self.guard.scanner.follow(request.clone());
+            let scanner = &self.guard.layers(self.terms.side()).scanner;
+            let new = || scanner.follow(request.clone());
             let follow = self.follows.entry(key).or_insert_with(new);
             let said = follow.push(&spoken.text);
-            match said.map(|verdict| self.guard.unasked(verdict, &request)) {
+            let unasked = |verdict| self.guard.unasked(verdict, &request, &self.terms);
+            match said.map(unasked) {
                 // A stream is not taken back: what is to be redacted ends it.
                 Some(verdict) if verdict.outcome >= Outcome::Redact => {
-                    let judged = Judged::of(&self.terms, &request, &verdict);
+                    let mut judged = Judged::default();
+                    let other = self.terms.other(&request, &verdict);
+                    judged.take(&request, &verdict, other);
                     let guarded = self.guard.decide(judged, &self.terms)?;
                     return guarded.must_not_redact(STREAM).map(|_| mark);
                 }
@@ -486,8 +484,9 @@ impl StreamGuard {
         let mut judged = Judged::default();
         for ((_, direction), follow) in &mut self.follows {
             let request = self.terms.request(*direction);
-            let verdict = self.guard.unasked(follow.end(), &request);
-            judged.take(&self.terms, &request, &verdict);
+            let verdict = self.guard.unasked(follow.end(), &request, &self.terms);
+            let other = self.terms.other(&request, &verdict);
+            judged.take(&request, &verdict, other);
         }
         let guarded = self.guard.decide(judged, &self.terms)?;
         guarded.must_not_redact(STREAM)

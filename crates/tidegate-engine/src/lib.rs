@@ -53,7 +53,7 @@ pub use error::EngineError;
 pub use feedback::{Feedback, FeedbackError, Label};
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
-pub use policies::{Agreement, Chosen, PolicySource, Rollout};
+pub use policies::{Agreement, CandidateModel, Chosen, PolicySource, Rollout};
 pub use prompts::openings;
 pub use reserve::{Held, Success};
 pub use scan::scan_here;

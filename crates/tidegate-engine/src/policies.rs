@@ -12,7 +12,7 @@ use crate::assemble::Engine;
 use crate::caller::Caller;
 use crate::error::EngineError;
 use crate::guard::Guard;
-pub use rollout::{Agreement, Rollout};
+pub use rollout::{Agreement, CandidateModel, Rollout};
 pub(crate) use rollout::{Agreements, Side, Trial};
 
 /// Where a policy came from.
@@ -74,6 +74,11 @@ impl Terms {
         }
     }
 
+    /// Which side of a rollout decides.
+    pub(crate) fn side(&self) -> Side {
+        self.trial.as_ref().map_or(Side::Own, |trial| trial.decided)
+    }
+
     /// What the other policy would have said.
     pub(crate) fn other(&self, request: &ScanRequest, verdict: &Verdict) -> Option<Outcome> {
         self.trial
@@ -104,11 +109,15 @@ impl Terms {
 impl Trial {
     /// What the other policy says of the same text.
     pub(crate) fn says(&self, request: &ScanRequest, verdict: &Verdict) -> Outcome {
-        let other = ScanRequest {
+        verdict.under(&self.request(request)).outcome
+    }
+
+    /// The same scan as the other policy wants it.
+    pub(crate) fn request(&self, request: &ScanRequest) -> ScanRequest {
+        ScanRequest {
             policy: self.other.clone(),
             ..request.clone()
-        };
-        verdict.under(&other).outcome
+        }
     }
 }
 

@@ -15,7 +15,8 @@ impl Guard {
     /// What was said without what the terms redact, where that is something.
     fn redacted(&self, spoken: &Spoken, terms: &Terms) -> Option<String> {
         let request = terms.request(direction(spoken.by));
-        self.scanner.redact(&spoken.text, &request)
+        let scanner = &self.layers(terms.side()).scanner;
+        scanner.redact(&spoken.text, &request)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::answer::{CacheUse, Cached};
 use crate::assemble::{Engine, Rooms};
 use crate::error::EngineError;
 use crate::guard::{MOST_INLINE_BYTES, Scanned, on_pool};
-use crate::policies::PolicySource;
+use crate::policies::{PolicySource, Side};
 use crate::second::Scores;
 use crate::verdicts::Seen;
 
@@ -42,7 +42,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Busy`] when the CPU pool is full.
     pub async fn scan(&self, text: String, request: ScanRequest) -> Result<Scanned, EngineError> {
-        self.scan_anew(text, request, CacheUse::Default).await
+        self.scan_anew(text, request, (CacheUse::Default, Side::Own))
+            .await
     }
 
     /// Scans a text of which no verdict is kept; what a slow model said of it may be.
@@ -50,9 +51,12 @@ impl Engine {
         &self,
         text: String,
         request: ScanRequest,
-        scores: CacheUse,
+        (scores, side): (CacheUse, Side),
     ) -> Result<Scanned, EngineError> {
-        let scanned = self.rooms.scan_text(text.into(), &request, scores).await?;
+        let scanned = self
+            .rooms
+            .scan_text(text.into(), &request, scores, side)
+            .await?;
         let seen = Seen::new(&request, &scanned.verdict);
         self.rooms.guard.note(&seen);
         Ok(scanned)
@@ -66,10 +70,12 @@ impl Rooms {
         text: Arc<str>,
         request: &ScanRequest,
         scores: CacheUse,
+        side: Side,
     ) -> Result<Scanned, EngineError> {
-        let here = self.scan_here(&text, request);
+        let layers = self.guard.layers(side);
+        let here = self.scan_here(&layers.scanner, &text, request);
         let scores = Scores::new(self, request, scores);
-        match self.guard.second(request) {
+        match layers.second(request) {
             Some(second) => second.beside(&text, request, scores, here).await,
             None => here.await,
         }
@@ -78,10 +84,10 @@ impl Rooms {
     /// What the layers say that are part of the scanner.
     async fn scan_here(
         &self,
+        scanner: &Arc<Scanner>,
         text: &Arc<str>,
         request: &ScanRequest,
     ) -> Result<Scanned, EngineError> {
-        let scanner = &self.guard.scanner;
         if text.len() <= MOST_INLINE_BYTES {
             Ok(scan_here(scanner, text, request))
         } else if text.len() <= MOST_WHOLE_BYTES {
@@ -89,18 +95,19 @@ impl Rooms {
             let scan = move || scan_here(&scanner, &text, &request);
             on_pool(&self.pool, scan).await
         } else {
-            self.scan_in_parts(text.clone(), request).await
+            self.scan_in_parts(scanner, text.clone(), request).await
         }
     }
 
     /// Scans a long text on all threads of the pool.
     async fn scan_in_parts(
         &self,
+        scanner: &Arc<Scanner>,
         text: Arc<str>,
         request: &ScanRequest,
     ) -> Result<Scanned, EngineError> {
         let started = Instant::now();
-        let (scanner, pool) = (&self.guard.scanner, &self.pool);
+        let pool = &self.pool;
         let digest = {
             let text = text.clone();
             on_pool(pool, move || text_sha256(&text))

@@ -10,7 +10,7 @@ use crate::answer::CacheUse;
 use crate::assemble::Engine;
 use crate::error::EngineError;
 use crate::guard::{Guard, MOST_INLINE_BYTES, Scanned, on_pool};
-use crate::policies::{Chosen, PolicySource};
+use crate::policies::{Chosen, PolicySource, Side};
 use crate::scan::scan_here;
 use crate::scans_cache::{LEAST_CACHED_BYTES, ScanTerms};
 use crate::verdicts::Seen;
@@ -66,10 +66,11 @@ impl Guard {
             policy: chosen.policy,
             ..request.clone()
         };
-        let scanned = scan_here(&self.scanner, text, &request);
+        let side = trial.as_ref().map_or(Side::Own, |trial| trial.decided);
+        let scanned = scan_here(&self.layers(side).scanner, text, &request);
         self.note(&Seen::new(&request, &scanned.verdict));
         if let Some(trial) = trial {
-            let other = trial.says(&request, &scanned.verdict);
+            let other = self.says_here(&trial, text, &request, &scanned.verdict);
             self.compare(&trial, scanned.verdict.outcome, other);
         }
         let source = chosen.source;
@@ -99,10 +100,12 @@ impl Engine {
                 Job::Together(texts) => self.together(texts, request, terms.source).await,
             }
         };
-        let jobs = match self.rooms.guard.second(request) {
+        let guard = &self.rooms.guard;
+        let is_slow = [Side::Own, Side::Candidate].map(|side| guard.layers(side).is_slow());
+        let jobs = match is_slow {
+            [false, false] => jobs(texts, terms.cache),
             // A model takes longer for a text than a hop to another thread.
-            Some(_) => texts.into_iter().map(Job::Alone).collect(),
-            None => jobs(texts, terms.cache),
+            _ => texts.into_iter().map(Job::Alone).collect(),
         };
         let scanned = stream::iter(jobs).map(scan);
         let scanned: Vec<Vec<Scanned>> = scanned.buffered(at_once).try_collect().await?;
@@ -142,7 +145,7 @@ impl Engine {
         if !request.policy.redacts() {
             return Ok(None);
         }
-        let scanner = self.rooms.guard.scanner.clone();
+        let scanner = self.rooms.guard.own.scanner.clone();
         if text.len() <= MOST_INLINE_BYTES {
             Ok(scanner.redact(&text, &request))
         } else {

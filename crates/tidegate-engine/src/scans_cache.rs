@@ -2,9 +2,11 @@
 
 mod layer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::future;
 use tidegate_guard::{
     Detection, Layer, Outcome, Rule, Rules, ScanRequest, Scanner, Severity, Span, Verdict,
 };
@@ -15,7 +17,7 @@ use crate::assemble::Engine;
 use crate::caller::Caller;
 use crate::error::EngineError;
 use crate::guard::{Scanned, on_pool};
-use crate::policies::{Chosen, PolicySource};
+use crate::policies::{Chosen, PolicySource, Side};
 use crate::store_key;
 use crate::verdicts::Seen;
 use layer::{put_l2, put_span, take_l2, take_number, take_span};
@@ -64,9 +66,18 @@ impl Engine {
             policy: chosen.policy,
             ..request
         };
-        let scanned = self.scan_planned(text, request.clone(), terms).await?;
+        let side = trial.as_ref().map_or(Side::Own, |trial| trial.decided);
+        // Another model reads it as well; a second policy only the verdict.
+        let again = trial
+            .as_ref()
+            .map(|_| Arc::from(&*text))
+            .unwrap_or_default();
+        let other = self.rooms.other(trial.as_ref(), again, &request);
+        let scanned = self.scan_planned(text, request.clone(), (terms, side));
+        let (scanned, other) = future::join(scanned, other).await;
+        let scanned = scanned?;
         if let Some(trial) = trial {
-            let other = trial.says(&request, &scanned.verdict);
+            let other = other.unwrap_or_else(|| trial.says(&request, &scanned.verdict));
             guard.compare(&trial, scanned.verdict.outcome, other);
         }
         let source = chosen.source;
@@ -77,9 +88,9 @@ impl Engine {
         &self,
         text: String,
         request: ScanRequest,
-        terms: ScanTerms<'_>,
+        (terms, side): (ScanTerms<'_>, Side),
     ) -> Result<Scanned, EngineError> {
-        let scores = terms.cache;
+        let scores = (terms.cache, side);
         let plan = match terms.cache {
             CacheUse::Default if text.len() < LEAST_CACHED_BYTES => CacheUse::Skip,
             CacheUse::Default => CacheUse::Use,
@@ -90,8 +101,8 @@ impl Engine {
         }
         let cache = &self.rooms.store.cache;
         let (text, digest) = self.digest(text).await?;
-        let name = self.scan_name(digest, &request, terms);
-        let scanner = &self.rooms.guard.scanner;
+        let scanner = &self.rooms.guard.layers(side).scanner;
+        let name = scan_key([terms.caller.tenant(), scanner.version()], digest, &request);
         if plan == CacheUse::Use
             && let Some(hit) = cache.get(&name).await
             && let Some(scanned) = decode(&hit.value, scanner, &request)
@@ -128,16 +139,10 @@ impl Engine {
             on_pool(&self.rooms.pool, hash).await
         }
     }
-
-    /// What the verdict on this text is kept under: a digest over everything
-    /// that it depends on, each part with its length before it.
-    fn scan_name(&self, text: blake3::Hash, request: &ScanRequest, terms: ScanTerms<'_>) -> Name {
-        let tenant = terms.caller.tenant();
-        let version = self.rooms.guard.scanner.version();
-        scan_key([tenant, version], text, request)
-    }
 }
 
+/// What the verdict on a text is kept under: a digest over everything that it depends
+/// on, each part with its length before it.
 /// `words` are the tenant, and the version of the rules and the classifier.
 fn scan_key(words: [&str; 2], text: blake3::Hash, request: &ScanRequest) -> Name {
     let mut hasher = blake3::Hasher::new();

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tidegate_engine::mock::{Mock, Script};
 use tidegate_engine::{
-    AnswerBody, AssembleError, CacheUse, Cached, Caller, ChainConfig, ChatRequest, Context,
-    Deadline, Direction, Engine, EngineConfig, EngineError, EntryConfig, GuardConfig, L2Outcome,
-    Mode, Outcome, Policy, PolicySource, ProviderConfig, ProviderKind, Quota, ScanRequest,
-    ScanTerms, Scanned, SecondConfig, SecondStage, StageSource, Thresholds,
+    AnswerBody, AssembleError, CacheUse, Cached, Caller, CandidateModel, ChainConfig, ChatRequest,
+    Context, Deadline, Direction, Engine, EngineConfig, EngineError, EntryConfig, GuardConfig,
+    L2Outcome, Mode, Outcome, Policy, PolicySource, ProviderConfig, ProviderKind, Quota, Rollout,
+    ScanRequest, ScanTerms, Scanned, SecondConfig, SecondStage, StageSource, Thresholds,
 };
 use tidegate_model::Score;
 use tidegate_model::onnx::OnnxError;
@@ -104,11 +104,24 @@ fn context() -> Context {
 }
 
 async fn scan(engine: &Engine, text: &str, cache: CacheUse) -> Scanned {
+    scan_from(engine, text, (cache, PolicySource::Request)).await
+}
+
+/// Under the policy of the gate, which nobody has chosen.
+async fn by_default(engine: &Engine, text: &str) -> Scanned {
+    scan_from(engine, text, (CacheUse::Use, PolicySource::Default)).await
+}
+
+async fn scan_from(
+    engine: &Engine,
+    text: &str,
+    (cache, source): (CacheUse, PolicySource),
+) -> Scanned {
     let caller = Caller::default();
     let terms = ScanTerms {
         caller: &caller,
         cache,
-        source: PolicySource::Request,
+        source,
     };
     let request = ScanRequest::default();
     let scanned = engine.scan_or_recall(text.to_owned(), request, terms).await;
@@ -419,4 +432,83 @@ async fn a_fast_scan_asks_no_model_and_misses_none() {
         (verdict.outcome, verdict.l2.outcome),
         (Outcome::Allow, L2Outcome::Disabled)
     );
+}
+
+/// The gate's own model knows wombats, and the one that is rolled out to all knows koalas.
+fn rolled_out(own: &Folder, candidate: SecondConfig, decides: bool) -> EngineConfig {
+    let mut config = config(second(own));
+    config.guard.rollout = Some(Rollout {
+        policy: Policy::default(),
+        share: 1.0,
+        decides,
+        model: Some(CandidateModel {
+            classifier: None,
+            second: Some(candidate),
+        }),
+    });
+    config
+}
+
+const ANIMALS: [&str; 3] = ["a wombat", "a koala", "nobody"];
+
+#[tokio::test]
+async fn a_model_on_its_way_is_asked_about_everything_and_only_noted() {
+    let (own, other) = (
+        Folder::with("own", &model("wombat")),
+        Folder::with("other", &model("koala")),
+    );
+    let config = rolled_out(&own, second(&other), false);
+    let engine = Engine::assemble(config).expect("a valid configuration");
+    let (allow, block) = (Outcome::Allow, Outcome::Block);
+    for (text, expected) in ANIMALS.into_iter().zip([block, allow, allow]) {
+        let scanned = by_default(&engine, text).await;
+        assert_eq!(scanned.verdict.outcome, expected, "{text}");
+        let passed = engine.chat(says(text, ""), &context()).await;
+        assert_eq!(passed.is_ok(), expected == allow, "{text}");
+    }
+    let agreement = engine.agreement().expect("two models").counts;
+    // The answers of the upstream are read as well.
+    let expected = [(allow, allow, 2 + 2), (allow, block, 2), (block, allow, 2)];
+    assert_eq!(agreement, expected);
+}
+
+#[tokio::test]
+async fn a_model_that_decides_for_its_share_does_so_and_the_own_one_is_noted() {
+    let (own, other) = (
+        Folder::with("own2", &model("wombat")),
+        Folder::with("other2", &model("koala")),
+    );
+    let engine = Engine::assemble(config(second(&own))).expect("a valid configuration");
+    let kept = by_default(&engine, "a wombat").await;
+    assert_eq!(kept.verdict.outcome, Outcome::Block);
+    // What was kept under the own model stands for nothing under the other one.
+    let engine = engine
+        .reassemble(rolled_out(&own, second(&other), true))
+        .expect("a valid configuration");
+    let (allow, block) = (Outcome::Allow, Outcome::Block);
+    for (text, expected) in ANIMALS.into_iter().zip([allow, block, allow]) {
+        let scanned = by_default(&engine, text).await;
+        assert_eq!(scanned.verdict.outcome, expected, "{text}");
+        assert_eq!(scanned.source, PolicySource::Rollout);
+    }
+    let agreement = engine.agreement().expect("two models").counts;
+    let expected = [(allow, allow, 1), (allow, block, 1), (block, allow, 1)];
+    assert_eq!(agreement, expected);
+    let candidate = engine.candidate_classifier().expect("a second model");
+    assert_ne!(Some(candidate), engine.classifier());
+}
+
+#[tokio::test]
+async fn a_model_on_its_way_that_fails_refuses_nothing() {
+    let own = Folder::with("own3", &model("wombat"));
+    let config = rolled_out(&own, always(Arc::new(Broken)), false);
+    let engine = Engine::assemble(config).expect("a valid configuration");
+    let answer = engine.chat(says("hello", ""), &context()).await;
+    let head = answer.expect("an answer").head;
+    assert!(head.degraded.is_empty(), "{:?}", head.degraded);
+    let scanned = by_default(&engine, "hello").await;
+    assert_eq!(scanned.verdict.outcome, Outcome::Allow);
+    // What the policy does without the model is what it would have said.
+    let agreement = engine.agreement().expect("two models").counts;
+    assert_eq!(agreement, [(Outcome::Allow, Outcome::Flag, 3)]);
 }

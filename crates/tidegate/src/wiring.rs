@@ -164,6 +164,7 @@ fn guard(guard: &config::Guard) -> GuardConfig {
             policy: guard.rollout.policy.clone(),
             share: guard.rollout.share,
             decides: guard.rollout.decides,
+            model: guard.rollout.model.clone(),
         }),
         packs: packs(guard),
     }

@@ -254,7 +254,10 @@ async fn a_prompt_that_cannot_be_put_before_a_request_calls_nobody() {
     entry["messages"] = chat("m")["messages"].clone();
     let warm = post("/v1/cache/warm", &json!({"entries": [{"request": entry}]}));
     let outcome = &house.ask(&warm).await.json()["entries"][0];
-    assert_eq!(outcome["error"]["code"], "unsupported_parameter", "{outcome}");
+    assert_eq!(
+        outcome["error"]["code"], "unsupported_parameter",
+        "{outcome}"
+    );
     let stats = house.ask(&get("/v1/stats")).await.text();
     assert!(!stats.contains("\"total\":1"), "{stats}");
 }

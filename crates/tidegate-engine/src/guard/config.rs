@@ -40,15 +40,17 @@ pub enum Scanning {
 }
 
 impl GuardConfig {
-    /// Whether the same two policies are compared as in `other`.
+    /// Whether the same two policies and models are compared as in `other`.
     pub(super) fn compares_as(&self, other: &Self) -> bool {
-        let second = |config: &Self| {
-            config
-                .rollout
-                .as_ref()
-                .map(|rollout| rollout.policy.clone())
-        };
-        self.chosen.policy == other.chosen.policy && second(self) == second(other)
+        fn compared(config: &GuardConfig) -> impl PartialEq {
+            let rollout = config.rollout.as_ref();
+            let rollout = rollout.map(|rollout| (&rollout.policy, rollout.model.as_ref()));
+            let own = (&config.classifier, &config.second);
+            // Without another model both sides ask the same one, whatever it is.
+            let own = rollout.filter(|(_, model)| model.is_some()).map(|_| own);
+            (&config.chosen.policy, own, rollout)
+        }
+        compared(self) == compared(other)
     }
 }
 

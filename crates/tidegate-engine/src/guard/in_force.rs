@@ -26,17 +26,23 @@ impl Engine {
 
     /// The number of rules in force.
     pub fn rules(&self) -> usize {
-        self.rooms.guard.scanner.rules().len()
+        self.rooms.guard.own.scanner.rules().len()
     }
 
     /// A short digest of the rules in force, and of the classifier where there is one.
     pub fn ruleset_version(&self) -> &str {
-        self.rooms.guard.scanner.version()
+        self.rooms.guard.own.scanner.version()
     }
 
     /// The name and version of the classifier in force.
     pub fn classifier(&self) -> Option<&str> {
-        self.rooms.guard.scanner.model().map(|model| &**model)
+        self.rooms.guard.own.scanner.model().map(|model| &**model)
+    }
+
+    /// The name and version of the classifier that is rolled out, where one is.
+    pub fn candidate_classifier(&self) -> Option<&str> {
+        let candidate = self.rooms.guard.candidate.as_ref()?;
+        Some(candidate.scanner.model().map_or("none", |model| &**model))
     }
 
     /// How thorough texts are scanned unless a request says otherwise.

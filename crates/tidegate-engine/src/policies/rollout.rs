@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use tidegate_guard::{Outcome, Policy};
+use tidegate_guard::{ClassifierTerms, Outcome, Policy};
+
+use crate::second::SecondConfig;
 
 /// A policy on its way to become the gate's own. It judges what the gate's own
 /// policy would judge; whoever names a policy, or has a key that does, is not
@@ -18,6 +20,18 @@ pub struct Rollout {
     pub share: f64,
     /// Whether it decides there; otherwise it is only noted where it disagrees.
     pub decides: bool,
+    /// What classifies there, where that is not what classifies elsewhere.
+    pub model: Option<CandidateModel>,
+}
+
+/// A classifier on its way to become the gate's own; as in
+/// [`GuardConfig`](crate::GuardConfig).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CandidateModel {
+    /// How the word of the classifier of this build counts, where it is asked.
+    pub classifier: Option<ClassifierTerms>,
+    /// A classifier of one's own in its place.
+    pub second: Option<SecondConfig>,
 }
 
 impl Rollout {
@@ -46,6 +60,15 @@ pub(crate) enum Side {
     Own,
     /// The second one.
     Candidate,
+}
+
+impl Side {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Own => Self::Candidate,
+            Self::Candidate => Self::Own,
+        }
+    }
 }
 
 /// The policy that is asked beside the one that decides.
@@ -98,6 +121,7 @@ mod tests {
             policy: Policy::strict(),
             share,
             decides: false,
+            model: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use tidegate_engine::{StageSource, check_model};
+use tidegate_engine::{SecondConfig, StageSource, check_model};
 
 use super::{ConfigSource, Exit};
 use crate::config;
@@ -69,15 +69,28 @@ pub(super) fn run(args: &ConfigArgs) -> Exit {
     }
 }
 
+/// The models of one's own, and the keys that name them.
+fn models(guard: &config::Guard) -> impl Iterator<Item = (&'static str, &SecondConfig)> {
+    let candidate = guard.rollout.model.as_ref();
+    let candidate = candidate.and_then(|model| model.second.as_ref());
+    let named = [
+        ("guard.model", guard.second.as_ref()),
+        ("guard.rollout.model", candidate),
+    ];
+    let there = named.into_iter();
+    there.filter_map(|(key, second)| second.map(|second| (key, second)))
+}
+
 fn check(source: &ConfigSource) -> Exit {
     match source.load() {
         Ok(loaded) => {
-            if let Some(second) = &loaded.config.guard.second
-                && let StageSource::Folder(folder) = &second.stage
-                && let Err(error) = check_model(folder)
-            {
-                eprintln!("error: guard.model: {error}");
-                return Exit::Usage;
+            for (key, second) in models(&loaded.config.guard) {
+                if let StageSource::Folder(folder) = &second.stage
+                    && let Err(error) = check_model(folder)
+                {
+                    eprintln!("error: {key}: {error}");
+                    return Exit::Usage;
+                }
             }
             let file = source
                 .file()

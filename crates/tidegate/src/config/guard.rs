@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use tidegate_engine::{
-    Builtin, ClassifierTerms, Direction, Mode, OwnThresholds, Policy, SecondConfig, StageSource,
+    Builtin, CandidateModel, ClassifierTerms, Direction, Mode, OwnThresholds, Policy, SecondConfig,
+    StageSource,
 };
 
 use super::Sources;
@@ -133,6 +134,7 @@ pub(super) fn build(
     let (policy, candidate) = (of(POLICY), of(CANDIDATE));
     let second_terms = second_terms(scalars, report);
     let second = is_own(scalars).then(|| second_terms.clone());
+    let candidate_model = candidate_model(scalars, &second_terms);
     let classifier = match &second {
         // Its thresholds say nothing about another model.
         Some(_) => None,
@@ -152,6 +154,7 @@ pub(super) fn build(
             policy: candidate,
             share: scalars.share("guard.rollout.share"),
             decides: scalars.flag("guard.rollout.decides"),
+            model: candidate_model,
         },
         team_packs: folder(scalars, "guard.team_packs"),
         custom_packs: folder(scalars, "guard.custom_packs"),
@@ -163,6 +166,9 @@ const BUILTIN: &str = "builtin";
 /// The word for no classifier.
 const NONE: &str = "none";
 const MODEL: &str = "guard.model";
+/// The word for the classifier that is asked elsewhere.
+const SAME: &str = "same";
+const CANDIDATE_MODEL: &str = "guard.rollout.model";
 
 /// The paths of the flag and the block threshold of a direction.
 fn paths(direction: Direction) -> [String; 2] {
@@ -206,7 +212,7 @@ fn own_thresholds(scalars: &Scalars, direction: Direction) -> OwnThresholds {
 /// A model of one's own. Its files are read when the engine is assembled; thresholds
 /// that it says itself are not known before.
 fn second_terms(scalars: &Scalars, report: &mut Report) -> SecondConfig {
-    let folder = beside_file(scalars, scalars.word(MODEL));
+    let folder = beside_file(scalars, MODEL);
     let mut config = SecondConfig::new(StageSource::Folder(folder));
     for direction in Direction::ALL {
         let own = own_thresholds(scalars, *direction);
@@ -231,12 +237,38 @@ fn is_own(scalars: &Scalars) -> bool {
 }
 
 /// A path that the configuration file names begins in the folder of that file.
-fn beside_file(scalars: &Scalars, path: &str) -> PathBuf {
-    match &scalars.found(MODEL).origin {
+fn beside_file(scalars: &Scalars, key: &str) -> PathBuf {
+    let path = scalars.word(key);
+    match &scalars.found(key).origin {
         Origin::File { name, .. } => {
             let folder = Path::new(name).parent();
             folder.unwrap_or_else(|| Path::new("")).join(path)
         }
         Origin::Default | Origin::Env(_) | Origin::Flag(_) => path.into(),
+    }
+}
+
+/// The classifier that is rolled out. When it is asked is said as for any other model;
+/// thresholds that were chosen for another one are not.
+fn candidate_model(scalars: &Scalars, terms: &SecondConfig) -> Option<CandidateModel> {
+    match scalars.word(CANDIDATE_MODEL) {
+        SAME => None,
+        NONE => Some(CandidateModel::default()),
+        BUILTIN => {
+            let mut classifier = ClassifierTerms::builtin();
+            classifier.cancel_confidence = terms.cancel_confidence;
+            Some(CandidateModel {
+                classifier: Some(classifier),
+                second: None,
+            })
+        }
+        _ => Some(CandidateModel {
+            classifier: None,
+            second: Some(SecondConfig {
+                stage: StageSource::Folder(beside_file(scalars, CANDIDATE_MODEL)),
+                thresholds: Default::default(),
+                ..terms.clone()
+            }),
+        }),
     }
 }

@@ -360,6 +360,12 @@ pub const KEYS: &[Key] = &[
         "What judges a share of the traffic besides, or instead, that nobody has named a policy for.",
     ),
     key(
+        "guard.rollout.model",
+        Kind::Candidate,
+        "same",
+        "The classifier of that share: the one that is asked elsewhere, that of this build, none, or the folder of a model of one's own, which is held to its own thresholds.",
+    ),
+    key(
         "guard.rollout.share",
         SHARE,
         "0.0",

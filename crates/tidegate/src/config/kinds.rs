@@ -67,6 +67,8 @@ pub enum Kind {
     Threshold,
     /// `builtin`, `none`, or a folder.
     Model,
+    /// As a model, or the same one as elsewhere.
+    Candidate,
 }
 
 /// The word for a budget without an end.
@@ -74,6 +76,8 @@ pub(super) const UNLIMITED: &str = "unlimited";
 
 /// What the guard may ask beside its rules.
 pub(super) const MODELS: &[&str] = &["builtin", "none"];
+/// The words for a model that is rolled out.
+pub(super) const CANDIDATES: &[&str] = &["same", "builtin", "none"];
 
 impl Key {
     /// Checks `node`; a fault says what would be right.
@@ -143,6 +147,9 @@ impl Kind {
             Self::Files => "a list of files".to_owned(),
             Self::Threshold => format!("a number from 0 to 1, \"{MEASURED}\" or \"{NEVER}\""),
             Self::Model => format!("{}, or a folder such as ./model", MODELS.join(", ")),
+            Self::Candidate => {
+                format!("{}, or a folder such as ./model", CANDIDATES.join(", "))
+            }
             Self::Time => "a time in UTC such as \"2027-01-31T00:00:00Z\"".to_owned(),
         }
     }
@@ -157,7 +164,7 @@ impl Kind {
             Self::Share { .. } | Self::Threshold => text.parse().ok().map(Raw::Float),
             Self::Names | Self::Files => Some(listed(text)),
             Self::Address | Self::Word { .. } | Self::Name | Self::Text | Self::Store => None,
-            Self::Policy | Self::Model => None,
+            Self::Policy | Self::Model | Self::Candidate => None,
             Self::Url | Self::Secret | Self::Headers | Self::Chain | Self::Time => None,
         };
         typed.unwrap_or_else(|| Raw::Text(text.to_owned()))
@@ -175,7 +182,8 @@ impl Kind {
             },
             Self::Share { min } => self.share(raw, *min),
             Self::Threshold => self.threshold(raw),
-            Self::Model => self.model(raw),
+            Self::Model => self.model(raw, MODELS),
+            Self::Candidate => self.model(raw, CANDIDATES),
             Self::Limit => self.limit(raw),
             Self::Time => self.time(raw),
             Self::Secret => reference(raw),
@@ -233,10 +241,10 @@ impl Kind {
     }
 
     /// What is a path is a folder; it is read later.
-    fn model(&self, raw: &Raw) -> Result<Value, Fault> {
+    fn model(&self, raw: &Raw, words: &'static [&'static str]) -> Result<Value, Fault> {
         match raw {
             Raw::Text(text) if is_path(text) => Ok(Value::Text(text.clone())),
-            other => self.word(other, MODELS, &[]),
+            other => self.word(other, words, &[]),
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{DATABASE_OF_URL, Fallback, KEYS, Key, Kind, MAX_LIMIT, MEASURED, NEVER};
-use super::kinds::{MODELS, UNLIMITED};
+use super::kinds::{CANDIDATES, MODELS, UNLIMITED};
 use super::sections::{ARRAY_TABLES, SECTIONS};
 
 /// The schema of `tidegate.toml`, JSON Schema draft 2020-12.
@@ -74,6 +74,11 @@ fn key_schema(key: &Key) -> Value {
     schema
 }
 
+/// A word, or what is a path.
+fn folder_or(words: &[&str]) -> Value {
+    json!({ "anyOf": [{ "enum": words }, { "type": "string", "pattern": r"[/\\.]" }] })
+}
+
 fn kind_schema(kind: &Kind) -> Value {
     match kind {
         Kind::Flag => json!({ "type": "boolean" }),
@@ -84,9 +89,8 @@ fn kind_schema(kind: &Kind) -> Value {
                 { "enum": [MEASURED, NEVER] },
             ],
         }),
-        Kind::Model => json!({
-            "anyOf": [{ "enum": MODELS }, { "type": "string", "pattern": r"[/\\.]" }],
-        }),
+        Kind::Model => folder_or(MODELS),
+        Kind::Candidate => folder_or(CANDIDATES),
         Kind::Share { min } => json!({ "type": "number", "minimum": min, "maximum": 1 }),
         Kind::Address => json!({ "type": "string", "pattern": ":[0-9]+$" }),
         Kind::Word { allowed, .. } => json!({ "enum": allowed }),

@@ -98,7 +98,7 @@ fn another_value(key: &Key) -> String {
         Kind::Text => "another".to_owned(),
         Kind::Policy => "monitor".to_owned(),
         Kind::Threshold => "0.95".to_owned(),
-        Kind::Model => "none".to_owned(),
+        Kind::Model | Kind::Candidate => "none".to_owned(),
         Kind::Files => OWN_POLICY.to_owned(),
         Kind::Store => "memory:".to_owned(),
         Kind::Database => "3".to_owned(),
@@ -118,7 +118,8 @@ fn toml_literal(key: &Key, text: &str) -> String {
         | Kind::Store
         | Kind::Text
         | Kind::Policy
-        | Kind::Model => {
+        | Kind::Model
+        | Kind::Candidate => {
             format!("\"{text}\"")
         }
         Kind::Names | Kind::Files => format!("[\"{text}\"]"),

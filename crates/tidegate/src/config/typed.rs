@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use tidegate_engine::{ClassifierTerms, Mode, OnUnreachable, Policy, SecondConfig, StoreUrl};
+use tidegate_engine::{
+    CandidateModel, ClassifierTerms, Mode, OnUnreachable, Policy, SecondConfig, StoreUrl,
+};
 
 use super::secret::Secret;
 
@@ -164,6 +166,8 @@ pub struct Rollout {
     pub share: f64,
     /// Whether it decides there.
     pub decides: bool,
+    /// What classifies there, where that is not the same as elsewhere.
+    pub model: Option<CandidateModel>,
 }
 
 /// `[prompts]`.

@@ -143,6 +143,7 @@ fn guard(engine: &Engine, agreement: Option<&Agreement>) -> Value {
             "policy": agreement.rollout.policy.id(),
             "share": agreement.rollout.share,
             "decides": agreement.rollout.decides,
+            "model": engine.candidate_classifier(),
             "agreement": agreement.counts.iter().map(row).collect::<Vec<_>>(),
         })
     });

@@ -220,6 +220,7 @@ fn the_names_of_metrics_are_a_contract() {
                 policy: Policy::strict(),
                 share: 0.5,
                 decides: false,
+                model: None,
             },
             counts: vec![(Outcome::Flag, Outcome::Block, 1)],
         }),

@@ -187,6 +187,7 @@ async fn a_rollout_decides_or_only_asks_and_leaves_named_policies_alone() {
             policy: Policy::strict(),
             share,
             decides,
+            model: None,
         });
         let house = House::open(plan).await;
         verdict(&house, body).await
@@ -249,6 +250,7 @@ async fn the_agreement_of_two_policies_is_shown() {
         policy: Policy::strict(),
         share: 1.0,
         decides: false,
+        model: None,
     });
     let house = House::open(plan).await;
     for text in ["hello", CARD, CARD, ATTACK] {

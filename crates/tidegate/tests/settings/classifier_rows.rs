@@ -22,10 +22,12 @@ type Observe = fn(Trial) -> Observed;
 pub(crate) fn classifier_rows() -> Vec<Row> {
     let mode = [("\"fast\"", "allow"), ("\"balanced\"", "flag")];
     let model = [("\"none\"", "allow"), ("\"builtin\"", "flag")];
+    let candidate = [("\"same\"", "allow"), ("\"builtin\"", "flag")];
     let cancel = [("0.7", "skipped"), ("1.0", "completed")];
     let mut rows = vec![
         row("guard.mode", mode, as_prompt),
         row("guard.model", model, as_prompt),
+        row("guard.rollout.model", candidate, as_prompt).given(ROLLED_OUT),
         row("guard.cancel_confidence", cancel, outcome_of_l2),
     ];
     let flag = [("0.5", "flag"), ("\"never\"", "allow")];
@@ -113,6 +115,14 @@ fn own_model() -> &'static str {
     });
     &FOLDER
 }
+
+/// A model decides everywhere that is not the gate's own.
+const ROLLED_OUT: &[(&str, &str)] = &[
+    ("guard.model", "\"none\""),
+    ("guard.rollout.policy", "\"default\""),
+    ("guard.rollout.share", "1.0"),
+    ("guard.rollout.decides", "true"),
+];
 
 /// Nothing blocks.
 const CALM: &[(&str, &str)] = &[("guard.policy", "\"monitor\"")];

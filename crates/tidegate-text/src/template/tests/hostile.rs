@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -183,4 +185,57 @@ fn a_parameter_that_was_not_given_is_not_printed_as_nothing() {
     );
     let fine = rendered(&asking("a{% if q %}{{ q }}{% endif %}"), json!({})).unwrap();
     assert_eq!(user(&fine), "a");
+}
+
+/// What templates are made of, and what they are not.
+const FRAGMENTS: [&str; 30] = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{#",
+    "#}",
+    "{%-",
+    "-}}",
+    "if ",
+    "else",
+    "endif",
+    "for x in ",
+    "endfor",
+    "include ",
+    "'p'",
+    "q",
+    "xs",
+    "x",
+    " | json",
+    " | length",
+    "[0]",
+    ".a",
+    "(",
+    ")",
+    " ~ ",
+    " + ",
+    "\"",
+    "\n",
+    " not ",
+    "é",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever a template says, it is refused, fails or is filled.
+    #[test]
+    fn no_text_of_a_template_brings_the_engine_down(
+        picked in prop::collection::vec(0..FRAGMENTS.len(), 1..24),
+        q in "\\PC{0,20}",
+    ) {
+        let text: String = picked.into_iter().map(|at| FRAGMENTS[at]).collect();
+        let partial = "[[partials]]\nname = \"p\"\ntext = \"{{ q }}\"\n";
+        let pack = format!("{}{partial}", asking(&text.replace("'''", "")));
+        let core = PromptSource { layer: PromptLayer::Core, ..source("own.toml", &pack) };
+        if let Ok(library) = Library::of(&[core], &[]) {
+            let _ = library.render("own", &wish(json!({"q": q, "xs": [1, {"a": "b"}]})));
+        }
+    }
 }
