@@ -104,7 +104,7 @@ fn there_is_nothing_behind_a_value() {
 fn a_loop_without_an_end_ends() {
     let inner = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% if a == b %}{% endif %}\
                  {% endfor %}{% endfor %}{% endfor %}";
-    let xs: Vec<u32> = (0..300).collect();
+    let xs: Vec<u32> = (0..150).collect();
     let error = rendered(&asking(inner), json!({"xs": xs})).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -124,6 +124,14 @@ fn a_message_has_a_length() {
         error
             .to_string()
             .contains("line 11): the message is longer than 1048576 bytes"),
+        "{error}"
+    );
+    let words = "the same words again ".repeat(60);
+    let literal = format!("{{% for a in xs %}}{words}{{% endfor %}}");
+    let xs: Vec<u32> = (0..1_000).collect();
+    let error = rendered(&asking(&literal), json!({"xs": xs})).unwrap_err();
+    assert!(
+        error.to_string().contains("is longer than 1048576 bytes"),
         "{error}"
     );
     let big = json!({"xs": vec!["y".repeat(600_000); 2]});
