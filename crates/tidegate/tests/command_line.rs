@@ -346,6 +346,8 @@ async fn doctor_knows_whether_a_gateway_is_alive() {
     ] {
         assert!(guard.contains(word), "{guard}");
     }
+    let prompts = "ok   prompts: 7, frameworks: 1, version ";
+    assert!(out(&diagnosis).contains(prompts), "{}", out(&diagnosis));
     let off = ["doctor", "--set", &bind, "--set", "guard.enabled=false"];
     let off = out(&run(&folder, &off).await);
     assert!(off.contains("warn guard: off, "), "{off}");

@@ -14,7 +14,7 @@ use gateway::{
 };
 use serde_json::{Value, json};
 use tidegate_guard::{Direction, Outcome, Policy, Rules, ScanRequest};
-use tidegate_text::template::{Library, PromptRole};
+use tidegate_text::template::{Library, PromptLayer, PromptRole, PromptSource};
 
 const PACK: &str = r#"[prompt]
 name = "harbour"
@@ -440,6 +440,39 @@ async fn the_command_lists_shows_tries_and_warns() {
         err(&output).contains("lacks[0] is in a message"),
         "{}",
         err(&output)
+    );
+}
+
+/// What the documentation shows can be used as it stands there.
+#[test]
+fn the_examples_of_the_documentation_load() {
+    let text = include_str!("../../../docs/prompts.md");
+    let blocks = text.split("```toml\n").skip(1);
+    let blocks: Vec<&str> = blocks
+        .map(|block| block.split("```").next().unwrap())
+        .collect();
+    let block = |begin: &str| {
+        *blocks
+            .iter()
+            .find(|block| block.starts_with(begin))
+            .unwrap()
+    };
+    let source = |text| PromptSource {
+        layer: PromptLayer::Custom,
+        name: "docs",
+        text,
+    };
+    let (prompt, framework) = (source(block("[prompt]")), source(block("[framework]")));
+    let library = Library::layered(&[prompt], &[framework]).unwrap();
+    let handover = library.prompt("handover").unwrap();
+    let untested = "no test renders the variant brief";
+    let remarks = library.lint(handover);
+    let remarks: Vec<&str> = remarks.iter().map(|remark| remark.text.as_str()).collect();
+    assert_eq!(remarks, [untested]);
+    let harbour = library.framework("harbour").unwrap();
+    assert_eq!(
+        harbour.guidance_for("Chronology"),
+        Some("times for every entry")
     );
 }
 

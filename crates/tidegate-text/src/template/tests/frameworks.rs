@@ -29,6 +29,7 @@ fn the_longest_name_in_a_title_gives_the_guidance() {
     assert_eq!(guidance("Root-cause analysis"), "causes");
     assert_eq!(guidance("Executive Summary"), "the");
     assert_eq!(guidance("resolving_action"), "what");
+    assert_eq!(guidance("Summary of the root causes"), "causes");
     // A word is found as a word.
     assert_eq!(guidance("Timelines"), "claims");
     assert_eq!(guidance(""), "claims");
