@@ -92,6 +92,7 @@ mod tests {
             ("hello world", 2, 2),
             ("<|endoftext|>", 7, 7),
             ("    \n\n  x", 3, 3),
+            ("안녕하세요, 세계! Guten Tag, schöne Grüße.", 11, 19),
         ] {
             assert_eq!(count(text, Encoding::O200kBase), o200k, "{text:?}");
             assert_eq!(count(text, Encoding::Cl100kBase), cl100k, "{text:?}");
