@@ -78,7 +78,7 @@ fn all_messages(opening: &[Opening], own: Vec<&RawValue>) -> Bytes {
         let role = role.as_ref().and_then(|fields| fields.word("role"));
         matches!(role.as_deref(), Some("system" | "developer"))
     };
-    let leading = own.iter().take_while(|message| instructs(*message)).count();
+    let leading = own.iter().take_while(|message| instructs(message)).count();
     let (own_instructions, own_rest) = own.split_at(leading);
     let instructions = opening.iter().take_while(|one| one.role == SYSTEM).count();
     let (instructions, said) = opening.split_at(instructions);

@@ -358,89 +358,59 @@ async fn a_session_and_a_user_keep_their_variant() {
     assert_eq!(seen.len(), 2, "{seen:?}");
 }
 
+/// `tidegate prompts` with the words of `line` in the folder.
+async fn prompts(folder: &Folder, line: &str, code: i32) -> (String, String) {
+    let args: Vec<&str> = ["prompts"].into_iter().chain(line.split(' ')).collect();
+    let output = run(folder, &args).await;
+    check(&output, code);
+    (out(&output), err(&output))
+}
+
 #[tokio::test]
-async fn the_command_lists_shows_tries_and_warns() {
+async fn the_command_lists_and_shows_what_there_is() {
     let folder = folder(PACK);
-    let output = run(&folder, &["prompts", "ls", "--packs", "prompts", "--json"]).await;
-    check(&output, 0);
-    let rows: Vec<Value> = out(&output)
+    let (listed, _) = prompts(&folder, "ls --packs prompts --json", 0).await;
+    let rows: Vec<Value> = listed
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let named = |name: &str| {
-        rows.iter()
-            .find(|row| row["prompt"]["name"] == name)
-            .unwrap()
+        let row = rows.iter().find(|row| row["prompt"]["name"] == name);
+        &row.unwrap()["prompt"]
     };
-    assert_eq!(named("harbour")["prompt"]["layer"], "custom");
-    assert_eq!(named("harbour")["prompt"]["variants"][1]["share"], 0.4);
-    assert_eq!(named("analysis")["prompt"]["layer"], "core");
+    assert_eq!(named("harbour")["layer"], "custom");
+    assert_eq!(named("harbour")["variants"][1]["share"], 0.4);
+    assert_eq!(named("analysis")["layer"], "core");
+    let example = "seller-investigation";
+    assert!(rows.iter().any(|row| row["framework"]["id"] == example));
+    let (shown, _) = prompts(&folder, "show harbour --packs prompts", 0).await;
+    let parameter = "ship: string, required; Which ship";
+    assert!(shown.contains(parameter), "{shown}");
+    prompts(&folder, "show harbor", 2).await;
+}
+
+#[tokio::test]
+async fn the_command_renders_tries_and_warns() {
+    let folder = folder(PACK);
+    let brief = "render harbour --packs prompts --set ship=Ada --variant brief";
+    let (messages, said) = prompts(&folder, brief, 0).await;
     assert!(
-        rows.iter()
-            .any(|row| row["framework"]["id"] == "seller-investigation")
+        messages.ends_with("--- user\nWhere is Ada?\n"),
+        "{messages}"
     );
-    let output = run(
-        &folder,
-        &["prompts", "show", "harbour", "--packs", "prompts"],
-    )
-    .await;
-    check(&output, 0);
-    assert!(
-        out(&output).contains("ship: string, required; Which ship"),
-        "{}",
-        out(&output)
-    );
-    check(&run(&folder, &["prompts", "show", "harbor"]).await, 2);
-    let args = [
-        "prompts",
-        "render",
-        "harbour",
-        "--packs",
-        "prompts",
-        "--set",
-        "ship=Ada",
-        "--variant",
-        "brief",
-    ];
-    let output = run(&folder, &args).await;
-    check(&output, 0);
-    assert!(
-        out(&output).ends_with("--- user\nWhere is Ada?\n"),
-        "{}",
-        out(&output)
-    );
-    assert!(
-        err(&output).contains("harbour 2.0.0, variant brief, "),
-        "{}",
-        err(&output)
-    );
-    check(
-        &run(
-            &folder,
-            &["prompts", "render", "harbour", "--packs", "prompts"],
-        )
-        .await,
-        2,
-    );
-    let output = run(&folder, &["prompts", "test", "prompts"]).await;
-    check(&output, 0);
-    assert_eq!(err(&output), "1 prompts, 1 of 1 tests hold\n");
-    check(&run(&folder, &["prompts", "test", "builtin"]).await, 0);
-    check(&run(&folder, &["prompts", "lint", "builtin"]).await, 0);
-    let output = run(&folder, &["prompts", "lint", "prompts"]).await;
-    check(&output, 1);
-    assert_eq!(
-        out(&output),
-        "untested: harbour: no test renders the variant brief\n"
-    );
+    assert!(said.contains("harbour 2.0.0, variant brief, "), "{said}");
+    let (_, said) = prompts(&folder, "render harbour --packs prompts", 2).await;
+    assert!(said.contains("parameter \"ship\" is missing"), "{said}");
+    let (_, said) = prompts(&folder, "test prompts", 0).await;
+    assert_eq!(said, "1 prompts, 1 of 1 tests hold\n");
+    prompts(&folder, "test builtin", 0).await;
+    prompts(&folder, "lint builtin", 0).await;
+    let (remarks, _) = prompts(&folder, "lint prompts", 1).await;
+    let untested = "untested: harbour: no test renders the variant brief\n";
+    assert_eq!(remarks, untested);
     write(folder.path(), &PACK.replace("contains", "lacks"));
-    let output = run(&folder, &["prompts", "test", "prompts/harbour.toml"]).await;
-    check(&output, 1);
-    assert!(
-        err(&output).contains("lacks[0] is in a message"),
-        "{}",
-        err(&output)
-    );
+    let (_, said) = prompts(&folder, "test prompts/harbour.toml", 1).await;
+    assert!(said.contains("lacks[0] is in a message"), "{said}");
 }
 
 /// What the documentation shows can be used as it stands there.
