@@ -6,7 +6,7 @@ import re
 import signal
 import time
 
-START_MS = 10_000
+START_MS = 60_000
 # The log names the store's address before its own.
 ADDRESS = re.compile(r"(?m)^(?!.*store: ).*?127\.0\.0\.1:(\d+)")
 

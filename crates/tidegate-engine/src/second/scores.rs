@@ -199,5 +199,6 @@ mod tests {
         ] {
             assert_ne!(own.key, other.key);
         }
+        assert_eq!(name("b", "m 1", "text").owner, "b");
     }
 }
