@@ -124,6 +124,9 @@ async fn a_text_that_breaks_a_rule_is_refused_with_line_column_and_rule() {
         message,
         "line 3, column 3: a row of 2 cells is expected, and this has 1 (row_width)"
     );
+    let reply = decode(&house, &json!({"text": "a[5]: 1,2"})).await;
+    let message = check_refusal(&reply, 400, "invalid_toon", Some("text"));
+    assert!(message.ends_with("(fewer_than_declared)"), "{message}");
     let body = json!({"text": "a[5]: 1,2", "options": {"strict": false}});
     assert_eq!(
         decode(&house, &body).await.json()["value"],
