@@ -114,6 +114,11 @@ pub(super) const fn word(allowed: &'static [&'static str]) -> Kind {
     }
 }
 
+/// A folder, where there is to be one.
+const fn folder(path: &'static str, doc: &'static str) -> Key {
+    key(path, Kind::Text, NO_FILE, doc)
+}
+
 /// Stands for no file where one could be named.
 pub(super) const NO_FILE: &str = "none";
 /// Words of the store; a test holds them equal.
@@ -377,28 +382,20 @@ pub const KEYS: &[Key] = &[
         "false",
         "Whether it decides there; otherwise it is only counted where the two disagree.",
     ),
-    key(
+    folder(
         "guard.team_packs",
-        Kind::Text,
-        NO_FILE,
         "Folder of rule packs that a team shares; docs/rules.md tells how they are written.",
     ),
-    key(
+    folder(
         "guard.custom_packs",
-        Kind::Text,
-        NO_FILE,
         "Folder of rule packs of this installation, which may replace rules of the others.",
     ),
-    key(
+    folder(
         "prompts.packs",
-        Kind::Text,
-        NO_FILE,
         "Folder of prompts beside those of this build; docs/prompts.md tells how they are written.",
     ),
-    key(
+    folder(
         "prompts.frameworks",
-        Kind::Text,
-        NO_FILE,
         "Folder of frameworks that prompts judge by.",
     ),
     key(
