@@ -82,10 +82,8 @@ pub(super) const fn required(
     doc: &'static str,
 ) -> Key {
     Key {
-        path,
-        kind,
         default: Fallback::Required(example),
-        doc,
+        ..key(path, kind, "", doc)
     }
 }
 
@@ -96,10 +94,8 @@ pub(super) const fn optional(
     doc: &'static str,
 ) -> Key {
     Key {
-        path,
-        kind,
         default: Fallback::Absent(example),
-        doc,
+        ..key(path, kind, "", doc)
     }
 }
 
