@@ -12,6 +12,7 @@ use tidegate_provider::{
 #[cfg(feature = "bedrock")]
 use tidegate_provider::{Bedrock, BedrockConfigError};
 use tidegate_store::{SingleFlight, Store};
+use tidegate_text::template::{Library, PromptPackError};
 use tidegate_work::{Deadline, Pool};
 
 use crate::answer::WholeAnswer;
@@ -45,10 +46,18 @@ pub(crate) struct Rooms {
     pub(crate) pool: Arc<Pool>,
     pub(crate) flights: SingleFlight<Result<WholeAnswer, EngineError>>,
     pub(crate) stream_flights: SingleFlight<Ended>,
+    /// What prompts are made from.
+    pub(crate) library: Arc<Library>,
+    upstreams: Upstreams,
+}
+
+/// The providers, and what they were made from.
+#[derive(Debug)]
+struct Upstreams {
     /// Where each provider is, by name.
     origins: HashMap<String, Arc<str>>,
     providers: NamedProviders,
-    provider_configs: Vec<ProviderConfig>,
+    configs: Vec<ProviderConfig>,
 }
 
 /// Providers in the order of the configuration.
@@ -82,6 +91,10 @@ pub enum AssembleError {
     /// A pack of rules cannot be read, or says something that it may not.
     #[error("rules of the guard: {0}")]
     Rules(#[from] PackError),
+    /// A pack of prompts or frameworks cannot be read, or says something that
+    /// it may not.
+    #[error("prompts: {0}")]
+    Prompts(#[from] PromptPackError),
     /// A model of one's own cannot be used.
     #[error("guard.model: {0}")]
     Model(#[from] OnnxError),
@@ -135,6 +148,7 @@ impl Engine {
         let pool = before.map_or_else(|| Arc::new(pool()), |rooms| rooms.pool.clone());
         let providers = providers(&config.providers, &pool, before)?;
         let guard = Guard::new(config.guard.clone(), before.map(|rooms| &*rooms.guard))?;
+        let library = Library::with_folders(&config.prompts)?;
         // The last step that can fail; what is kept changes after it.
         let chains = chains(&config, &providers, before)?;
         let store = store(&config, before);
@@ -151,9 +165,12 @@ impl Engine {
             pool,
             flights: SingleFlight::default(),
             stream_flights: SingleFlight::default(),
-            origins: origins(&config.providers),
-            providers,
-            provider_configs: config.providers,
+            library: Arc::new(library),
+            upstreams: Upstreams {
+                origins: origins(&config.providers),
+                providers,
+                configs: config.providers,
+            },
         };
         Ok(Self {
             rooms: Arc::new(rooms),
@@ -168,7 +185,7 @@ impl Engine {
     /// Whether each provider can be reached, without calling a model.
     pub async fn reach(&self) -> Vec<(String, Result<(), ProviderError>)> {
         let mut reached = Vec::new();
-        for (name, provider) in &self.rooms.providers {
+        for (name, provider) in &self.rooms.upstreams.providers {
             let answer = Deadline::after(REACH_TIME).run(provider.reach()).await;
             let answer = answer.unwrap_or_else(|_| Err(Unavailability::TimedOut.into()));
             reached.push((name.clone(), answer));
@@ -180,7 +197,10 @@ impl Engine {
 impl Rooms {
     /// The provider that was made from the same configuration.
     fn provider_of(&self, config: &ProviderConfig) -> Option<Arc<dyn Provider>> {
-        let mut known = self.provider_configs.iter().zip(&self.providers);
+        let Upstreams {
+            configs, providers, ..
+        } = &self.upstreams;
+        let mut known = configs.iter().zip(providers);
         known
             .find(|(known, _)| *known == config)
             .map(|(_, (_, provider))| provider.clone())
@@ -193,7 +213,12 @@ impl Rooms {
                 .name
                 .split_once('/')
                 .map_or("", |(provider, _)| provider);
-            let origin = self.origins.get(provider).cloned().unwrap_or_default();
+            let origin = self
+                .upstreams
+                .origins
+                .get(provider)
+                .cloned()
+                .unwrap_or_default();
             (entry.name.clone(), origin)
         };
         chain.entries.iter().map(origin).collect()

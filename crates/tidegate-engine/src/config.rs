@@ -11,6 +11,7 @@ use tidegate_provider::mock::Script;
 use tidegate_provider::{AnthropicConfig, OpenAiConfig, Provider};
 use tidegate_resilience::{Backoff, BreakerConfig};
 use tidegate_store::{Quota, Store};
+use tidegate_text::template::PromptFolders;
 
 /// Everything that an engine needs to know.
 #[derive(Clone, Default)]
@@ -27,6 +28,8 @@ pub struct EngineConfig {
     pub guard: GuardConfig,
     /// Conversations that are kept.
     pub sessions: SessionsConfig,
+    /// Where prompts and frameworks are read beside those of this build.
+    pub prompts: PromptFolders,
     /// Where everything is kept that outlives a request; `None` for the memory
     /// of this process, or whatever an engine that is reassembled uses already.
     pub store: Option<Store>,

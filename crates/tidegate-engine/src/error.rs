@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidegate_guard::Direction;
 use tidegate_provider::{ErrorBody, Unavailability};
+use tidegate_text::template::RenderError;
 
 use crate::sessions::SessionError;
 
@@ -153,6 +154,9 @@ pub enum EngineError {
     /// Its session cannot be used.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// A prompt cannot be rendered.
+    #[error(transparent)]
+    Prompt(#[from] RenderError),
     /// A fault of ours.
     #[error("internal error")]
     Internal,
@@ -180,6 +184,7 @@ impl EngineError {
             | Self::Rejected(_)
             | Self::NotServed(_)
             | Self::DeadlineExceeded { .. }
+            | Self::Prompt(_)
             | Self::Internal => None,
         }
     }

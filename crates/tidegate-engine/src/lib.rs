@@ -23,6 +23,7 @@ mod health;
 mod held;
 mod line;
 mod policies;
+mod prompts;
 mod redact;
 mod reserve;
 mod scan;
@@ -53,6 +54,7 @@ pub use feedback::{Feedback, FeedbackError, Label};
 pub use guard::{GuardConfig, Guarded, Scanned, Scanning};
 pub use health::{BreakerHealth, Counts, EngineHealth, EntryHealth};
 pub use policies::{Agreement, CandidateModel, Chosen, PolicySource, Rollout};
+pub use prompts::openings;
 pub use reserve::{Held, Success};
 pub use scan::scan_here;
 pub use scans_cache::ScanTerms;
@@ -70,7 +72,7 @@ pub use tidegate_guard::{
 pub use tidegate_provider::BedrockConfig;
 pub use tidegate_provider::{
     AnthropicConfig, ChatRequest, Chunk, ContentCounts, Dialect, EmbedRequest, ErrorBody,
-    MaxTokensField, Message, OpenAiConfig, PostClient, Provider, ProviderError, RawObject,
+    MaxTokensField, Message, OpenAiConfig, Opening, PostClient, Provider, ProviderError, RawObject,
     RequestError, Unavailability, Usage, mock,
 };
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
@@ -78,6 +80,10 @@ pub use tidegate_store::{
     CacheHealth, CacheStats, Level, MOST_NAME_BYTES, OnUnreachable, OpenError, Quota, Reach,
     Remark, Selector, Store, StoreConfig, StoreError, StoreState, StoreUrl, Topology,
     UnknownReservation, Weight,
+};
+pub use tidegate_text::template::{
+    Block, Framework, Library, Parameter, ParameterKind, Prompt, PromptFolders, PromptLayer,
+    PromptPackError, RenderError, RenderWish, Rendered, Variant,
 };
 pub use tidegate_text::tokens::Encoding;
 pub use tidegate_text::toon::compact::{Abbreviations, TableError};

@@ -72,7 +72,14 @@ impl ChatRequest {
     /// [`RequestError`] names the field and what it must be, and never holds
     /// any of its content.
     pub fn parse_as(dialect: Dialect, body: Bytes) -> Result<Self, RequestError> {
-        let raw = RawObject::parse(&body)?;
+        Self::of(dialect, RawObject::parse(&body)?)
+    }
+
+    /// Checks a request whose keys were read already.
+    ///
+    /// # Errors
+    /// As [`Self::parse_as`].
+    pub fn of(dialect: Dialect, raw: RawObject) -> Result<Self, RequestError> {
         check_keys(&raw)?;
         let model = model_name(&raw)?;
         let stream = optional(&raw, "stream", "a boolean")?.unwrap_or(false);
@@ -124,10 +131,15 @@ impl ChatRequest {
 
     /// The user that the application makes the request for, if it says so.
     pub fn user(&self) -> Option<String> {
-        let json = match self.dialect {
-            Dialect::Chat | Dialect::Completion => self.raw.get("user")?.clone(),
+        Self::user_in(self.dialect, &self.raw)
+    }
+
+    /// The same, before the request is checked.
+    pub fn user_in(dialect: Dialect, raw: &RawObject) -> Option<String> {
+        let json = match dialect {
+            Dialect::Chat | Dialect::Completion => raw.get("user")?.clone(),
             Dialect::Messages => {
-                let metadata = RawObject::parse(self.raw.get("metadata")?).ok()?;
+                let metadata = RawObject::parse(raw.get("metadata")?).ok()?;
                 metadata.get("user_id")?.clone()
             }
         };

@@ -3,6 +3,7 @@
 mod block;
 mod chunk;
 mod sentence;
+pub mod template;
 pub mod tokens;
 pub mod toon;
 mod word;

@@ -5,6 +5,7 @@ pub mod config;
 mod http;
 mod logging;
 mod metrics;
+mod prompt_report;
 mod scan_report;
 mod server;
 mod toon_report;

@@ -1,6 +1,7 @@
 //! Metrics in Prometheus' words: base units, `_seconds`, `_total`.
 
 mod guard;
+mod prompts;
 mod scans;
 
 use std::sync::atomic::AtomicU64;
@@ -36,6 +37,7 @@ pub(crate) struct Metrics {
     denied: Family<DeniedLabels, Counter>,
     active: Gauge,
     scans: scans::Scans,
+    prompts: prompts::Prompts,
 }
 
 /// Routes come from the table of routes, so their number is bounded.
@@ -128,6 +130,7 @@ impl Default for Metrics {
             denied: Family::default(),
             active: Gauge::default(),
             scans: scans::Scans::default(),
+            prompts: prompts::Prompts::default(),
         };
         metrics.register();
         metrics
@@ -187,6 +190,7 @@ impl Metrics {
             self.active.clone(),
         );
         self.scans.register(registry);
+        self.prompts.register(registry);
     }
 
     /// Shows what became of spans, where there are any.

@@ -11,8 +11,8 @@ use tidegate_engine::BedrockConfig;
 use tidegate_engine::{
     Adaptivity, AnthropicConfig, AttemptConfig, Backoff, BreakerConfig, CacheAnswers, CacheConfig,
     ChainConfig, Chosen, EngineConfig, EntryConfig, GuardConfig, MaxTokensField, OpenAiConfig,
-    PackFolder, PackLayer, PolicySource, ProviderConfig, ProviderKind, Quota, RateTrip,
-    ResilienceConfig, Rollout, Scanning, SessionsConfig, StoreConfig, mock,
+    PackFolder, PackLayer, PolicySource, PromptFolders, ProviderConfig, ProviderKind, Quota,
+    RateTrip, ResilienceConfig, Rollout, Scanning, SessionsConfig, StoreConfig, mock,
 };
 
 use crate::config::{self, Config, Loaded};
@@ -117,6 +117,10 @@ pub(crate) fn engine_config(config: &Config) -> EngineConfig {
             ttl: config.sessions.ttl,
             max_bytes: config.sessions.max_bytes,
             history_tokens: config.sessions.history_tokens,
+        },
+        prompts: PromptFolders {
+            prompts: config.prompts.packs.clone(),
+            frameworks: config.prompts.frameworks.clone(),
         },
         // Whoever serves opens one; nobody else leaves anything behind.
         store: None,

@@ -56,6 +56,7 @@ async fn the_help_lists_the_commands() {
       mock         Start a scripted upstream for tests and benchmarks
       scan         Scan texts, files and folders for attacks and leaks
       rules        List, show, try and compare the rules of the guard
+      prompts      List, show, render and try prompts
       cache        Show, forget or warm what a gateway keeps
       config       Check, show or write configuration
       models       List the configured models
@@ -108,6 +109,27 @@ const MENTIONS: &[(&[&str], &[&str])] = &[
     (
         &["sessions", "list", "--help"],
         &["--user", "--tenant", "--json"],
+    ),
+    (
+        &["prompts", "--help"],
+        &["ls", "show", "render", "test", "lint"],
+    ),
+    (
+        &["prompts", "render", "--help"],
+        &[
+            "--parameters",
+            "--set",
+            "--text",
+            "--budget",
+            "--variant-key",
+            "--frameworks",
+            "Examples:",
+            "Exit codes:",
+        ],
+    ),
+    (
+        &["prompts", "test", "--help"],
+        &["builtin", "--frameworks", "Exit codes:"],
     ),
     (&["toon", "--help"], &["encode", "decode", "stats"]),
     (
@@ -324,6 +346,8 @@ async fn doctor_knows_whether_a_gateway_is_alive() {
     ] {
         assert!(guard.contains(word), "{guard}");
     }
+    let prompts = "ok   prompts: 7, frameworks: 1, version ";
+    assert!(out(&diagnosis).contains(prompts), "{}", out(&diagnosis));
     let off = ["doctor", "--set", &bind, "--set", "guard.enabled=false"];
     let off = out(&run(&folder, &off).await);
     assert!(off.contains("warn guard: off, "), "{off}");

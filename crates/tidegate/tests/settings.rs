@@ -10,6 +10,8 @@ mod gateway;
 mod key_rows;
 #[path = "settings/observe.rs"]
 mod observe;
+#[path = "settings/prompt_rows.rs"]
+mod prompt_rows;
 #[path = "settings/resilience_rows.rs"]
 mod resilience_rows;
 #[path = "settings/rows.rs"]
@@ -32,6 +34,7 @@ use tidegate::config::{CLIENT_KEYS, KEYS, MODEL_KEYS, PROVIDER_KEYS};
 
 use classifier_rows::classifier_rows;
 use key_rows::key_rows;
+use prompt_rows::prompt_rows;
 use resilience_rows::resilience_rows;
 use rows::rows;
 use store_rows::{store_rows, variable_rows};
@@ -44,6 +47,7 @@ fn all() -> impl Iterator<Item = Row> {
         .chain(resilience_rows())
         .chain(key_rows())
         .chain(classifier_rows())
+        .chain(prompt_rows())
         .chain(upstream_rows())
         .chain(store_rows())
 }

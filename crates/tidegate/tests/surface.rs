@@ -49,7 +49,12 @@ fn the_committed_description_is_the_one_that_is_served() {
 
 /// A request that the operation answers with a success.
 fn sample_request(method: &str, path: &str, session: &str) -> Vec<u8> {
-    let path = path.replace("{name}", "m").replace("{id}", session);
+    let name = if path.starts_with("/v1/prompts/") {
+        "chat"
+    } else {
+        "m"
+    };
+    let path = path.replace("{name}", name).replace("{id}", session);
     let body = match path.as_str() {
         "/v1/chat/completions" => chat("m"),
         "/v1/completions" => json!({"model": "m", "prompt": "hello"}),
@@ -58,6 +63,7 @@ fn sample_request(method: &str, path: &str, session: &str) -> Vec<u8> {
             json!({"model": "m", "max_tokens": 64, "messages": [message]})
         }
         "/v1/scan" => json!({"text": "hello"}),
+        "/v1/prompts/chat/render" => json!({"parameters": {"question": "Why?"}}),
         "/v1/toon/encode" => json!({"value": {"boats": [{"id": 1}, {"id": 2}]}, "dialect": "auto"}),
         "/v1/toon/decode" => json!({"text": "boats[2]{id}:\n  1\n  2"}),
         "/v1/embeddings" => json!({"model": "m", "input": ["a", "b"]}),

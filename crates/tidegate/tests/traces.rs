@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use gateway::{
-    Call, Collector, PATIENCE, Program, Scene, Stage, ask, attribute, cached, chat, get, pair,
-    post, request, start_mock, stream,
+    CANARY, Call, Collector, PATIENCE, Program, Scene, Stage, ask, attribute, cached, chat, get,
+    pair, post, request, start_mock, stream, with,
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -141,6 +141,17 @@ async fn a_chat_is_a_request_and_a_call() {
         &format!("traces go to {endpoint}/v1/traces"),
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_request_that_names_a_prompt_says_which_and_not_what_it_was_filled_with() {
+    let scene = Scenery::set(&["up/answer"], &[]).await;
+    let prompt = json!({"name": "chat", "parameters": {"question": CANARY}});
+    let asked = with(chat("m"), "tidegate", json!({"prompt": prompt}));
+    assert_eq!(scene.ask(&asked).await.status, 200);
+    let (request, calls) = split(scene.collector.until(2).await);
+    check(&request, "tidegate.prompt", "chat@1.0.0/base");
+    assert!(!format!("{request:?}{calls:?}").contains(CANARY));
 }
 
 /// All that one span says, without what differs from run to run.

@@ -54,6 +54,7 @@ pub(super) fn run(args: &DoctorArgs) -> Exit {
         }
     };
     describe_guard(config, &engine);
+    describe_prompts(&engine);
     match runtime(Some(1)) {
         Ok(runtime) => runtime.block_on(async {
             let store = store::examine(&loaded).await;
@@ -118,6 +119,16 @@ fn describe_guard(config: &Config, engine: &Engine) {
             &format!("guard: off, nothing is scanned on its way through; {rules}"),
         );
     }
+}
+
+fn describe_prompts(engine: &Engine) {
+    let library = engine.library();
+    let (prompts, frameworks) = (library.prompts().count(), library.frameworks().count());
+    let version = library.version();
+    row(
+        "ok",
+        &format!("prompts: {prompts}, frameworks: {frameworks}, version {version}"),
+    );
 }
 
 async fn providers(engine: &Engine) -> Exit {

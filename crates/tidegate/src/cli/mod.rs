@@ -6,6 +6,7 @@ mod doctor;
 mod mock;
 mod models;
 mod progress;
+mod prompts;
 mod rules;
 mod scan;
 mod serve;
@@ -41,6 +42,8 @@ enum Verb {
     Scan(scan::ScanArgs),
     /// List, show, try and compare the rules of the guard
     Rules(rules::RulesArgs),
+    /// List, show, render and try prompts
+    Prompts(prompts::PromptsArgs),
     /// Show, forget or warm what a gateway keeps
     Cache(cache::CacheArgs),
     /// Check, show or write configuration
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Verb::Mock(args) => mock::run(&args),
         Verb::Scan(args) => scan::run(&args),
         Verb::Rules(args) => rules::run(&args),
+        Verb::Prompts(args) => prompts::run(&args),
         Verb::Cache(args) => cache::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Models(args) => models::run(&args),

@@ -8,7 +8,9 @@ use super::keys::NO_FILE;
 use super::layers::{Layers, Scalars};
 use super::problems::{Fault, Report};
 use super::store;
-use super::typed::{Backoff, Breaker, Cache, Level, Log, LogFormat, Resilience, Server, Sessions};
+use super::typed::{
+    Backoff, Breaker, Cache, Level, Log, LogFormat, Prompts, Resilience, Server, Sessions,
+};
 
 /// Checks settings that limit each other.
 pub(super) fn check_together(layers: &Layers, report: &mut Report) {
@@ -120,6 +122,14 @@ pub(super) fn sessions(scalars: &Scalars) -> Sessions {
 pub(super) fn folder(scalars: &Scalars, path: &str) -> Option<PathBuf> {
     let word = Some(scalars.word(path)).filter(|folder| *folder != NO_FILE);
     word.map(Into::into)
+}
+
+/// `[prompts]`.
+pub(super) fn prompts(scalars: &Scalars) -> Prompts {
+    Prompts {
+        packs: folder(scalars, "prompts.packs"),
+        frameworks: folder(scalars, "prompts.frameworks"),
+    }
 }
 
 /// `[resilience]`.

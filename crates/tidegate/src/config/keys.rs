@@ -82,10 +82,8 @@ pub(super) const fn required(
     doc: &'static str,
 ) -> Key {
     Key {
-        path,
-        kind,
         default: Fallback::Required(example),
-        doc,
+        ..key(path, kind, "", doc)
     }
 }
 
@@ -96,10 +94,8 @@ pub(super) const fn optional(
     doc: &'static str,
 ) -> Key {
     Key {
-        path,
-        kind,
         default: Fallback::Absent(example),
-        doc,
+        ..key(path, kind, "", doc)
     }
 }
 
@@ -112,6 +108,11 @@ pub(super) const fn word(allowed: &'static [&'static str]) -> Kind {
         allowed,
         later: &[],
     }
+}
+
+/// A folder, where there is to be one.
+const fn folder(path: &'static str, doc: &'static str) -> Key {
+    key(path, Kind::Text, NO_FILE, doc)
 }
 
 /// Stands for no file where one could be named.
@@ -377,17 +378,21 @@ pub const KEYS: &[Key] = &[
         "false",
         "Whether it decides there; otherwise it is only counted where the two disagree.",
     ),
-    key(
+    folder(
         "guard.team_packs",
-        Kind::Text,
-        NO_FILE,
         "Folder of rule packs that a team shares; docs/rules.md tells how they are written.",
     ),
-    key(
+    folder(
         "guard.custom_packs",
-        Kind::Text,
-        NO_FILE,
         "Folder of rule packs of this installation, which may replace rules of the others.",
+    ),
+    folder(
+        "prompts.packs",
+        "Folder of prompts beside those of this build; docs/prompts.md tells how they are written.",
+    ),
+    folder(
+        "prompts.frameworks",
+        "Folder of frameworks that prompts judge by.",
     ),
     key(
         "resilience.failure_threshold",

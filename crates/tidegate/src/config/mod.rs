@@ -48,7 +48,7 @@ pub use schema::schema_json;
 pub use secret::Secret;
 pub use typed::{
     Anthropic, Backoff, Bedrock, Breaker, Cache, ChainEntry, ClientKey, Config, Guard, Header,
-    Level, Limits, Log, LogFormat, MaxTokensField, Model, OpenAi, Provider, ProviderKind,
+    Level, Limits, Log, LogFormat, MaxTokensField, Model, OpenAi, Prompts, Provider, ProviderKind,
     Resilience, Role, Rollout, Server, Sessions, Store, UnusedVariable,
 };
 
@@ -116,6 +116,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
         cache: build::cache(&layers.scalars),
         sessions: build::sessions(&layers.scalars),
         guard,
+        prompts: build::prompts(&layers.scalars),
         resilience: build::resilience(&layers.scalars),
         providers,
         models,

@@ -35,6 +35,7 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
         "guard.rollout",
         "A second policy for a stable share of the traffic; docs/guard.md says how to go on.",
     ),
+    ("prompts", "Prompts and frameworks of one's own."),
     (
         "resilience",
         "How failures of upstream models are met; holds for every chain entry.",

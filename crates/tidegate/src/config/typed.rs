@@ -26,6 +26,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// What is scanned.
     pub guard: Guard,
+    /// Prompts of one's own.
+    pub prompts: Prompts,
     /// Meeting upstream failures.
     pub resilience: Resilience,
     /// Never empty; names are unique.
@@ -166,6 +168,15 @@ pub struct Rollout {
     pub decides: bool,
     /// What classifies there, where that is not the same as elsewhere.
     pub model: Option<CandidateModel>,
+}
+
+/// `[prompts]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompts {
+    /// A folder of prompts of this installation.
+    pub packs: Option<PathBuf>,
+    /// A folder of frameworks of this installation.
+    pub frameworks: Option<PathBuf>,
 }
 
 /// `[resilience]`.

@@ -19,6 +19,7 @@ use super::error::ApiError;
 use super::framing::Framing;
 use super::live::Live;
 use super::maxima::check_head;
+use super::prompts::PROMPT;
 use super::sse::{Ending, StreamEnd};
 use super::visit::Under;
 use super::{AccessLog, Gate};
@@ -175,6 +176,7 @@ impl Exchange {
         self.status = response.status().as_u16();
         if let Some(traced) = &mut self.traced {
             traced.verdict = response.headers().get(VERDICT).cloned();
+            traced.prompt = response.headers().get(PROMPT).cloned();
         }
         let extensions = response.extensions_mut();
         self.answered = extensions.remove::<Answered>();

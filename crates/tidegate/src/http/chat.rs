@@ -14,7 +14,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use tidegate_engine::{
     Answer, AnswerBody, AnswerHead, CacheUse, ChatRequest, Context, Deadline, Dialect, EngineError,
-    Outcome,
+    Outcome, RawObject, RequestError,
 };
 
 use super::Gate;
@@ -23,6 +23,7 @@ use super::cache::is_name;
 use super::cost::{Answered, Cost};
 use super::error::ApiError;
 use super::maxima::check_chat;
+use super::prompts::{self, NamedPrompt, Prompted};
 use super::sessions::Named;
 use super::sse::{Framing, SseBody};
 use super::visit::Visit;
@@ -66,12 +67,13 @@ async fn converse(
     let deadline = Deadline::after(visit.live.settings.deadline);
     let headers = request.headers().clone();
     let body = json_body(&visit.live, request, deadline).await?;
-    let mut request = ChatRequest::parse_as(dialect, body)?;
-    check_chat(&request)?;
-    let options = Options::take(&mut request)?;
-    let session = Named::of(options.session_id, &headers)?;
+    let mut raw = RawObject::parse(&body).map_err(RequestError::from)?;
+    let mut options = Options::take(&mut raw)?;
+    let session = Named::of(options.session_id.take(), &headers)?;
     // A browser sends its cookie with everything, so with completions too.
     let session = session.filter(|named| named.is_meant() || dialect != Dialect::Completion);
+    let asked = (dialect, raw, session.as_ref());
+    let (request, prompt) = open(gate, &visit, options.prompt.take(), asked).await?;
     let mut context = visit.context(deadline);
     context.cache = options.cache.into();
     context.domain = options.domain;
@@ -88,6 +90,7 @@ async fn converse(
                 None => error.into_response(),
             };
             refusal.headers_mut().extend(verdict);
+            refusal.headers_mut().extend(prompt);
             return Ok(refusal);
         }
     };
@@ -101,7 +104,30 @@ async fn converse(
         named.describe(&mut response, visit.live.engine.session_ttl());
     }
     response.headers_mut().extend(verdict);
+    response.headers_mut().extend(prompt);
     Ok(response)
+}
+
+/// The request, after what the prompt that it names puts before it, and what the
+/// answer says of that prompt.
+async fn open(
+    gate: &Gate,
+    visit: &Visit,
+    prompt: Option<NamedPrompt>,
+    (dialect, raw, session): (Dialect, RawObject, Option<&Named>),
+) -> Result<(ChatRequest, Option<(HeaderName, HeaderValue)>), ApiError> {
+    let Some(prompt) = prompt else {
+        let request = ChatRequest::of(dialect, raw)?;
+        check_chat(&request)?;
+        return Ok((request, None));
+    };
+    let session = session.map(|named| named.id.as_str());
+    let prompted = Prompted::of(visit, prompt, (dialect, &raw), session).await?;
+    let Prompted { request, rendered } = prompted;
+    check_chat(&request)?;
+    gate.metrics.rendered(&rendered);
+    let said = prompts::header(&rendered).map(|value| (prompts::PROMPT, value));
+    Ok((request, said))
 }
 
 /// What the guard said of a request and its answer, if it looked at them.
@@ -214,6 +240,7 @@ struct Options {
     domain: Option<Arc<str>>,
     session_id: Option<String>,
     policy: Option<String>,
+    prompt: Option<NamedPrompt>,
 }
 
 /// A name, or nothing where it is null.
@@ -250,8 +277,8 @@ impl From<CacheWord> for CacheUse {
 const LATER: [&str; 4] = ["retrieve", "k", "mode", "priority"];
 
 impl Options {
-    fn take(request: &mut ChatRequest) -> Result<Self, ApiError> {
-        let Some(raw) = request.take("tidegate") else {
+    fn take(request: &mut RawObject) -> Result<Self, ApiError> {
+        let Some(raw) = request.remove("tidegate") else {
             return Ok(Self::default());
         };
         // A derived struct would take a list for an object.
@@ -271,7 +298,9 @@ impl Options {
                 .about(&format!("tidegate.{key}"));
         }
         let message = "tidegate must be an object of {cache: \"use\" | \"skip\" | \"refresh\", \
-             domain: string of 1 to 256 bytes, session_id: string, policy: string}";
+             domain: string of 1 to 256 bytes, session_id: string, policy: string, \
+             prompt: {name: string, parameters?: object, budget_tokens?: integer, \
+             variant?: string, variant_key?: string}}";
         ApiError::invalid("invalid_parameter", message).about("tidegate")
     }
 }

@@ -13,7 +13,9 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
-use tidegate_engine::{EngineError, FeedbackError, RequestError, SessionError, Spent, StoreError};
+use tidegate_engine::{
+    EngineError, FeedbackError, RenderError, RequestError, SessionError, Spent, StoreError,
+};
 use upstream::{not_served, rejected, upstream};
 
 /// An error in OpenAI's shape.
@@ -348,6 +350,7 @@ impl From<EngineError> for ApiError {
             )
             .spent(),
             EngineError::Session(error) => Self::from(error.clone()),
+            EngineError::Prompt(error) => Self::from(error),
             EngineError::Internal => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal_error",
@@ -379,6 +382,24 @@ impl From<SessionError> for ApiError {
         };
         match error.retry_after() {
             Some(wait) => api.after(wait),
+            None => api,
+        }
+    }
+}
+
+impl From<&RenderError> for ApiError {
+    fn from(error: &RenderError) -> Self {
+        let (code, message) = (error.code(), error.to_string());
+        let api = match error {
+            RenderError::UnknownPrompt { .. } => Self::absent(code, message),
+            RenderError::UnknownVariant { .. }
+            | RenderError::Parameters { .. }
+            | RenderError::TooMuch { .. }
+            | RenderError::Template { .. }
+            | RenderError::Budget { .. } => Self::invalid(code, message),
+        };
+        match error.param() {
+            Some(param) => api.about(&param),
             None => api,
         }
     }

@@ -18,6 +18,7 @@ mod live;
 mod maxima;
 mod models;
 mod openapi;
+mod prompts;
 mod reload;
 mod routes;
 mod scan;

@@ -7,8 +7,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 
 use super::visit::Access;
 use super::{
-    Gate, cache, chat, embeddings, feedback, health, home, limits, models, openapi, reload, scan,
-    sessions, stats, toon,
+    Gate, cache, chat, embeddings, feedback, health, home, limits, models, openapi, prompts,
+    reload, scan, sessions, stats, toon,
 };
 
 /// One method of one path.
@@ -86,6 +86,7 @@ pub(super) fn routes() -> Vec<Route> {
     all.extend(talking_routes());
     all.extend(model_routes());
     all.extend(toon_routes());
+    all.extend(prompt_routes());
     all.extend(session_routes());
     all.extend(operator_routes());
     all.extend(cache_routes());
@@ -185,6 +186,26 @@ fn model_routes() -> Vec<Route> {
             post(limits::settle),
         )
         .takes("SettleRequest"),
+    ]
+}
+
+fn prompt_routes() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/v1/prompts",
+            Access::Tenant,
+            "List prompts with their parameters, and frameworks",
+            Reply::Json("PromptList"),
+            get(prompts::list),
+        ),
+        Route::post(
+            "/v1/prompts/{name}/render",
+            Access::Tenant,
+            "Fill a prompt with parameters, within a budget of tokens",
+            Reply::Json("RenderedPrompt"),
+            post(prompts::render),
+        )
+        .takes("RenderRequest"),
     ]
 }
 

@@ -105,7 +105,12 @@ async fn try_one(live: &Live, caller: &Caller, entry: Entry) -> Result<Warmed, A
     let mut request = ChatRequest::parse_as(dialect, body)?;
     check_chat(&request)?;
     // What it says about the cache is said already.
-    request.take("tidegate");
+    let said = request.take("tidegate");
+    if said.is_some_and(|said| names_prompt(&said)) {
+        let message = "a request that is warmed names no prompt; give the messages that \
+                       POST /v1/prompts/{name}/render answers";
+        return Err(ApiError::invalid("unsupported_parameter", message).about("tidegate.prompt"));
+    }
     if entry.domain.as_deref().is_some_and(|name| !is_name(name)) {
         let message = "domain must be a string of 1 to 256 bytes";
         return Err(ApiError::invalid("invalid_parameter", message).about("domain"));
@@ -126,6 +131,12 @@ async fn try_one(live: &Live, caller: &Caller, entry: Entry) -> Result<Warmed, A
         WarmError::Stream => ApiError::invalid("invalid_parameter", error.to_string()),
         WarmError::NotKept { .. } => ApiError::invalid("answer_not_kept", error.to_string()),
     })
+}
+
+/// Whether the `tidegate` object of a request names a prompt.
+fn names_prompt(said: &Bytes) -> bool {
+    let said: Option<Value> = serde_json::from_slice(said).ok();
+    said.is_some_and(|said| !said["prompt"].is_null())
 }
 
 /// Whether an answer is one that an upstream has finished.

@@ -86,6 +86,7 @@ attributes! {
     DEGRADED = Attribute::same(On::Request, "tidegate.degraded", "what was skipped or weakened, a list");
     OVERHEAD = Attribute::same(On::Request, "tidegate.overhead_ms", "total less waiting for upstreams and for room");
     VERDICT = Attribute::same(On::Request, "tidegate.verdict", "`allow`, `flag` or `block`; absent where the guard is off");
+    PROMPT = Attribute::same(On::Request, "tidegate.prompt", "`name@version/variant` of the prompt that the request names");
     ENDING = Attribute::same(On::Request, "tidegate.ending", "`client_left` or `broken`; absent when the answer was complete");
     OPERATION = Attribute::same(On::Call, "gen_ai.operation.name", "`chat`, `text_completion` or `embeddings`");
     PROVIDER = Attribute {

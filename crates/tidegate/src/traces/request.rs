@@ -31,6 +31,8 @@ pub(crate) struct Traced {
     under: Served,
     /// What the guard said.
     pub(crate) verdict: Option<HeaderValue>,
+    /// Which prompt was put before the request.
+    pub(crate) prompt: Option<HeaderValue>,
 }
 
 /// The revision of the configuration that serves a request.
@@ -123,6 +125,7 @@ impl Traces {
                 tenant: Arc::default(),
                 under,
                 verdict: None,
+                prompt: None,
             })
         })
     }
@@ -182,11 +185,13 @@ impl Traced {
         attributes.maybe(names::DEGRADED, facts.head.and_then(degraded));
         let millis = |overhead: Duration| (overhead.as_secs_f64() * 1e6).round() / 1e3;
         attributes.maybe(names::OVERHEAD, facts.overhead.map(millis));
-        let verdict = self
-            .verdict
-            .as_ref()
-            .and_then(|verdict| verdict.to_str().ok());
-        attributes.maybe(names::VERDICT, verdict.map(bounded));
+        for (name, said) in [
+            (names::VERDICT, &self.verdict),
+            (names::PROMPT, &self.prompt),
+        ] {
+            let said = said.as_ref().and_then(|said| said.to_str().ok());
+            attributes.maybe(name, said.map(bounded));
+        }
         attributes.maybe(names::ENDING, facts.ending);
     }
 

@@ -44,7 +44,7 @@ const ROOMS: [(&str, u8, &[&str]); 11] = [
 
 /// Heavy crates (a `*` at the end stands for a family) and the rooms they live
 /// in. The first pattern that matches decides.
-const HOMES: [(&[&str], &[&str]); 8] = [
+const HOMES: [(&[&str], &[&str]); 9] = [
     (&["axum*", "clap*", "anyhow", "eyre", "miette"], &["gate"]),
     (
         &["redis", "fred", "rusqlite", "sqlx", "redb", "moka"],
@@ -59,6 +59,7 @@ const HOMES: [(&[&str], &[&str]); 8] = [
     ),
     (&["rustls*", "tokio-rustls", "webpki-roots"], &["provider"]),
     (&["aws-*"], &["provider"]),
+    (&["minijinja*"], &["text"]),
 ];
 
 /// The crate of a room.
