@@ -435,12 +435,12 @@ async fn a_fast_scan_asks_no_model_and_misses_none() {
 }
 
 /// The gate's own model knows wombats, and the one that is rolled out to all knows koalas.
-fn rolled_out(own: &Folder, candidate: SecondConfig, decides: bool) -> EngineConfig {
+fn rolled_out(own: &Folder, candidate: SecondConfig) -> EngineConfig {
     let mut config = config(second(own));
     config.guard.rollout = Some(Rollout {
         policy: Policy::default(),
         share: 1.0,
-        decides,
+        decides: false,
         model: Some(CandidateModel {
             classifier: None,
             second: Some(candidate),
@@ -457,7 +457,7 @@ async fn a_model_on_its_way_is_asked_about_everything_and_only_noted() {
         Folder::with("own", &model("wombat")),
         Folder::with("other", &model("koala")),
     );
-    let config = rolled_out(&own, second(&other), false);
+    let config = rolled_out(&own, second(&other));
     let engine = Engine::assemble(config).expect("a valid configuration");
     let (allow, block) = (Outcome::Allow, Outcome::Block);
     for (text, expected) in ANIMALS.into_iter().zip([block, allow, allow]) {
@@ -482,9 +482,10 @@ async fn a_model_that_decides_for_its_share_does_so_and_the_own_one_is_noted() {
     let kept = by_default(&engine, "a wombat").await;
     assert_eq!(kept.verdict.outcome, Outcome::Block);
     // What was kept under the own model stands for nothing under the other one.
-    let engine = engine
-        .reassemble(rolled_out(&own, second(&other), true))
-        .expect("a valid configuration");
+    let mut config = rolled_out(&own, second(&other));
+    let rollout = config.guard.rollout.as_mut();
+    rollout.expect("a model on its way").decides = true;
+    let engine = engine.reassemble(config).expect("a valid configuration");
     let (allow, block) = (Outcome::Allow, Outcome::Block);
     for (text, expected) in ANIMALS.into_iter().zip([allow, block, allow]) {
         let scanned = by_default(&engine, text).await;
@@ -501,7 +502,7 @@ async fn a_model_that_decides_for_its_share_does_so_and_the_own_one_is_noted() {
 #[tokio::test]
 async fn a_model_on_its_way_that_fails_refuses_nothing() {
     let own = Folder::with("own3", &model("wombat"));
-    let config = rolled_out(&own, always(Arc::new(Broken)), false);
+    let config = rolled_out(&own, always(Arc::new(Broken)));
     let engine = Engine::assemble(config).expect("a valid configuration");
     let answer = engine.chat(says("hello", ""), &context()).await;
     let head = answer.expect("an answer").head;
