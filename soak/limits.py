@@ -26,7 +26,7 @@ PHASES = ["plain", "kills", "clocks"]
 SHIFT_S = 300
 KILL_EVERY_S = 5
 JUMP_EVERY_S = 5
-DEADLINE_MS = 20_000
+DEADLINE_MS = 8_000
 # A phase that is shorter sees too few windows; two and a bit are the least.
 SHORT_S = 22
 WINDOW_MS = 10_000

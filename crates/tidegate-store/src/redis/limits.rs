@@ -308,8 +308,10 @@ impl RedisLimits {
         let until = Instant::now() + lease;
         for ticket in tickets {
             let Ticket { wish, stamps, .. } = ticket;
-            let _none_renews = wish.cell.renewing.lock().await;
             let ask = {
+                // A renewal that is under way comes before the hand-over, and one that
+                // begins after it does not know the lease any more.
+                let _none_renews = wish.cell.renewing.lock().await;
                 let mut account = wish.cell.lock();
                 account.hand_over(wish.lease, stamps, wish.tokens, until);
                 account.note(Note::Lent {
