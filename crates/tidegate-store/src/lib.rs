@@ -11,7 +11,9 @@ mod limits;
 mod memory_cache;
 mod memory_leases;
 mod memory_limits;
+mod memory_queue;
 mod memory_records;
+mod queue;
 mod records;
 mod redis;
 mod sealed;
@@ -36,7 +38,13 @@ pub use limits::{
 pub use memory_cache::MemoryCache;
 pub use memory_leases::MemoryLeases;
 pub use memory_limits::MemoryLimits;
+pub use memory_queue::MemoryQueue;
 pub use memory_records::MemoryRecords;
+pub use queue::{
+    Begun, Change, Changed, Count, Counts, ENDS, Entry, EntryName, Head, Held, Holding, Lane,
+    MOST_FOLLOWERS, OLDEST_EVERY, Part, Placed, Put, PutError, Queue, RANKS, Shelf, Stamps, Take,
+    Taken, To, Tries, WELL, When,
+};
 pub use records::{Expect, Page, Record, Records, Row, RowKey, WriteError};
 pub use single_flight::{LoadPanicked, SingleFlight};
 pub use sqlite::SqliteRecords;
