@@ -309,8 +309,9 @@ impl Model {
         self.alter(&name, |row| {
             row.until_ms = until_ms;
             row.entry.result = change.result;
+            let waits = shelf == Shelf::Due && row.left > 0;
             let head = &mut row.entry.head;
-            head.shelf = shelf;
+            head.shelf = if waits { Shelf::Waiting } else { shelf };
             head.version = version;
             head.state = change.state;
             head.stopping = false;
@@ -332,6 +333,9 @@ impl Model {
     /// Lets go on, or hands out, what follows an entry.
     fn end(&mut self, name: &EntryName, how: u8) {
         let after = self.entries[name].entry.head.after.clone();
+        if let Some(row) = self.entries.get_mut(name) {
+            row.left = 0;
+        }
         for id in after {
             let owner = name.owner.clone();
             if let Some(others) = self.followers.get_mut(&EntryName { owner, id }) {
