@@ -37,6 +37,8 @@ pub(crate) struct Doc {
     /// as it may.
     #[serde(rename = "h", default, skip_serializing_if = "is_zero")]
     pub(crate) held_back: u32,
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) on_behalf: Option<String>,
     #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<Failure>,
 }
@@ -63,12 +65,17 @@ impl Doc {
             max_retries: task.retries.max.unwrap_or(settings.max_retries),
             backoff_ms: millis(backoff),
             timeout_ms: millis(timeout),
-            keep_s: task.result_ttl.unwrap_or(settings.result_ttl).as_secs(),
+            keep_s: task
+                .at_end
+                .result_ttl
+                .unwrap_or(settings.result_ttl)
+                .as_secs(),
             tags: task.tags.clone(),
             runs_anyway: task.on_failed == OnFailed::Run,
             failures: 0,
             forgiven: 0,
             held_back: 0,
+            on_behalf: task.on_behalf.clone(),
             error: None,
         }
     }
@@ -85,6 +92,7 @@ impl Doc {
             failures: 0,
             forgiven: 0,
             held_back: 0,
+            on_behalf: None,
             error: None,
         }
     }

@@ -18,7 +18,7 @@ mod worker;
 
 pub use error::{RetryError, SubmitError};
 pub use handlers::{BadInput, Context, Handlers, Job, KindLimits, Rate, TaskError};
-pub use new_task::{MOST_ID_BYTES, MOST_TAGS, NewTask, OnFailed, Retries};
+pub use new_task::{AtEnd, MOST_ID_BYTES, MOST_TAGS, NewTask, OnFailed, Retries};
 pub use priority::{BadPriority, Priority};
 pub use progress::Progress;
 pub use queue::{CancelOutcome, ListTasks, Settings, Submitted, TaskPage, TaskQueue};

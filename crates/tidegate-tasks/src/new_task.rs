@@ -43,10 +43,10 @@ pub struct NewTask {
     pub idempotency_key: Option<String>,
     /// Words by which it is listed.
     pub tags: Vec<String>,
-    /// How long it is kept after its end.
-    pub result_ttl: Option<Duration>,
-    /// Where its end is told; the engine checks the address.
-    pub webhook: Option<String>,
+    /// What becomes of it after its end.
+    pub at_end: AtEnd,
+    /// A word that its handler is given: under what name its owner came in.
+    pub on_behalf: Option<String>,
 }
 
 impl NewTask {
@@ -63,8 +63,8 @@ impl NewTask {
             run_at_ms: None,
             idempotency_key: None,
             tags: Vec::new(),
-            result_ttl: None,
-            webhook: None,
+            at_end: AtEnd::default(),
+            on_behalf: None,
         }
     }
 }
@@ -79,6 +79,15 @@ pub struct Retries {
     pub backoff: Option<Duration>,
     /// How long an attempt may take.
     pub timeout: Option<Duration>,
+}
+
+/// What becomes of a task after its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AtEnd {
+    /// How long it is kept; `None` is as the settings say.
+    pub result_ttl: Option<Duration>,
+    /// Where its end is told; whoever has a handler for it checks the address.
+    pub webhook: Option<String>,
 }
 
 /// What becomes of a task when one that it depends on fails or is cancelled.
@@ -153,7 +162,7 @@ impl NewTask {
                 "more than 0 and less than a hundred years",
             ));
         }
-        if !is_time(self.result_ttl) {
+        if !is_time(self.at_end.result_ttl) {
             return Err(bad("result_ttl_s", "less than a hundred years"));
         }
         // Numbers above 2^53 are not exact everywhere.

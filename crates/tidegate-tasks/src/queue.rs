@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_store::{Changed, Entry, EntryName, Queue, Shelf, StoreError};
+use tidegate_work::CancelToken;
 use tokio::sync::watch;
 
 use crate::doc::Doc;
@@ -82,6 +83,11 @@ pub enum CancelOutcome {
     /// There is none.
     Missing,
 }
+
+/// How often it is looked whether the time of a task is over.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+/// Between two steps while there are more.
+const TIDY_ON: Duration = Duration::from_millis(10);
 
 /// Tries to change a task that others change at the same time.
 const MOST_TRIES: usize = 16;
@@ -235,6 +241,22 @@ impl TaskQueue {
             stats.kinds.entry(kind).or_default().per_second = per_second;
         }
         Ok(stats)
+    }
+
+    /// Removes tasks whose time is over, until it is told to stop. Any number of
+    /// nodes may do so.
+    pub async fn tidy(&self, stop: &CancelToken) {
+        while !stop.is_cancelled() {
+            let swept = self.store.sweep(self.settings.max_ended).await;
+            let wait = match swept {
+                Ok(0) | Err(_) => TIDY_EVERY,
+                Ok(_) => TIDY_ON,
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => {}
+            }
+        }
     }
 
     /// Changes whenever a task may have moved; a change may be missed.

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tidegate_store::Head;
 use tidegate_work::CancelToken;
 use tokio::time::Instant;
 
+use crate::doc::Doc;
 use crate::progress::Progress;
 
 /// What a handler knows of its task besides the input. Cheap to clone.
@@ -21,8 +23,8 @@ pub struct Context {
     /// task, its time is over, or the worker shuts down. A handler that goes on
     /// is dropped a little later.
     pub cancel: CancelToken,
-    /// What the task depends on.
-    pub depends_on: Arc<[String]>,
+    /// Under what name its owner came in.
+    pub on_behalf: Option<String>,
     desk: Arc<Desk>,
     since: Instant,
 }
@@ -45,13 +47,13 @@ impl Desk {
 }
 
 impl Context {
-    pub(crate) fn new(head: &tidegate_store::Head, cancel: CancelToken, desk: Arc<Desk>) -> Self {
+    pub(crate) fn new(head: &Head, doc: &Doc, cancel: CancelToken, desk: Arc<Desk>) -> Self {
         Self {
             owner: head.name.owner.clone(),
             id: head.name.id.clone(),
-            attempt: head.tries.begun,
+            attempt: head.tries.begun.saturating_sub(doc.held_back),
             cancel,
-            depends_on: head.after.clone().into(),
+            on_behalf: doc.on_behalf.clone(),
             desk,
             since: Instant::now(),
         }

@@ -129,13 +129,14 @@ impl TaskQueue {
 
     /// What tells its end: a task that follows it, whatever that end is.
     fn webhook_of(&self, owner: &str, id: &str, task: &NewTask) -> Option<Put> {
-        let url = task.webhook.as_ref()?;
+        let url = task.at_end.webhook.as_ref()?;
         let input = json!({ "url": url, "task": id }).to_string();
         let mut told = NewTask::new(WEBHOOK, input);
         told.priority = Priority::High;
         told.depends_on = vec![id.to_owned()];
         told.on_failed = OnFailed::Run;
         told.retries.max = Some(10);
+        told.on_behalf = task.on_behalf.clone();
         Some(self.put_of(owner, &format!("{id}.webhook"), &told))
     }
 

@@ -25,13 +25,8 @@ pub(super) async fn attempt(bench: &Arc<Bench>, entry: Entry, doc: Doc, grip: Gr
     let outcome = match bench.held_back(&head).await {
         Some(time) => Outcome::Held(time),
         None => {
-            run(
-                bench,
-                &head,
-                (input.unwrap_or_default(), doc.timeout()),
-                grip,
-            )
-            .await
+            let input = input.unwrap_or_default();
+            run(bench, (&head, &doc), input, grip).await
         }
     };
     let ran = Ran {
@@ -41,15 +36,11 @@ pub(super) async fn attempt(bench: &Arc<Bench>, entry: Entry, doc: Doc, grip: Gr
     bench.finish(&head, change, Some(ran));
 }
 
-async fn run(
-    bench: &Arc<Bench>,
-    head: &Head,
-    (input, limit): (Bytes, Duration),
-    grip: Grip,
-) -> Outcome {
+async fn run(bench: &Arc<Bench>, (head, doc): (&Head, &Doc), input: Bytes, grip: Grip) -> Outcome {
+    let limit = doc.timeout();
     let Grip { stop, desk } = grip;
     let told = stop.token.child();
-    let context = Context::new(head, told.clone(), desk);
+    let context = Context::new(head, doc, told.clone(), desk);
     let Some(work) = bench
         .queue
         .handlers()
