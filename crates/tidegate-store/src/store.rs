@@ -11,7 +11,9 @@ use crate::limits::Limits;
 use crate::memory_cache::MemoryCache;
 use crate::memory_leases::MemoryLeases;
 use crate::memory_limits::MemoryLimits;
+use crate::memory_queue::MemoryQueue;
 use crate::memory_records::MemoryRecords;
+use crate::queue::Queue;
 use crate::records::Records;
 use crate::redis::RedisHomes;
 use crate::sqlite::SqliteRecords;
@@ -29,6 +31,8 @@ pub struct Store {
     pub records: Arc<dyn Records>,
     /// Who may be the only one.
     pub leases: Arc<dyn Leases>,
+    /// What waits to be worked at.
+    pub queue: Arc<dyn Queue>,
     home: Home,
 }
 
@@ -64,6 +68,7 @@ impl Store {
                     limits: homes.limits.clone(),
                     records: homes.records.clone(),
                     leases: homes.leases.clone(),
+                    queue: homes.queue.clone(),
                     home: Home::Redis(homes),
                 })
             }
@@ -119,6 +124,7 @@ impl Store {
             limits: Arc::new(MemoryLimits::default()),
             records: Arc::new(MemoryRecords::default()),
             leases: Arc::new(MemoryLeases::default()),
+            queue: Arc::new(MemoryQueue::default()),
             home: Home::Memory,
         }
     }
