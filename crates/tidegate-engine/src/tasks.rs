@@ -182,7 +182,12 @@ impl Tasks {
     fn worker(&self) -> Worker {
         let on_end = self.on_end.clone();
         let config = self.config.worker.clone();
-        Worker::new(self.queue.clone(), self.limits.clone(), config, move |end| on_end(end))
+        Worker::new(
+            self.queue.clone(),
+            self.limits.clone(),
+            config,
+            move |end| on_end(end),
+        )
     }
 
     /// Works at tasks, submits those that are scheduled, and removes those whose
@@ -221,8 +226,14 @@ fn handlers(
         .on("chat", move |job| chat::run(chats.clone(), job))
         .alias("process_chat", "chat")
         .on("scan_batch", move |job| scan_batch::run(scans.clone(), job))
-        .on("monitor_health", move |job| health::run(healths.clone(), job))
-        .on("webhook", move |job| webhook::run(webhooks.clone(), tasks.clone(), job));
+        .on("monitor_health", move |job| {
+            health::run(healths.clone(), job)
+        })
+        .on("webhook", move |job| {
+            webhook::run(webhooks.clone(), tasks.clone(), job)
+        });
     let limits = config.kinds.iter();
-    limits.fold(handlers, |handlers, (kind, limits)| handlers.limit(kind, *limits))
+    limits.fold(handlers, |handlers, (kind, limits)| {
+        handlers.limit(kind, *limits)
+    })
 }

@@ -3,6 +3,7 @@
 mod cache;
 mod codec;
 mod config;
+mod entries;
 mod error;
 mod held;
 mod leases;
@@ -47,7 +48,7 @@ pub use queue::{
 };
 pub use records::{Expect, Page, Record, Records, Row, RowKey, WriteError};
 pub use single_flight::{LoadPanicked, SingleFlight};
-pub use sqlite::SqliteRecords;
+pub use sqlite::{SqliteQueue, SqliteRecords};
 pub use state::{Reach, Remark, StoreState, Weight};
 pub use store::Store;
 pub use url::{Host, RedisUrl, Topology, Transport};

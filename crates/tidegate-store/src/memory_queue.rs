@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::entries::{check_change, check_put};
 use crate::error::StoreError;
 use crate::queue::{
     Change, Changed, Counts, Entry, EntryName, Head, Held, Holding, Part, Placed, Put, PutError,
@@ -58,9 +59,7 @@ impl MemoryQueue {
 #[async_trait]
 impl Queue for MemoryQueue {
     async fn put(&self, entries: Vec<Put>, most: u64) -> Result<Vec<Placed>, PutError> {
-        for entry in &entries {
-            sealed::check_size(entry.input.len())?;
-        }
+        entries.iter().try_for_each(check_put)?;
         let placed = self.model().put(entries, most)?;
         self.ring();
         Ok(placed)
@@ -76,10 +75,12 @@ impl Queue for MemoryQueue {
     }
 
     async fn note(&self, held: &Holding, note: Bytes) -> Result<bool, StoreError> {
+        sealed::check_size(note.len())?;
         Ok(self.model().note(held, note))
     }
 
     async fn change(&self, changes: Vec<Change>) -> Result<Vec<Changed>, StoreError> {
+        changes.iter().try_for_each(check_change)?;
         let changed = {
             let mut model = self.model();
             changes

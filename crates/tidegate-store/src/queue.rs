@@ -42,6 +42,16 @@ pub enum Shelf {
     Ended(u8),
 }
 
+impl Shelf {
+    /// Whether what stands there is over.
+    pub fn is_end(self) -> bool {
+        match self {
+            Self::Waiting | Self::Due | Self::Again | Self::Held => false,
+            Self::Ended(_) => true,
+        }
+    }
+}
+
 /// The end that lets go on what follows.
 pub const WELL: u8 = 0;
 /// Ends that there are.
@@ -200,13 +210,14 @@ pub struct Head {
     pub after: Vec<String>,
     /// Something that it follows has not ended [`WELL`].
     pub broken: bool,
-    /// Its holder was asked to stop.
+    /// Its holder was asked to stop, and nobody has changed it since: whoever
+    /// takes it after a holder that fell silent is asked, too.
     pub stopping: bool,
     /// How often it was tried.
     pub tries: Tries,
     /// When it was what.
     pub stamps: Stamps,
-    /// What the last change has left.
+    /// What the last change has left; empty where it cannot be read any more.
     pub state: Bytes,
     /// What its holder has noted last.
     pub note: Bytes,
@@ -219,7 +230,8 @@ pub struct Entry {
     pub head: Head,
     /// As it was put; `None` where it cannot be read any more.
     pub input: Option<Bytes>,
-    /// What the last change has added to it.
+    /// What the last change has added to it; `None`, too, where it cannot be read
+    /// any more.
     pub result: Option<Bytes>,
 }
 
@@ -315,7 +327,8 @@ pub struct Count {
 pub struct Counts {
     /// All that are above 0, in no order.
     pub counts: Vec<Count>,
-    /// For how long the oldest of those that may be taken has waited.
+    /// For how long the one has been due that was put first of those that may be
+    /// taken. What has become due since the last take is not yet among them.
     pub oldest: Option<Duration>,
 }
 
@@ -342,15 +355,19 @@ pub struct Part {
 /// of it was begun by whoever did not hear of it, but it counts as lost.
 #[async_trait]
 pub trait Queue: Send + Sync + fmt::Debug {
-    /// Puts all of them or none, unless they are there. `most` entries may be
-    /// there that have not ended. An entry may follow another one of the same
-    /// call that stands before it.
+    /// Puts all of them or none; those that are there already, or stand twice
+    /// in this call, stay as they are. `most` entries may be there that have not
+    /// ended. An entry may follow another one of the same call that stands before
+    /// it, and that is new.
     ///
     /// # Errors
     /// [`PutError`] when nothing was put.
     async fn put(&self, entries: Vec<Put>, most: u64) -> Result<Vec<Placed>, PutError>;
 
-    /// Takes what may be taken. Broken entries come first, and from every lane.
+    /// Takes what may be taken. Broken entries come first, and from every lane
+    /// whether or not it was asked for, and whatever is held of it. Of very many
+    /// entries that become due, or free again, at one moment, some are only
+    /// there for the next take; [`Taken::next`] is 0 then.
     ///
     /// # Errors
     /// [`StoreError`] when the home cannot say.
@@ -369,8 +386,10 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// [`StoreError`] when the home cannot say.
     async fn note(&self, held: &Holding, note: Bytes) -> Result<bool, StoreError>;
 
-    /// Makes changes, each on its own. What follows an entry that ends is due in
-    /// the same step, when it was the last one.
+    /// Makes changes, each on its own and in this order. What follows an entry
+    /// that ends is due in the same step, when it was the last one. The very
+    /// change that gave an entry its version is not made again, and answers that
+    /// version. An entry that has ended once follows nothing any more.
     ///
     /// # Errors
     /// [`StoreError`] when the home cannot say; each may have been made.
@@ -402,9 +421,10 @@ pub trait Queue: Send + Sync + fmt::Debug {
     async fn counts(&self) -> Result<Counts, StoreError>;
 
     /// Removes some of what has ended and is not kept any longer, and of the
-    /// rest what ended first, down to `most`. Says how many it removed; the
-    /// caller goes on while that is not 0. An entry stays while another follows
-    /// it that has not ended.
+    /// rest what would not be kept longest, down to `most`. Says how many it
+    /// removed; the caller goes on while that is not 0. An entry stays, and is
+    /// not counted, while another follows it that has not ended. What its holder
+    /// was silent about for too long is free again after this, too.
     ///
     /// # Errors
     /// [`StoreError`] when the home cannot say.

@@ -92,7 +92,10 @@ pub(super) async fn run(in_force: Arc<dyn InForce>, job: Job<Input>) -> Result<O
     let answer = engine.chat(request, &context).await;
     let answer = answer.map_err(|error| tenant::failed(&error))?;
     let AnswerBody::Whole(body) = answer.body else {
-        return Err(TaskError::lasting("internal_error", "it was answered as a stream"));
+        return Err(TaskError::lasting(
+            "internal_error",
+            "it was answered as a stream",
+        ));
     };
     let text = String::from_utf8_lossy(&body).into_owned();
     let response = serde_json::from_str::<Value>(&text).ok();

@@ -40,7 +40,14 @@ pub(super) async fn run(in_force: Arc<dyn InForce>, _: Job<Input>) -> Result<Out
     let models: Vec<ModelHealth> = health.entries.iter().map(model).collect();
     let mut throttled = Vec::new();
     for model in &models {
-        let ModelHealth { model: name, state, calls, throttled_share, headroom, .. } = model;
+        let ModelHealth {
+            model: name,
+            state,
+            calls,
+            throttled_share,
+            headroom,
+            ..
+        } = model;
         tracing::info!(model = %name, state, calls, throttled_share, headroom, "model health");
         if *throttled_share > MOST_THROTTLED {
             tracing::warn!(
@@ -67,7 +74,11 @@ fn model(entry: &EntryHealth) -> ModelHealth {
 }
 
 fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
 }
 
 fn headroom(entry: &EntryHealth) -> Option<f64> {

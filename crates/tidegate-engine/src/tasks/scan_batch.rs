@@ -46,7 +46,12 @@ struct Found {
 
 pub(super) async fn run(in_force: Arc<dyn InForce>, job: Job<Input>) -> Result<Output, TaskError> {
     let (engine, caller) = tenant::of(&*in_force, &job.context)?;
-    let Input { texts, mode, direction, policy } = job.input;
+    let Input {
+        texts,
+        mode,
+        direction,
+        policy,
+    } = job.input;
     let chosen = engine.choose_policy(&caller, policy.as_deref());
     let chosen = chosen.map_err(|error| tenant::failed(&error))?;
     let request = ScanRequest {
@@ -87,7 +92,10 @@ impl Output {
         let verdict = &scanned.verdict;
         let outcome = verdict.outcome.to_string();
         *self.outcomes.entry(outcome.clone()).or_default() += 1;
-        let rules = verdict.detections.iter().map(|found| found.rule.to_string());
+        let rules = verdict
+            .detections
+            .iter()
+            .map(|found| found.rule.to_string());
         self.results.push(Found {
             outcome,
             rules: rules.collect(),
@@ -99,9 +107,11 @@ fn word(given: Option<&str>) -> Result<Direction, TaskError> {
     let Some(given) = given else {
         return Ok(Direction::Prompt);
     };
-    given.parse().map_err(|unknown: tidegate_guard::UnknownWord| {
-        let expected = unknown.expected.join(", ");
-        let message = format!("input.direction: must be one of {expected}");
-        TaskError::lasting("invalid_input", message)
-    })
+    given
+        .parse()
+        .map_err(|unknown: tidegate_guard::UnknownWord| {
+            let expected = unknown.expected.join(", ");
+            let message = format!("input.direction: must be one of {expected}");
+            TaskError::lasting("invalid_input", message)
+        })
 }

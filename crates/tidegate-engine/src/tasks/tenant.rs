@@ -11,7 +11,8 @@ use crate::error::EngineError;
 pub(super) fn of(in_force: &dyn InForce, context: &Context) -> Result<(Engine, Caller), TaskError> {
     let policy = context.on_behalf.as_deref();
     let caller = in_force.caller(&context.owner, policy).ok_or_else(|| {
-        let message = "the tenant that submitted it, or the policy of its key, is not configured any more";
+        let message =
+            "the tenant that submitted it, or the policy of its key, is not configured any more";
         TaskError::lasting("tenant_gone", message)
     })?;
     Ok((in_force.engine(), caller))

@@ -43,8 +43,13 @@ impl Webhooks {
         let Some(url) = &task.at_end.webhook else {
             return Ok(());
         };
-        let wrong = |wants| SubmitError::Field { field: "webhook", wants };
-        let uri: Uri = url.parse().map_err(|_| wrong("an address such as https://host/path"))?;
+        let wrong = |wants| SubmitError::Field {
+            field: "webhook",
+            wants,
+        };
+        let uri: Uri = url
+            .parse()
+            .map_err(|_| wrong("an address such as https://host/path"))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(wrong("an address that begins with https:// or http://"));
         }
@@ -52,7 +57,9 @@ impl Webhooks {
             return Err(wrong("a host that tasks.webhook_hosts names"));
         }
         if self.secret.is_none() {
-            return Err(wrong("tasks.webhook_secret, which messages are signed with"));
+            return Err(wrong(
+                "tasks.webhook_secret, which messages are signed with",
+            ));
         }
         Ok(())
     }
@@ -94,7 +101,9 @@ pub(super) async fn run(
     let gone = || TaskError::lasting("task_gone", "the task was removed before its end was told");
     let passing = |error: String| TaskError::passing("store_failed", error);
     let task = tasks.get(&context.owner, &input.task).await;
-    let task = task.map_err(|error| passing(error.to_string()))?.ok_or_else(gone)?;
+    let task = task
+        .map_err(|error| passing(error.to_string()))?
+        .ok_or_else(gone)?;
     let uri: Uri = input.url.parse().map_err(|_| refused())?;
     let (Some(secret), Some(show), true) = (&webhooks.secret, webhooks.show, webhooks.knows(&uri))
     else {
@@ -108,20 +117,27 @@ pub(super) async fn run(
     let answer = answer.map_err(|_| failed(format!("no answer within {PATIENCE:?}")))?;
     let status = answer.map_err(|error| failed(error.to_string()))?.status();
     if status.is_success() {
-        return Ok(Output { status: status.as_u16() });
+        return Ok(Output {
+            status: status.as_u16(),
+        });
     }
     Err(failed(format!("it was answered with status {status}")))
 }
 
 fn refused() -> TaskError {
-    let message = "its host is not among tasks.webhook_hosts any more, or tasks.webhook_secret is gone";
+    let message =
+        "its host is not among tasks.webhook_hosts any more, or tasks.webhook_secret is gone";
     TaskError::lasting("webhook_refused", message)
 }
 
 /// The headers of a message. Its id is that of the task that tells it, so that
 /// whoever hears it twice can know.
 fn headers(id: &str, secret: &[u8], body: &[u8]) -> Option<HeaderMap> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs().to_string();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()?
+        .as_secs()
+        .to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
     for part in [id.as_bytes(), b".", now.as_bytes(), b".", body] {
         mac.update(part);

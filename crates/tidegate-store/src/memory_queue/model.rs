@@ -54,6 +54,12 @@ struct Row {
     order: u64,
     /// What it follows and has not ended.
     left: usize,
+    /// What it follows, until it has ended once.
+    follows: BTreeSet<String>,
+    /// What follows it and has never ended.
+    needed: usize,
+    /// The change that gave it its version.
+    made: Option<Change>,
     begun: Begun,
     until_ms: u64,
 }
@@ -66,35 +72,49 @@ impl Model {
 
     /// Nothing is put where one of them cannot be.
     fn check(&self, entries: &[Put], most: u64) -> Result<(), PutError> {
-        let mut added: HashMap<&EntryName, usize> = HashMap::new();
-        for put in entries.iter().filter(|put| self.known(put).is_none()) {
-            for after in &put.after {
-                let name = EntryName {
-                    owner: put.name.owner.clone(),
-                    id: after.clone(),
-                };
-                let among = added.iter().find(|(there, _)| ***there == name);
-                let new = among.map(|(_, followers)| *followers);
-                let old = self.entries.get(&name).map(|_| self.followers(&name));
-                if new.is_none() && old.is_none() {
-                    let (id, after) = (put.name.id.clone(), after.clone());
-                    return Err(PutError::Missing { id, after });
-                }
-                let asked = entries.iter().filter(|other| {
-                    other.name.owner == name.owner && other.after.contains(&name.id)
-                });
-                if old.unwrap_or(0) + asked.count() > MOST_FOLLOWERS {
-                    let after = after.clone();
-                    return Err(PutError::Crowded { after });
-                }
+        let mut new = Newcomers::default();
+        for put in entries {
+            if self.known(put).is_some() || new.knows(put) {
+                continue;
             }
-            added.insert(&put.name, 0);
+            for after in put.after.iter().collect::<BTreeSet<&String>>() {
+                self.check_followed(put, after, &mut new)?;
+            }
+            new.add(put);
         }
-        let live = self.entries.len() - self.ended.len();
-        if (live + added.len()) as u64 > most {
+        if !new.names.is_empty() && self.live() + new.names.len() as u64 > most {
             return Err(PutError::Full { limit: most });
         }
         Ok(())
+    }
+
+    fn check_followed<'a>(
+        &self,
+        put: &'a Put,
+        after: &'a String,
+        new: &mut Newcomers<'a>,
+    ) -> Result<(), PutError> {
+        let name = beside(&put.name, after);
+        let is_live = match self.entries.get(&name) {
+            Some(row) => !row.entry.head.shelf.is_end(),
+            None if new.names.contains(&(&put.name.owner, after)) => true,
+            None => {
+                let (id, after) = (put.name.id.clone(), after.clone());
+                return Err(PutError::Missing { id, after });
+            }
+        };
+        let followers = new.followers.entry((&put.name.owner, after)).or_default();
+        *followers += usize::from(is_live);
+        if *followers + self.followers(&name) > MOST_FOLLOWERS {
+            let after = after.clone();
+            return Err(PutError::Crowded { after });
+        }
+        Ok(())
+    }
+
+    fn live(&self) -> u64 {
+        let heads = self.entries.values().map(|row| &row.entry.head);
+        heads.filter(|head| !head.shelf.is_end()).count() as u64
     }
 
     fn followers(&self, name: &EntryName) -> usize {
@@ -121,6 +141,9 @@ impl Model {
         self.last.order += 1;
         let version = self.next_version();
         let (left, broken) = self.follow(&put);
+        for id in put.after.iter().collect::<BTreeSet<&String>>() {
+            self.alter(&beside(&name, id), |row| row.needed += 1);
+        }
         let row = self.row(put, version, (left, broken));
         self.entries.insert(name.clone(), row);
         self.shelve(&name);
@@ -157,6 +180,7 @@ impl Model {
             note: Bytes::new(),
         };
         Row {
+            follows: head.after.iter().cloned().collect(),
             entry: Entry {
                 head,
                 input: Some(put.input),
@@ -165,6 +189,8 @@ impl Model {
             key: put.key,
             order: self.last.order,
             left,
+            needed: 0,
+            made: None,
             begun: Begun::Yes,
             until_ms: put.held.map_or(0, |hold| self.at(When::In(hold))),
         }
@@ -176,10 +202,7 @@ impl Model {
         let (mut left, mut broken) = (0, false);
         let after: BTreeSet<&String> = put.after.iter().collect();
         for id in after {
-            let name = EntryName {
-                owner: put.name.owner.clone(),
-                id: id.clone(),
-            };
+            let name = beside(&put.name, id);
             let Some(row) = self.entries.get(&name) else {
                 continue;
             };
@@ -227,6 +250,7 @@ impl Model {
             Shelf::Held => {
                 self.held.insert((row.until_ms, name));
             }
+            Shelf::Ended(_) if row.needed > 0 => {}
             Shelf::Ended(_) => {
                 self.ended.insert((row.until_ms, name));
             }
@@ -248,6 +272,9 @@ impl Model {
 
     /// Moves an entry: nothing else changes where it stands.
     fn alter(&mut self, name: &EntryName, alter: impl FnOnce(&mut Row)) {
+        if !self.entries.contains_key(name) {
+            return;
+        }
         self.unshelve(name);
         if let Some(row) = self.entries.get_mut(name) {
             alter(row);
@@ -294,9 +321,15 @@ impl Model {
     }
 
     pub(super) fn change(&mut self, change: Change) -> Changed {
-        let name = change.name;
-        let row = self.entries.get(&name);
-        if row.is_none_or(|row| row.entry.head.version != change.version) {
+        let name = change.name.clone();
+        let Some(row) = self.entries.get(&name) else {
+            return Changed::Lost;
+        };
+        let head = &row.entry.head;
+        if row.made.as_ref() == Some(&change) {
+            return Changed::To(head.version);
+        }
+        if head.version != change.version {
             return Changed::Lost;
         }
         let version = self.next_version();
@@ -308,12 +341,12 @@ impl Model {
         };
         self.alter(&name, |row| {
             row.until_ms = until_ms;
-            row.entry.result = change.result;
+            row.entry.result = change.result.clone();
             let waits = shelf == Shelf::Due && row.left > 0;
             let head = &mut row.entry.head;
             head.shelf = if waits { Shelf::Waiting } else { shelf };
             head.version = version;
-            head.state = change.state;
+            head.state = change.state.clone();
             head.stopping = false;
             head.stamps.ended_ms = 0;
             match due_ms {
@@ -323,6 +356,7 @@ impl Model {
                 }
                 None => head.stamps.ended_ms = now_ms,
             }
+            row.made = Some(change);
         });
         if let Shelf::Ended(how) = shelf {
             self.end(&name, how);
@@ -332,15 +366,20 @@ impl Model {
 
     /// Lets go on, or hands out, what follows an entry.
     fn end(&mut self, name: &EntryName, how: u8) {
-        let after = self.entries[name].entry.head.after.clone();
-        if let Some(row) = self.entries.get_mut(name) {
-            row.left = 0;
-        }
-        for id in after {
-            let owner = name.owner.clone();
-            if let Some(others) = self.followers.get_mut(&EntryName { owner, id }) {
+        for parent in self
+            .entries
+            .get_mut(name)
+            .map_or_else(BTreeSet::new, |row| {
+                // Once it has ended, it follows nothing any more.
+                row.left = 0;
+                std::mem::take(&mut row.follows)
+            })
+        {
+            let parent = beside(name, &parent);
+            if let Some(others) = self.followers.get_mut(&parent) {
                 others.remove(name);
             }
+            self.alter(&parent, |row| row.needed -= 1);
         }
         for follower in self.followers.remove(name).unwrap_or_default() {
             self.alter(&follower, |row| {
@@ -387,8 +426,9 @@ impl Model {
                 entries,
             });
         let ready = self.ready.values().flatten();
-        let since = ready.map(|(_, _, name)| self.entries[name].entry.head.stamps.due_ms);
-        let oldest = since.min().map(|since| self.now_ms.saturating_sub(since));
+        let oldest = ready.min_by_key(|(_, order, _)| *order);
+        let since = oldest.map(|(_, _, name)| self.entries[name].entry.head.stamps.due_ms);
+        let oldest = since.map(|since| self.now_ms.saturating_sub(since));
         Counts {
             counts: counts.collect(),
             oldest: oldest.map(Duration::from_millis),
@@ -397,18 +437,11 @@ impl Model {
 
     pub(super) fn sweep(&mut self, most: u64) -> u64 {
         self.let_go();
-        let too_many = self
-            .ended
-            .len()
-            .saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
-        let over = self
-            .ended
-            .iter()
-            .filter(|(until, _)| *until <= self.now_ms)
-            .count();
-        let first: Vec<EntryName> = self.ended.iter().map(|(_, name)| name.clone()).collect();
-        let first = first.into_iter().filter(|name| self.followers(name) == 0);
-        let swept: Vec<EntryName> = first.take(over.max(too_many).min(SWEPT_TOGETHER)).collect();
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let too_many = self.ended.len().saturating_sub(most);
+        let first = self.ended.iter().enumerate().take(SWEPT_TOGETHER);
+        let swept = first.take_while(|(n, (until, _))| *until <= self.now_ms || *n < too_many);
+        let swept: Vec<EntryName> = swept.map(|(_, (_, name))| name.clone()).collect();
         for name in &swept {
             self.unshelve(name);
             let Some(row) = self.entries.remove(name) else {
@@ -419,6 +452,37 @@ impl Model {
             }
         }
         swept.len() as u64
+    }
+}
+
+/// Another entry of the same owner.
+fn beside(name: &EntryName, id: &str) -> EntryName {
+    EntryName {
+        owner: name.owner.clone(),
+        id: id.to_owned(),
+    }
+}
+
+/// What one call puts, as far as it was looked at.
+#[derive(Debug, Default)]
+struct Newcomers<'a> {
+    names: BTreeSet<(&'a String, &'a String)>,
+    keys: BTreeSet<(&'a String, &'a String)>,
+    followers: HashMap<(&'a String, &'a String), usize>,
+}
+
+impl<'a> Newcomers<'a> {
+    fn knows(&self, put: &Put) -> bool {
+        let owner = &put.name.owner;
+        let key = put.key.as_ref();
+        self.names.contains(&(owner, &put.name.id))
+            || key.is_some_and(|key| self.keys.contains(&(owner, key)))
+    }
+
+    fn add(&mut self, put: &'a Put) {
+        let owner = &put.name.owner;
+        self.names.insert((owner, &put.name.id));
+        self.keys.extend(put.key.as_ref().map(|key| (owner, key)));
     }
 }
 

@@ -36,6 +36,7 @@ impl Model {
         {
             let version = self.next_version();
             self.alter(&name, |row| {
+                row.made = None;
                 let head = &mut row.entry.head;
                 head.version = version;
                 head.shelf = Shelf::Again;
@@ -91,6 +92,7 @@ impl Model {
         let (now_ms, until_ms) = (self.now_ms, self.at(When::In(hold)));
         self.last.taken += 1;
         self.alter(name, |row| {
+            row.made = None;
             row.until_ms = until_ms;
             row.begun = begun;
             row.entry.head.version = version;
