@@ -80,7 +80,7 @@ pub use tidegate_provider::{
 pub use tidegate_resilience::{Backoff, BreakerConfig, Health, RateTrip};
 pub use tidegate_store::{
     CacheHealth, CacheStats, Level, MOST_NAME_BYTES, OnUnreachable, OpenError, Quota, Reach,
-    Remark, Selector, Store, StoreConfig, StoreError, StoreState, StoreUrl, Topology,
+    Remark, STORE_HINT, Selector, Store, StoreConfig, StoreError, StoreState, StoreUrl, Topology,
     UnknownReservation, Weight,
 };
 pub use tidegate_tasks::{

@@ -77,8 +77,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Tasks in a store. Each end, and each failed attempt, is told to `on_end`.
-    pub fn new(
+    fn new(
         config: TasksConfig,
         store: &Store,
         in_force: Arc<dyn InForce>,
@@ -179,6 +178,19 @@ impl Tasks {
         self.queue.bell()
     }
 
+    /// The same, worked at in another way here.
+    #[must_use]
+    pub fn with_worker(&self, worker: WorkerConfig) -> Self {
+        let config = TasksConfig {
+            worker,
+            ..(*self.config).clone()
+        };
+        Self {
+            config: Arc::new(config),
+            ..self.clone()
+        }
+    }
+
     fn worker(&self) -> Worker {
         let on_end = self.on_end.clone();
         let config = self.config.worker.clone();
@@ -201,6 +213,19 @@ impl Tasks {
             scheduler.run(stop.clone()),
             self.queue.tidy(&stop),
         );
+    }
+}
+
+impl Engine {
+    /// Background tasks in this engine's store, which run on the engine that is
+    /// in force then. Each end, and each failed attempt, is told to `on_end`.
+    pub fn tasks(
+        &self,
+        config: TasksConfig,
+        in_force: Arc<dyn InForce>,
+        on_end: impl Fn(&TaskEnd) + Send + Sync + 'static,
+    ) -> Tasks {
+        Tasks::new(config, &self.rooms.store, in_force, on_end)
     }
 }
 

@@ -21,10 +21,9 @@ use tidegate_tasks::{Job, NewTask, SubmitError, Task, TaskError, TaskQueue};
 /// Who may be told the end of a task.
 #[derive(Clone, Default)]
 pub struct Webhooks {
-    /// Hosts, with a port where it is not the usual one. Nobody else is called.
-    pub hosts: Vec<String>,
-    /// What messages are signed with.
-    pub secret: Option<Arc<[u8]>>,
+    /// Hosts, with a port where it is not the usual one, and what messages to
+    /// each are signed with. Nobody else is called.
+    pub hosts: Vec<(String, Arc<[u8]>)>,
     /// A task as messages show it: JSON.
     pub show: Option<fn(&Task) -> Bytes>,
 }
@@ -32,7 +31,7 @@ pub struct Webhooks {
 impl std::fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Webhooks")
-            .field("hosts", &self.hosts)
+            .field("hosts", &self.hosts.len())
             .finish_non_exhaustive()
     }
 }
@@ -53,24 +52,22 @@ impl Webhooks {
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(wrong("an address that begins with https:// or http://"));
         }
-        if !self.knows(&uri) {
-            return Err(wrong("a host that tasks.webhook_hosts names"));
+        match self.secret(&uri) {
+            Some(_) => Ok(()),
+            None => Err(wrong("an address at a host that [[webhooks]] names")),
         }
-        if self.secret.is_none() {
-            return Err(wrong(
-                "tasks.webhook_secret, which messages are signed with",
-            ));
-        }
-        Ok(())
     }
 
-    fn knows(&self, uri: &Uri) -> bool {
+    /// What messages to an address are signed with; nothing where its host is
+    /// not configured.
+    fn secret(&self, uri: &Uri) -> Option<&[u8]> {
         // Whoever writes a name before the host means to mislead.
-        let Some(authority) = uri.authority().filter(|name| !name.as_str().contains('@')) else {
-            return false;
-        };
-        let is_meant = |host: &String| host.eq_ignore_ascii_case(authority.as_str());
-        self.hosts.iter().any(is_meant)
+        let authority = uri
+            .authority()
+            .filter(|name| !name.as_str().contains('@'))?;
+        let mut hosts = self.hosts.iter();
+        let host = hosts.find(|(host, _)| host.eq_ignore_ascii_case(authority.as_str()))?;
+        Some(&host.1)
     }
 }
 
@@ -105,8 +102,7 @@ pub(super) async fn run(
         .map_err(|error| passing(error.to_string()))?
         .ok_or_else(gone)?;
     let uri: Uri = input.url.parse().map_err(|_| refused())?;
-    let (Some(secret), Some(show), true) = (&webhooks.secret, webhooks.show, webhooks.knows(&uri))
-    else {
+    let (Some(secret), Some(show)) = (webhooks.secret(&uri), webhooks.show) else {
         return Err(refused());
     };
     let body = show(&task);
@@ -125,8 +121,7 @@ pub(super) async fn run(
 }
 
 fn refused() -> TaskError {
-    let message =
-        "its host is not among tasks.webhook_hosts any more, or tasks.webhook_secret is gone";
+    let message = "its host is not among [[webhooks]] any more";
     TaskError::lasting("webhook_refused", message)
 }
 
@@ -159,8 +154,10 @@ mod tests {
         let mut task = NewTask::new("chat", "{}");
         task.at_end.webhook = Some(url.to_owned());
         let webhooks = Webhooks {
-            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-            secret: Some(Arc::from(*b"secret")),
+            hosts: hosts
+                .iter()
+                .map(|host| ((*host).to_owned(), Arc::from(*b"secret")))
+                .collect(),
             show: None,
         };
         webhooks.check(&task)
