@@ -113,6 +113,8 @@ impl Scene {
 pub(crate) struct Seen {
     pub(crate) head: String,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) text: String,
 }
 
 impl Seen {
@@ -217,10 +219,11 @@ fn parse(raw: &[u8]) -> Option<Seen> {
     let mut seen = Seen {
         head,
         body: Value::Null,
+        text: String::new(),
     };
     let length: usize = seen.header("content-length")?.parse().ok()?;
     let body = raw.get(end + 4..end + 4 + length)?;
-    let text = || Value::from(String::from_utf8_lossy(body));
-    seen.body = serde_json::from_slice(body).unwrap_or_else(|_| text());
+    seen.text = String::from_utf8_lossy(body).into_owned();
+    seen.body = serde_json::from_slice(body).unwrap_or_else(|_| seen.text.clone().into());
     Some(seen)
 }
