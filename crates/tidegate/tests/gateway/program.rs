@@ -196,12 +196,18 @@ impl Program {
     }
 
     /// Waits for the end; gives the status and all that was said.
-    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn ended(self) -> (ExitStatus, String) {
+        let (status, said, _) = self.ended_in_place().await;
+        (status, said)
+    }
+
+    /// The same, with its folder.
+    pub(crate) async fn ended_in_place(mut self) -> (ExitStatus, String, Folder) {
         let status = timeout(PATIENCE, self.child.wait());
         let status = status.await.expect("it ends").unwrap();
         while self.heard.join_next().await.is_some() {}
         let said = self.said.lock().unwrap().clone();
-        (status, said)
+        (status, said, self.folder)
     }
 
     /// What was said so far.
@@ -246,6 +252,11 @@ impl Running {
         let said = timeout(PATIENCE, self.said.wait_for(|said| said.contains(text)));
         let seen = said.await.is_ok_and(|said| said.is_ok());
         assert!(seen, "it never said {text:?}: {}", *self.said.borrow());
+    }
+
+    /// What was said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.borrow().clone()
     }
 
     /// Sends a signal such as `TERM`.

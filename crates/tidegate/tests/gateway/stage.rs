@@ -63,6 +63,16 @@ impl Scene {
         )
     }
 
+    /// A throttle that says when to come back.
+    pub(crate) fn throttled(seconds: u64) -> Self {
+        let mut scene = Self::status(429);
+        let header = format!("content-type: application/json\r\nretry-after: {seconds}");
+        scene.bytes = scene
+            .bytes
+            .replacen("content-type: application/json", &header, 1);
+        scene
+    }
+
     /// The same scene, later.
     pub(crate) fn after(self, after: Duration) -> Self {
         Self { after, ..self }
