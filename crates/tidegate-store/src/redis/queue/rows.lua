@@ -30,6 +30,12 @@ end
 local version = math.max(number(last[1]), clock[1] * 1000000 + clock[2])
 local order = math.max(number(last[2]), now)
 local taken, live = number(last[3]), number(last[4])
+if not last[4] then
+  local all = redis.call('HGETALL', P .. 'count')
+  for from = 1, #all, 2 do
+    if string.byte(all[from]) < 48 + ENDED then live = live + number(all[from + 1]) end
+  end
+end
 
 local function next_version()
   version = version + 1

@@ -169,3 +169,10 @@ pub(super) fn counts(db: &Connection, clock: Clock) -> rusqlite::Result<Counts> 
         oldest: waited.map(|waited| Duration::from_millis(waited.cast_unsigned())),
     })
 }
+
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let lists = [LIST, LIST_AFTER].map(|rest| select("NULL", rest));
+    let one = select(INPUT, "WHERE seq = ?1");
+    [&lists[..], &[one, OLDEST.to_owned()]].concat()
+}

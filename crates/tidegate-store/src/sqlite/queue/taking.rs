@@ -39,13 +39,15 @@ impl From<&Take<'_>> for Wanted {
     }
 }
 
-const BROKEN: &str = "WHERE place = 2 ORDER BY at LIMIT ?1";
+/// SQLite uses an index over a part of the rows where its condition is asked for,
+/// word by word.
+const BROKEN: &str = "WHERE place = 2 AND place > 1 ORDER BY at LIMIT ?1";
 const FIRST: &str = "WHERE lane = ?1 AND place = 1 ORDER BY rank, seq LIMIT 1";
 const FIRST_OF_RANK: &str = "WHERE lane = ?1 AND rank = ?2 AND place = 1 ORDER BY seq LIMIT 1";
-const SILENT: &str = "WHERE place = 4 AND at <= ?1 ORDER BY at LIMIT ?2";
+const SILENT: &str = "WHERE place = 4 AND place > 1 AND at <= ?1 ORDER BY at LIMIT ?2";
 const LET_IN: &str = "UPDATE entry SET place = 1, at = 0 WHERE seq IN
-    (SELECT seq FROM entry WHERE place = 3 AND at <= ?1 ORDER BY at LIMIT ?2)";
-const NEXT: &str = "SELECT min(at) FROM entry WHERE place = ?1";
+    (SELECT seq FROM entry WHERE place = 3 AND place > 1 AND at <= ?1 ORDER BY at LIMIT ?2)";
+const NEXT: &str = "SELECT min(at) FROM entry WHERE place = ?1 AND place > 1";
 
 /// A lane with room, and what is first in it.
 struct Open<'a> {
@@ -181,4 +183,12 @@ fn next_in(session: &Session<'_>) -> rusqlite::Result<Option<Duration>> {
     }
     let wait = next.map(|next| next.saturating_sub(session.now_ms).max(0));
     Ok(wait.map(|wait| Duration::from_millis(wait.cast_unsigned())))
+}
+
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let entries = [BROKEN, FIRST, FIRST_OF_RANK, SILENT];
+    let entries = entries.map(Spot::select);
+    let others = [LET_IN, NEXT].map(str::to_owned);
+    [&entries[..], &others].concat()
 }
