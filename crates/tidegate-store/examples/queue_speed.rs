@@ -45,7 +45,12 @@ async fn main() -> Result<(), Failure> {
     if args.next().is_none() {
         let (began, busy) = (Instant::now(), processor_time());
         let ended = drain(queue).await?;
-        report("taken and ended", ended, began.elapsed(), processor_time() - busy);
+        report(
+            "taken and ended",
+            ended,
+            began.elapsed(),
+            processor_time() - busy,
+        );
         let (began, busy) = (Instant::now(), processor_time());
         let mut swept = 0;
         loop {

@@ -231,7 +231,10 @@ mod tests {
         let read = open(&here, Part::Input, packed.clone()).await;
         assert_eq!(read, Some(value));
         assert_eq!(open(&here, Part::State, packed.clone()).await, None);
-        assert_eq!(open(&name("a", "c"), Part::Input, packed.clone()).await, None);
+        assert_eq!(
+            open(&name("a", "c"), Part::Input, packed.clone()).await,
+            None
+        );
         assert_eq!(open(&name("ab", ""), Part::Input, packed).await, None);
     }
 }

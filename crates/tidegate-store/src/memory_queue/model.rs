@@ -365,10 +365,14 @@ impl Model {
 
     /// Lets go on, or hands out, what follows an entry.
     fn end(&mut self, name: &EntryName, how: u8) {
-        for parent in self.entries.get_mut(name).map_or_else(BTreeSet::new, |row| {
-            // Once it has ended, it follows nothing any more.
-            std::mem::take(&mut row.follows)
-        }) {
+        for parent in self
+            .entries
+            .get_mut(name)
+            .map_or_else(BTreeSet::new, |row| {
+                // Once it has ended, it follows nothing any more.
+                std::mem::take(&mut row.follows)
+            })
+        {
             let parent = beside(name, &parent);
             if let Some(others) = self.followers.get_mut(&parent) {
                 others.remove(name);

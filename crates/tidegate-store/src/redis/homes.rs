@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Link, LinkConfig, RedisCache, RedisLeases, RedisLimits, RedisQueue, RedisRecords, inspect};
+use super::{
+    Link, LinkConfig, RedisCache, RedisLeases, RedisLimits, RedisQueue, RedisRecords, inspect,
+};
 use crate::cache::Cache;
 use crate::config::{OnUnreachable, StoreConfig};
 use crate::error::OpenError;

@@ -161,16 +161,19 @@ impl RedisQueue {
         let mut invocation = invoke(&self.scripts.take);
         invocation.arg(most).arg(begin).arg(millis(take.hold));
         for (n, lane) in take.lanes.iter().enumerate() {
-            if take.lanes[..n].iter().any(|before| before.name == lane.name) {
+            if take.lanes[..n]
+                .iter()
+                .any(|before| before.name == lane.name)
+            {
                 continue;
             }
-            let most_held = lane.most_held.map_or(String::new(), |most| most.to_string());
+            let most_held = lane
+                .most_held
+                .map_or(String::new(), |most| most.to_string());
             invocation.arg(lane.name).arg(most_held);
         }
-        let (wait, rows): (i64, Vec<Fields>) = self
-            .link
-            .invoke_long(&invocation, longer(most, 0))
-            .await?;
+        let (wait, rows): (i64, Vec<Fields>) =
+            self.link.invoke_long(&invocation, longer(most, 0)).await?;
         let mut entries = Vec::with_capacity(rows.len());
         for fields in rows {
             entries.extend(row::entry(fields).await);
@@ -203,7 +206,11 @@ impl Queue for RedisQueue {
             put.arg(&row::digest_of(name)[..]).arg(row::known(&entry));
             put.arg(input).arg(state).arg(entry.rank);
             put.arg(spelled(entry.when));
-            put.arg(entry.held.map_or(String::new(), |hold| millis(hold).to_string()));
+            put.arg(
+                entry
+                    .held
+                    .map_or(String::new(), |hold| millis(hold).to_string()),
+            );
             let parents: Vec<String> = row::parents(&entry).into_iter().collect();
             names.push((entry.name, parents));
         }

@@ -16,13 +16,13 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
+use super::SqliteRecords;
 use super::clock::Clock;
 use super::desk::Desk;
 use super::failure::{Stage, store_error};
 use super::reader::Question;
 use super::session::Session;
 use super::writer::{self, AnyJob, Flush};
-use super::SqliteRecords;
 use crate::entries::{self, Part as Packed, check_change, check_put};
 use crate::error::{OpenError, StoreError};
 use crate::queue::{

@@ -20,7 +20,10 @@ fn an_entry_is_due_when_the_last_one_that_it_follows_has_ended_well() {
         )
         .await;
         let head = get(&*queue, "c").await.head;
-        assert_eq!((head.shelf, head.after), (Shelf::Waiting, ["a", "b", "a"].map(Into::into).to_vec()));
+        assert_eq!(
+            (head.shelf, head.after),
+            (Shelf::Waiting, ["a", "b", "a"].map(Into::into).to_vec())
+        );
         assert_eq!(ids(&take(&*queue, 9, Duration::ZERO).await), ["a", "b"]);
         assert_eq!(ids(&take(&*queue, 9, LONG).await), ["a", "b"]);
         let version = async |id: &str| get(&*queue, id).await.head.version;
@@ -91,7 +94,11 @@ fn what_ended_before_an_entry_was_put_counts_as_ended() {
         let versions = put(&*queue, ["well", "badly", "not"].map(entry).to_vec()).await;
         end(&*queue, "well", versions[0], WELL).await;
         end(&*queue, "badly", versions[1], WELL + 2).await;
-        put(&*queue, vec![after("a", &["well"]), after("b", &["well", "not"])]).await;
+        put(
+            &*queue,
+            vec![after("a", &["well"]), after("b", &["well", "not"])],
+        )
+        .await;
         put(&*queue, vec![after("c", &["not", "badly"])]).await;
         let shelf = async |id: &str| get(&*queue, id).await.head.shelf;
         assert_eq!(shelf("a").await, Shelf::Due);
@@ -189,13 +196,21 @@ fn owners_never_meet() {
         put(&*queue, vec![of("b", after("d", &["bc"]))]).await;
         let mut of_a = name("bc");
         of_a.owner = "a".to_owned();
-        let version = queue.get(&of_a).await.expect("it can say").expect("it is there");
+        let version = queue
+            .get(&of_a)
+            .await
+            .expect("it can say")
+            .expect("it is there");
         let mut end = changing("bc", version.head.version, To::Ended { how: 0, keep: LONG });
         end.name = of_a;
         assert!(matches!(change(&*queue, end).await, Changed::To(_)));
         let mut waits = name("d");
         waits.owner = "b".to_owned();
-        let waits = queue.get(&waits).await.expect("it can say").expect("it is there");
+        let waits = queue
+            .get(&waits)
+            .await
+            .expect("it can say")
+            .expect("it is there");
         assert_eq!(waits.head.shelf, Shelf::Waiting);
     });
 }

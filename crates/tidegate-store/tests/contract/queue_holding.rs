@@ -19,7 +19,9 @@ fn an_entry_whose_holder_falls_silent_is_free_again_and_the_old_holder_is_fenced
         assert_eq!(change(&*queue, late).await, Changed::Lost);
         let held = queue.hold(&[holding(&old)], LONG).await;
         assert_eq!(held, Ok(vec![Held::Lost]));
-        let noted = queue.note(&holding(&old), Bytes::from_static(b"late")).await;
+        let noted = queue
+            .note(&holding(&old), Bytes::from_static(b"late"))
+            .await;
         assert_eq!(noted, Ok(false));
         let found = get(&*queue, "a").await;
         assert_eq!(found.head, new.head);

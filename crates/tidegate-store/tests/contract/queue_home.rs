@@ -172,7 +172,10 @@ pub(crate) async fn put(queue: &dyn Queue, entries: Vec<Put>) -> Vec<u64> {
 }
 
 pub(crate) async fn refused(queue: &dyn Queue, entries: Vec<Put>, most: u64) -> PutError {
-    queue.put(entries, most).await.expect_err("it cannot be put")
+    queue
+        .put(entries, most)
+        .await
+        .expect_err("it cannot be put")
 }
 
 /// Takes up to so many of the usual lane, and begins them.

@@ -42,7 +42,9 @@ fn a_list_has_one_shelf_of_one_owner_the_last_first_page_by_page() {
                 let part = Part { after, limit };
                 let heads = queue.list(OWNER, Shelf::Due, &part).await;
                 let heads = heads.expect("the home can say");
-                let last = heads.last().map(|head| (head.stamps.put_ms, head.name.id.clone()));
+                let last = heads
+                    .last()
+                    .map(|head| (head.stamps.put_ms, head.name.id.clone()));
                 let is_last = heads.len() < limit;
                 pages.extend(heads.into_iter().map(|head| head.name.id));
                 after = last;
@@ -64,7 +66,11 @@ fn a_list_has_one_shelf_of_one_owner_the_last_first_page_by_page() {
         };
         assert_eq!(list(&*queue, Shelf::Due, &part).await, ["b1"]);
         let (after, limit) = (None, 0);
-        assert!(list(&*queue, Shelf::Due, &Part { after, limit }).await.is_empty());
+        assert!(
+            list(&*queue, Shelf::Due, &Part { after, limit })
+                .await
+                .is_empty()
+        );
     });
 }
 
@@ -116,7 +122,14 @@ fn every_entry_is_counted_once_where_it_stands() {
         };
         let mut lane = entry("lane");
         lane.lane = "z".to_owned();
-        let entries = vec![entry("a"), entry("b"), after("c", &["a"]), other, later, lane];
+        let entries = vec![
+            entry("a"),
+            entry("b"),
+            after("c", &["a"]),
+            other,
+            later,
+            lane,
+        ];
         put(&*queue, entries).await;
         let at = |lane: &str, rank, shelf, count| (lane.to_owned(), rank, shelf, count);
         let mut expected = vec![

@@ -158,7 +158,9 @@ fn an_entry_has_a_thousand_followers_at_most_and_one_that_has_ended_has_any() {
         let follower = |n: usize| after(&format!("{n}"), &["a", "a"]);
         let first: Vec<Put> = (0..MOST_FOLLOWERS / 2).map(follower).collect();
         put(&*queue, first).await;
-        let rest: Vec<Put> = (MOST_FOLLOWERS / 2..=MOST_FOLLOWERS).map(follower).collect();
+        let rest: Vec<Put> = (MOST_FOLLOWERS / 2..=MOST_FOLLOWERS)
+            .map(follower)
+            .collect();
         let crowded = PutError::Crowded { after: "a".into() };
         assert_eq!(refused(&*queue, rest.clone(), MANY).await, crowded);
         put(&*queue, rest[1..].to_vec()).await;

@@ -13,7 +13,10 @@ fn entries_are_taken_by_rank_and_within_a_rank_as_they_were_put() {
         }
         let first = take(&*queue, 2, LONG).await;
         assert_eq!(ids(&first), ["3", "6"]);
-        assert_eq!(ids(&take(&*queue, 99, LONG).await), ["1", "4", "0", "2", "5"]);
+        assert_eq!(
+            ids(&take(&*queue, 99, LONG).await),
+            ["1", "4", "0", "2", "5"]
+        );
         assert!(take(&*queue, 99, LONG).await.is_empty());
     });
 }
@@ -133,7 +136,10 @@ fn what_is_taken_is_held_and_as_many_as_asked_for_are_begun() {
             let head = &entry.head;
             assert_eq!(head.shelf, Shelf::Held);
             assert!(head.version > before.version);
-            assert_eq!(head.stamps.begun_ms >= before.stamps.put_ms, head.tries.begun == 1);
+            assert_eq!(
+                head.stamps.begun_ms >= before.stamps.put_ms,
+                head.tries.begun == 1
+            );
             assert_eq!(entry.input, get(&*queue, &head.name.id).await.input);
             assert_eq!(&entry.head.state[..], b"put");
         }

@@ -8,7 +8,7 @@ local function unfollow(row)
     local parent = string.sub(row.parents, place, place + 15)
     redis.call('SREM', P .. 'followers:' .. parent, row.name)
     local found = load(parent)
-    if found then need(found, -1) end
+    if found then need(found, -1) elseif found == nil then set_aside(parent) end
   end
 end
 

@@ -167,7 +167,8 @@ fn was_made(
     change: &SealedChange,
 ) -> rusqlite::Result<Changed> {
     let mut token = session.db.prepare_cached(TOKEN)?;
-    let token: Option<Option<Vec<u8>>> = token.query_row([spot.seq], |row| row.get(0)).optional()?;
+    let token: Option<Option<Vec<u8>>> =
+        token.query_row([spot.seq], |row| row.get(0)).optional()?;
     Ok(if token.flatten() == Some(change.mark(spot.version)) {
         Changed::To(spot.version.cast_unsigned())
     } else {

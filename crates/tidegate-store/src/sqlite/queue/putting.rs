@@ -78,7 +78,10 @@ pub(super) fn put(
             None => place(session, entry)?,
         });
     }
-    if placed.iter().any(|placed| matches!(placed, Placed::New { .. })) {
+    if placed
+        .iter()
+        .any(|placed| matches!(placed, Placed::New { .. }))
+    {
         session.tally.ring();
     }
     Ok(Ok(placed))
@@ -142,9 +145,7 @@ fn known(db: &Connection, put: &Put) -> rusqlite::Result<Option<String>> {
         return Ok(None);
     };
     let mut by_key = db.prepare_cached(BY_KEY)?;
-    by_key
-        .query_row([owner, key], |row| row.get(0))
-        .optional()
+    by_key.query_row([owner, key], |row| row.get(0)).optional()
 }
 
 fn check_followed<'a>(
@@ -228,8 +229,23 @@ fn place(session: &mut Session<'_>, entry: &SealedPut) -> rusqlite::Result<Place
     let (db, begun_ms) = (session.db, i64::from(is_held) * now_ms);
     let mut insert = db.prepare_cached(INSERT)?;
     insert.execute(params![
-        put.name.owner, put.name.id, put.lane, put.rank, put.key, entry.after, shelf, place as i64,
-        place_at, version, marks, waits, is_held, now_ms, due_ms, begun_ms, entry.state
+        put.name.owner,
+        put.name.id,
+        put.lane,
+        put.rank,
+        put.key,
+        entry.after,
+        shelf,
+        place as i64,
+        place_at,
+        version,
+        marks,
+        waits,
+        is_held,
+        now_ms,
+        due_ms,
+        begun_ms,
+        entry.state
     ])?;
     let seq = db.last_insert_rowid();
     if is_broken {

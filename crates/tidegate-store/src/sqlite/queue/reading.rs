@@ -7,9 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use super::entry::{AGAIN, BROKEN, COLUMNS, DUE, STOPPING, Spot};
 use crate::entries::{self, Part as Packed, number_of, shelf_of};
 use crate::error::StoreError;
-use crate::queue::{
-    Count, Counts, Entry, EntryName, Head, Part, Shelf, Stamps, Tries,
-};
+use crate::queue::{Count, Counts, Entry, EntryName, Head, Part, Shelf, Stamps, Tries};
 use crate::sqlite::clock::Clock;
 
 /// An entry whose bytes are packed.

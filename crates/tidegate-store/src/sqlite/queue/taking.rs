@@ -89,10 +89,7 @@ pub(super) fn take(session: &mut Session<'_>, wanted: &Wanted) -> rusqlite::Resu
     Ok((taken, next_in(session)?))
 }
 
-fn open_lanes<'a>(
-    session: &Session<'_>,
-    wanted: &'a Wanted,
-) -> rusqlite::Result<Vec<Open<'a>>> {
+fn open_lanes<'a>(session: &Session<'_>, wanted: &'a Wanted) -> rusqlite::Result<Vec<Open<'a>>> {
     let mut open = Vec::new();
     for (name, most_held) in &wanted.lanes {
         let room = match most_held {

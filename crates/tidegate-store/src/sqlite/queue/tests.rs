@@ -147,7 +147,11 @@ async fn two_processes_share_one_queue_and_fence_each_other() {
     let all: Vec<Put> = (0..100).map(|n| entry(&n.to_string())).collect();
     one.queue.put(all.clone(), MANY).await.unwrap();
     let again = other.queue.put(all, MANY).await.unwrap();
-    assert!(again.iter().all(|placed| matches!(placed, Placed::Known { .. })));
+    assert!(
+        again
+            .iter()
+            .all(|placed| matches!(placed, Placed::Known { .. }))
+    );
     let mut taken = Vec::new();
     for _ in 0..10 {
         let (a, b) = futures_util::future::join(take(&one.queue, 5), take(&other.queue, 5)).await;
@@ -199,7 +203,11 @@ async fn an_entry_whose_bytes_were_spoiled_is_taken_without_them() {
     assert_eq!((found.input, found.result), (None, None));
     let ends = taken.iter().map(|entry| ending(&entry.head, WELL));
     let ended = opened.queue.change(ends.collect()).await.unwrap();
-    assert!(ended.iter().all(|changed| matches!(changed, Changed::To(_))));
+    assert!(
+        ended
+            .iter()
+            .all(|changed| matches!(changed, Changed::To(_)))
+    );
     opened.close().await;
 }
 
@@ -226,6 +234,9 @@ fn no_statement_of_the_queue_reads_more_than_it_needs() {
         let steps: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
         let plan = steps.join("; ");
         let reads_all = plan.contains("SCAN entry ") || plan.ends_with("SCAN entry");
-        assert!(!reads_all && !plan.contains("B-TREE"), "{plan} for {statement}");
+        assert!(
+            !reads_all && !plan.contains("B-TREE"),
+            "{plan} for {statement}"
+        );
     }
 }
