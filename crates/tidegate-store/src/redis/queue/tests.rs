@@ -94,8 +94,8 @@ async fn nothing_is_left_of_what_was_removed() {
     let server = RedisServer::start();
     let queue = queue(&server).await;
     let mut all: Vec<Put> = (0..300).map(|n| entry(&n.to_string())).collect();
-    for n in 1..300 {
-        all[n].after = vec![(n / 2).to_string()];
+    for (n, put) in all.iter_mut().enumerate().skip(1) {
+        put.after = vec![(n / 2).to_string()];
     }
     all[299].when = When::In(LONG);
     queue.put(all, MANY).await.unwrap();
