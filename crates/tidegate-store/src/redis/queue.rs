@@ -66,7 +66,7 @@ const READ_TOGETHER: usize = 64;
 const SWEPT_TOGETHER: usize = 128;
 /// How much longer a script may take for each entry, and for each KiB: about
 /// twenty times what it takes.
-const LONGER_EACH: Duration = Duration::from_micros(200);
+const LONGER_EACH: Duration = Duration::from_millis(1);
 const LONGER_EACH_KIB: Duration = Duration::from_micros(50);
 
 #[derive(Debug)]

@@ -37,6 +37,19 @@ if not last[4] then
   end
 end
 
+-- A number as a command takes it. Spelled as a whole one: anything else takes
+-- longer than the command, and most moments are those of others as well.
+local spelled = {}
+local function exact(value)
+  if value ~= value then return '0' end
+  local text = spelled[value]
+  if not text then
+    text = string.format('%d', value)
+    spelled[value] = text
+  end
+  return text
+end
+
 local function next_version()
   version = version + 1
   return version
@@ -186,7 +199,7 @@ local function write_places()
     local add, remove = {}, {}
     for member, score in pairs(members) do
       if score then
-        add[#add + 1] = score
+        add[#add + 1] = exact(score)
         add[#add + 1] = member
       else
         remove[#remove + 1] = member
@@ -197,9 +210,6 @@ local function write_places()
   end
   places = {}
 end
-
--- Scores and versions are exact only when they are spelled out.
-local function exact(value) return string.format('%.0f', value) end
 
 local function write()
   for name, row in pairs(dirty) do

@@ -153,7 +153,8 @@ pub(super) fn change(
     if followed {
         unfollow(session, spot.seq)?;
     }
-    if ends {
+    // What nothing needs is followed by nothing: to look costs more than the rest.
+    if ends && spot.ties.1 > 0 {
         let_follow(session, &spot)?;
     }
     session.tally.ring();
