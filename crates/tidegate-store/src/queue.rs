@@ -285,7 +285,9 @@ pub struct Change {
 /// Where a change sends an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum To {
-    /// To be taken, by [`Shelf::Due`].
+    /// To be taken, by [`Shelf::Due`], once nothing is left that it follows and
+    /// that has not ended: until then it goes to [`Shelf::Waiting`], and is
+    /// handed out as broken again if more of that ends badly.
     Due(When),
     /// To be taken once more, by [`Shelf::Again`].
     Again(When),

@@ -8,6 +8,7 @@ mod metrics;
 mod prompt_report;
 mod scan_report;
 mod server;
+mod task_report;
 mod toon_report;
 mod traces;
 mod wiring;

@@ -3,6 +3,7 @@
 mod guard;
 mod prompts;
 mod scans;
+mod tasks;
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tidegate_engine::{
     AnswerHead, CacheStats, Cached, EngineHealth, EntryHealth, Health, Mode, Scanned, StoreState,
+    TaskStats,
 };
 
 use crate::traces::SpanCounts;
@@ -38,6 +40,7 @@ pub(crate) struct Metrics {
     active: Gauge,
     scans: scans::Scans,
     prompts: prompts::Prompts,
+    tasks: tasks::TaskEnds,
 }
 
 /// Routes come from the table of routes, so their number is bounded.
@@ -131,6 +134,7 @@ impl Default for Metrics {
             active: Gauge::default(),
             scans: scans::Scans::default(),
             prompts: prompts::Prompts::default(),
+            tasks: tasks::TaskEnds::default(),
         };
         metrics.register();
         metrics
@@ -191,6 +195,7 @@ impl Metrics {
         );
         self.scans.register(registry);
         self.prompts.register(registry);
+        self.tasks.register(registry);
     }
 
     /// Shows what became of spans, where there are any.
@@ -263,12 +268,19 @@ impl Metrics {
         self.scans.note(mode, scanned);
     }
 
-    /// Everything as OpenMetrics text.
-    pub(crate) fn render(&self, health: &EngineHealth, revision: u64, reloads: &Tally) -> String {
+    /// Everything as OpenMetrics text; of tasks nothing where the store cannot
+    /// say.
+    pub(crate) fn render(
+        &self,
+        health: &EngineHealth,
+        tasks: Option<&TaskStats>,
+        (revision, reloads): (u64, &Tally),
+    ) -> String {
         let engine = engine_registry(health);
         let config = config_registry(revision, reloads);
+        let tasks = tasks.map_or_else(Registry::default, tasks::queue);
         let mut text = String::new();
-        for registry in [&self.registry, &engine, &config] {
+        for registry in [&self.registry, &engine, &tasks, &config] {
             encode_registry(&mut text, registry).expect("writing to a string cannot fail");
         }
         encode_eof(&mut text).expect("writing to a string cannot fail");

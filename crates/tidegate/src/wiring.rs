@@ -1,8 +1,10 @@
 //! From the checked configuration to what a gate and its engine are made of.
 
 mod keys;
+mod tasks;
 
 use keys::key_ring;
+pub(crate) use tasks::tasks_config;
 
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ pub(crate) fn draft(loaded: &Loaded) -> Draft {
         settings: gate_settings(config),
         keys: key_ring(config),
         facts: loaded.origins.iter().map(fact).collect(),
+        tasks: tasks_config(config),
     }
 }
 
@@ -51,7 +54,7 @@ fn warn_of_policies(guard: &config::Guard) {
 }
 
 /// Settings that the process has used up when it serves: the listener, the
-/// threads, the log and the store are there by then.
+/// threads, the log, the store and the workers are there by then.
 const AFTER_RESTART: [&str; 10] = [
     "server.bind",
     "server.workers",
@@ -65,11 +68,16 @@ const AFTER_RESTART: [&str; 10] = [
     "store.sessions_db",
 ];
 
+fn is_used_up(path: &str) -> bool {
+    let of_tasks = ["tasks.", "task_kinds[", "schedules[", "webhooks["];
+    AFTER_RESTART.contains(&path) || of_tasks.iter().any(|table| path.starts_with(table))
+}
+
 fn fact(setting: &config::Setting) -> Fact {
     Fact {
         path: setting.path.clone(),
         fingerprint: setting.fingerprint.number(),
-        holds: if AFTER_RESTART.contains(&setting.path.as_str()) {
+        holds: if is_used_up(&setting.path) {
             Holds::AfterRestart
         } else {
             Holds::AtOnce

@@ -342,8 +342,9 @@ impl Model {
         self.alter(&name, |row| {
             row.until_ms = until_ms;
             row.entry.result = change.result.clone();
+            let waits = shelf == Shelf::Due && row.left > 0;
             let head = &mut row.entry.head;
-            head.shelf = shelf;
+            head.shelf = if waits { Shelf::Waiting } else { shelf };
             head.version = version;
             head.state = change.state.clone();
             head.stopping = false;
@@ -370,6 +371,7 @@ impl Model {
             .get_mut(name)
             .map_or_else(BTreeSet::new, |row| {
                 // Once it has ended, it follows nothing any more.
+                row.left = 0;
                 std::mem::take(&mut row.follows)
             })
         {

@@ -60,16 +60,39 @@ fn what_follows_a_bad_end_is_handed_out_broken_first_and_from_every_lane() {
         let taken = take(&*queue, 2, LONG).await;
         assert_eq!(ids(&taken), ["c", "d"]);
         assert!(taken[0].head.broken && taken[0].head.tries.lost == 1);
-        // Whoever holds it may send it on: it is like any other one then.
+        // Whoever holds it may send it on: it then waits for what is left.
         let on = changing("c", taken[0].head.version, To::Due(When::Now));
         assert!(matches!(change(&*queue, on).await, Changed::To(_)));
         assert_eq!(ids(&take(&*queue, 9, LONG).await), ["b"]);
+        let head = get(&*queue, "c").await.head;
+        assert_eq!((head.shelf, head.broken), (Shelf::Waiting, false));
+        let version = get(&*queue, "b").await.head.version;
+        end(&*queue, "b", version, WELL).await;
         let taken = take_from(&*queue, &["elsewhere"], 9, LONG).await.entries;
         assert_eq!(ids(&taken), ["c"]);
         assert!(!taken[0].head.broken);
-        let version = get(&*queue, "b").await.head.version;
-        end(&*queue, "b", version, WELL).await;
-        assert_eq!(get(&*queue, "c").await.head.shelf, Shelf::Held);
+    });
+}
+
+#[test]
+fn what_was_sent_on_is_broken_again_when_more_of_what_it_follows_ends_badly() {
+    each_queue(async |_, queue| {
+        let versions = put(
+            &*queue,
+            vec![entry("a"), entry("b"), after("c", &["a", "b"])],
+        )
+        .await;
+        end(&*queue, "a", versions[0], WELL + 1).await;
+        let broken = take(&*queue, 1, LONG).await.remove(0);
+        let on = changing("c", broken.head.version, To::Due(When::Now));
+        assert!(matches!(change(&*queue, on).await, Changed::To(_)));
+        end(&*queue, "b", versions[1], WELL + 1).await;
+        let broken = take_one(&*queue, LONG).await;
+        assert!(broken.head.broken);
+        // Nothing is left now that it could wait for.
+        let on = changing("c", broken.head.version, To::Due(When::Now));
+        assert!(matches!(change(&*queue, on).await, Changed::To(_)));
+        assert!(!take_one(&*queue, LONG).await.head.broken);
     });
 }
 

@@ -43,7 +43,7 @@ pub(super) fn run(args: &DoctorArgs) -> Exit {
     row("ok", &format!("configuration file: {file}"));
     describe_server(config.server.bind);
     describe_keys(&config.keys, SystemTime::now());
-    for unused in &config.unused_env {
+    for unused in &loaded.unused_env {
         row("warn", &unused.to_string());
     }
     let engine = match Engine::assemble(wiring::engine_config(config)) {

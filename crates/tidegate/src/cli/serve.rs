@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use tidegate_engine::{Deadline, Store};
+use tidegate_engine::{CancelToken, Deadline, Store};
 
 use super::signals::{HangUps, Signals};
 use super::{ConfigSource, Exit, runtime, store};
@@ -73,7 +73,7 @@ async fn with_store(loaded: &Loaded, source: ConfigSource) -> Exit {
     let mut draft = wiring::draft(loaded);
     draft.engine.store = Some(store.clone());
     let exit = match Gate::assemble(draft, Box::new(source)) {
-        Ok(gate) => serve(&loaded.config, gate).await,
+        Ok(gate) => serve(loaded, gate).await,
         Err(error) => {
             eprintln!("error: {error}");
             Exit::Usage
@@ -93,7 +93,8 @@ async fn with_store(loaded: &Loaded, source: ConfigSource) -> Exit {
 /// What a store still has to write fits into a fraction of this.
 const LONGEST_CLOSE: Duration = Duration::from_secs(5);
 
-async fn serve(config: &Config, gate: Gate) -> Exit {
+async fn serve(loaded: &Loaded, gate: Gate) -> Exit {
+    let config = &loaded.config;
     let gate = Arc::new(gate.traced(Traces::from_env()));
     let server = match Server::bind(config.server.bind, gate.clone()).await {
         Ok(server) => server,
@@ -113,12 +114,36 @@ async fn serve(config: &Config, gate: Gate) -> Exit {
             return Exit::Usage;
         }
     };
-    greet(config, server.local_addr().unwrap_or(config.server.bind));
-    tokio::select! {
-        exit = run_until_stopped(server, &mut signals, &gate) => exit,
-        never = reload_when_asked(hang_ups, &gate) => match never {},
-        never = warm(config, &gate) => match never {},
+    greet(loaded, server.local_addr().unwrap_or(config.server.bind));
+    let stop = CancelToken::new();
+    let serving = async {
+        let exit = tokio::select! {
+            exit = run_until_stopped(server, &mut signals, (&gate, &stop)) => exit,
+            never = reload_when_asked(hang_ups, &gate) => match never {},
+            never = warm(config, &gate) => match never {},
+        };
+        stop.cancel();
+        exit
+    };
+    let working = async {
+        if config.tasks.concurrency > 0 {
+            gate.tasks.work(stop.clone()).await;
+        }
+    };
+    both(serving, working).await
+}
+
+/// Work ends after serving has, unless serving was broken off.
+async fn both(serving: impl Future<Output = Exit>, working: impl Future<Output = ()>) -> Exit {
+    let (mut serving, mut working) = (std::pin::pin!(serving), std::pin::pin!(working));
+    let exit = tokio::select! {
+        exit = &mut serving => exit,
+        () = &mut working => return serving.await,
+    };
+    if exit != Exit::Interrupted {
+        working.await;
     }
+    exit
 }
 
 /// Fills the cache beside the first requests, where there is a file for it.
@@ -138,7 +163,11 @@ async fn reload_when_asked(mut hang_ups: HangUps, gate: &Arc<Gate>) -> Infallibl
 }
 
 /// Serves until the first signal, drains, and gives up at the second one.
-async fn run_until_stopped(server: Server, signals: &mut Signals, gate: &Gate) -> Exit {
+async fn run_until_stopped(
+    server: Server,
+    signals: &mut Signals,
+    (gate, work): (&Gate, &CancelToken),
+) -> Exit {
     let shutdown = Shutdown::default();
     let drain = || gate.current.load().settings.drain;
     let stopped_at = OnceLock::new();
@@ -149,6 +178,8 @@ async fn run_until_stopped(server: Server, signals: &mut Signals, gate: &Gate) -
         tracing::info!(drain_ms, "{reason}: draining");
         let _ = stopped_at.set(Instant::now());
         shutdown.begin_within(drain);
+        // Nothing more is begun in the background either.
+        work.cancel();
         signals.next().await
     };
     let exit = tokio::select! {
@@ -184,9 +215,10 @@ async fn run_until_stopped(server: Server, signals: &mut Signals, gate: &Gate) -
 const SHORTEST_FLUSH: Duration = Duration::from_secs(1);
 
 /// What a person wants to see first; machines read the log.
-fn greet(config: &Config, addr: SocketAddr) {
+fn greet(loaded: &Loaded, addr: SocketAddr) {
+    let config = &loaded.config;
     tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "listening on http://{addr}");
-    for unused in &config.unused_env {
+    for unused in &loaded.unused_env {
         tracing::warn!(variable = %unused.name, "{unused}");
     }
     let model = config

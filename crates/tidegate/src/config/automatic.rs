@@ -120,7 +120,7 @@ impl Found {
             Some(_) => Origin::Env(OPENAI_URL.to_owned()),
             None => Origin::Default,
         };
-        let key = super::keys::find("providers.base_url").expect("the table has this key");
+        let key = super::sections::find("providers.base_url").expect("the table has this key");
         match key.check_text(self.openai_url.as_deref().unwrap_or(OPENAI_HOME)) {
             Ok(value) => row.set("base_url", value, origin),
             Err(fault) => report.add(&origin, row.path_of("base_url"), fault),

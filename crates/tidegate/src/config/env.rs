@@ -11,7 +11,7 @@ const PREFIX: &str = "TIDEGATE__";
 
 /// Variables of the systems that tidegate unites which mean nothing to this
 /// version. AWS variables are not among them: they are often set for others.
-const UNSUPPORTED: &[&str] = &["PERPLEXITY_API_KEY", "USE_CELERY"];
+const UNSUPPORTED: &[&str] = &["PERPLEXITY_API_KEY"];
 
 /// The environment variable for the key at `path`: `server.bind` is
 /// `TIDEGATE__SERVER__BIND`.

@@ -18,7 +18,7 @@ const PORT: &str = "REDIS_PORT";
 const PASSWORD: &str = "REDIS_PASSWORD";
 
 /// Variables with the settings that they stand for.
-const SETTINGS: [(&str, &str, Unit); 6] = [
+const SETTINGS: [(&str, &str, Unit); 7] = [
     (URL, "store.url", Unit::Same),
     ("REDIS_CACHE_DB", "store.cache_db", Unit::Same),
     ("REDIS_SESSION_DB", "store.sessions_db", Unit::Same),
@@ -29,6 +29,7 @@ const SETTINGS: [(&str, &str, Unit); 6] = [
         Unit::Mebibytes,
     ),
     ("SESSION_TTL_SECONDS", "sessions.ttl_s", Unit::Same),
+    ("USE_CELERY", "tasks.inline", Unit::Opposite),
 ];
 
 /// What a variable counts in, seen from its setting.
@@ -36,12 +37,19 @@ const SETTINGS: [(&str, &str, Unit); 6] = [
 enum Unit {
     Same,
     Mebibytes,
+    /// What it switches on is off there.
+    Opposite,
 }
 
 impl Unit {
     fn converted(self, text: &str) -> Result<String, Fault> {
         match self {
             Self::Same => Ok(text.to_owned()),
+            Self::Opposite => match text.to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" | "on" => Ok("false".to_owned()),
+                "false" | "0" | "no" | "off" => Ok("true".to_owned()),
+                _ => Err(Fault::new("expected true or false")),
+            },
             Self::Mebibytes => {
                 let number = text.parse::<u64>().ok();
                 let bytes = number.and_then(|number| number.checked_mul(1 << 20));

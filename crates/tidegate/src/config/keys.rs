@@ -1,10 +1,7 @@
 //! The table of all settings: the one place where a key, its kind, its default
 //! and its meaning are written down.
 
-use super::client_keys::CLIENT_KEYS;
 pub use super::kinds::Kind;
-use super::models::MODEL_KEYS;
-use super::providers::PROVIDER_KEYS;
 use super::typed::{Level, LogFormat};
 
 /// One setting.
@@ -45,12 +42,6 @@ impl Key {
             .rsplit_once('.')
             .map_or(self.path, |(_, name)| name)
     }
-}
-
-/// The key at `path`, which may be in any table.
-pub(super) fn find(path: &str) -> Option<&'static Key> {
-    let all = [KEYS, PROVIDER_KEYS, MODEL_KEYS, CLIENT_KEYS];
-    all.into_iter().flatten().find(|key| key.path == path)
 }
 
 const HOUR_MS: u64 = 3_600_000;
@@ -138,8 +129,8 @@ const fn block(path: &'static str) -> Key {
     key(path, Kind::Threshold, NEVER, doc)
 }
 
-/// All settings outside array tables.
-pub const KEYS: &[Key] = &[
+/// The settings outside array tables, but for those of tasks.
+pub(super) const GATE_KEYS: &[Key] = &[
     key(
         "server.bind",
         Kind::Address,

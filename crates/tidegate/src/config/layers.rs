@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::keys::{KEYS, Key};
+use super::keys::Key;
 use super::node::{Entry, Origin, Raw};
 use super::problems::{Fault, Report};
 use super::rows::{self, Row};
-use super::sections::{ARRAY_TABLES, SECTIONS};
+use super::sections::{ARRAY_TABLES, KEYS, SECTIONS};
 use super::unknown::{self, join};
 use super::value::{Found, Threshold, Value};
 use super::{Setting, Sources, env, file};
@@ -19,6 +19,9 @@ pub(super) struct Layers {
     pub(super) providers: Vec<Row>,
     pub(super) models: Vec<Row>,
     pub(super) keys: Vec<Row>,
+    pub(super) task_kinds: Vec<Row>,
+    pub(super) schedules: Vec<Row>,
+    pub(super) webhooks: Vec<Row>,
 }
 
 impl Layers {
@@ -30,6 +33,9 @@ impl Layers {
             providers: Vec::new(),
             models: Vec::new(),
             keys: Vec::new(),
+            task_kinds: Vec::new(),
+            schedules: Vec::new(),
+            webhooks: Vec::new(),
         };
         if let Some((name, text)) = &sources.file {
             let entries = file::read(name, text, report);
@@ -57,6 +63,9 @@ impl Layers {
             .iter()
             .chain(&self.models)
             .chain(&self.keys)
+            .chain(&self.task_kinds)
+            .chain(&self.schedules)
+            .chain(&self.webhooks)
             .flat_map(|row| row.settings(sources));
         KEYS.iter().map(scalar).chain(rows).collect()
     }
@@ -79,6 +88,9 @@ impl Layers {
             match *section {
                 "providers" => self.providers = rows,
                 "keys" => self.keys = rows,
+                "task_kinds" => self.task_kinds = rows,
+                "schedules" => self.schedules = rows,
+                "webhooks" => self.webhooks = rows,
                 _ => self.models = rows,
             }
         } else if SECTIONS.iter().any(|(known, _)| *known == path) {

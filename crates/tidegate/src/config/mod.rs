@@ -28,6 +28,7 @@ mod schema;
 mod secret;
 mod sections;
 mod store;
+mod tasks;
 mod time;
 mod typed;
 mod unknown;
@@ -39,13 +40,15 @@ mod tests;
 pub use client_keys::CLIENT_KEYS;
 pub use env::env_name;
 pub use fingerprint::Fingerprint;
-pub use keys::{Fallback, KEYS, Key, Kind};
+pub use keys::{Fallback, Key, Kind};
 pub use models::MODEL_KEYS;
 pub use problems::{Problem, Problems};
 pub use providers::PROVIDER_KEYS;
 pub use render::{default_toml, reference_markdown};
 pub use schema::schema_json;
 pub use secret::Secret;
+pub use sections::KEYS;
+pub use tasks::{Bounds, KIND_KEYS, SCHEDULE_KEYS, ScheduleRow, Tasks, WEBHOOK_KEYS, When};
 pub use typed::{
     Anthropic, Backoff, Bedrock, Breaker, Cache, ChainEntry, ClientKey, Config, Guard, Header,
     Level, Limits, Log, LogFormat, MaxTokensField, Model, OpenAi, Prompts, Provider, ProviderKind,
@@ -77,6 +80,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every setting in force, in the order of the reference.
     pub origins: Vec<Setting>,
+    /// Environment variables that are set without any effect.
+    pub unused_env: Vec<UnusedVariable>,
 }
 
 /// One setting in force, for people to read.
@@ -108,6 +113,7 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
     let policies = guard::policies(&layers.scalars, sources, &mut report);
     let guard = guard::build(&layers, &policies, sources, &mut report);
     let keys = client_keys::build(&layers.keys, &policies, sources, &mut report);
+    let tasks = tasks::build(&layers, sources, &mut report);
     report.into_result()?;
     let config = Config {
         server: build::server(&layers.scalars),
@@ -121,14 +127,15 @@ pub fn load(sources: &Sources<'_>) -> Result<Loaded, Problems> {
         providers,
         models,
         keys,
+        tasks,
+    };
+    Ok(Loaded {
+        config,
         unused_env: [
             env::unsupported(&sources.env_names),
             inherited::unused(sources),
         ]
         .concat(),
-    };
-    Ok(Loaded {
-        config,
         origins: layers.settings(sources),
     })
 }

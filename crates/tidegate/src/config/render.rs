@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::env::env_name;
-use super::keys::{Fallback, KEYS, Key};
+use super::keys::{Fallback, Key};
 use super::providers::takes;
-use super::sections::{ARRAY_TABLES, SECTIONS};
+use super::sections::{ARRAY_TABLES, KEYS, SECTIONS};
 
 /// A complete, commented file that changes nothing: every value in it is the
 /// default, and array tables are shown as comments.

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{DATABASE_OF_URL, Fallback, KEYS, Key, Kind, MAX_LIMIT, MEASURED, NEVER};
+use super::keys::{DATABASE_OF_URL, Fallback, Key, Kind, MAX_LIMIT, MEASURED, NEVER};
 use super::kinds::{CANDIDATES, MODELS, UNLIMITED};
-use super::sections::{ARRAY_TABLES, SECTIONS};
+use super::sections::{ARRAY_TABLES, KEYS, SECTIONS};
 
 /// The schema of `tidegate.toml`, JSON Schema draft 2020-12.
 pub fn schema_json() -> Value {

@@ -1,9 +1,34 @@
 //! The tables of the configuration, and what later versions put into them.
 
 use super::client_keys::CLIENT_KEYS;
-use super::keys::Key;
+use super::keys::{GATE_KEYS, Key};
 use super::models::MODEL_KEYS;
 use super::providers::PROVIDER_KEYS;
+use super::tasks::{KIND_KEYS, SCHEDULE_KEYS, TASK_KEYS, WEBHOOK_KEYS};
+
+/// All settings outside array tables.
+pub const KEYS: &[Key] = &joined::<{ GATE_KEYS.len() + TASK_KEYS.len() }>([GATE_KEYS, TASK_KEYS]);
+
+const fn joined<const ALL: usize>(parts: [&[Key]; 2]) -> [Key; ALL] {
+    let mut all = [parts[0][0]; ALL];
+    let mut at = 0;
+    while at < ALL {
+        let first = parts[0].len();
+        all[at] = if at < first {
+            parts[0][at]
+        } else {
+            parts[1][at - first]
+        };
+        at += 1;
+    }
+    all
+}
+
+/// The key at `path`, which may be in any table.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    let rows = ARRAY_TABLES.iter().flat_map(|(_, keys)| keys.iter());
+    KEYS.iter().chain(rows).find(|key| key.path == path)
+}
 
 /// Tables in the order of the reference, with what they are about.
 pub(super) const SECTIONS: &[(&str, &str)] = &[
@@ -45,6 +70,10 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
         "Waiting before the same entry is tried again.",
     ),
     (
+        "tasks",
+        "Work in the background; docs/tasks.md says what is promised.",
+    ),
+    (
         "providers",
         "Where models run. Without any, OPENAI_API_KEY, OPENAI_BASE_URL, ANTHROPIC_API_KEY\n\
          and BEDROCK_MODEL_ID set them up; without those, the built-in extractive model answers.",
@@ -60,6 +89,19 @@ pub(super) const SECTIONS: &[(&str, &str)] = &[
          reaches the address may do everything. One tenant may have several keys, which\n\
          share its limits: that is how a key is replaced without a gap.",
     ),
+    (
+        "task_kinds",
+        "How many tasks of a kind may run, over all workers together.",
+    ),
+    (
+        "schedules",
+        "Tasks that are submitted again and again. Every node looks after all of them, and each\n\
+         tick is submitted once.",
+    ),
+    (
+        "webhooks",
+        "Who may be told the end of a task. Nobody else is called.",
+    ),
 ];
 
 /// The array tables among [`SECTIONS`].
@@ -67,6 +109,9 @@ pub(super) const ARRAY_TABLES: &[(&str, &[Key])] = &[
     ("providers", PROVIDER_KEYS),
     ("models", MODEL_KEYS),
     ("keys", CLIENT_KEYS),
+    ("task_kinds", KIND_KEYS),
+    ("schedules", SCHEDULE_KEYS),
+    ("webhooks", WEBHOOK_KEYS),
 ];
 
 /// Sections that later versions know.
@@ -75,10 +120,8 @@ pub(super) const LATER_SECTIONS: &[&str] = &[
     "embedder",
     "retrieval",
     "documents",
-    "tasks",
     "fulfill",
     "roots",
-    "schedules",
 ];
 
 /// Keys of present sections that later versions know.

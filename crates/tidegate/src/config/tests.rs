@@ -482,16 +482,16 @@ fn an_open_address_needs_consent() {
 #[test]
 fn variables_without_effect_are_listed() {
     let world = World::default()
-        .env("USE_CELERY", "x")
+        .env("PERPLEXITY_API_KEY", "x")
         .env("NOVA_QUERY_TIMEOUT", "1")
         .env("HOME", "/");
-    let unused = world.config().unused_env;
+    let unused = world.loaded().unused_env;
     let unused: Vec<_> = unused.iter().map(ToString::to_string).collect();
     assert_eq!(
         unused,
         [
             "NOVA_QUERY_TIMEOUT is set, and this version makes no use of it",
-            "USE_CELERY is set, and this version makes no use of it",
+            "PERPLEXITY_API_KEY is set, and this version makes no use of it",
         ]
     );
 }

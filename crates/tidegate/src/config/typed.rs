@@ -10,6 +10,7 @@ use tidegate_engine::{
 };
 
 use super::secret::Secret;
+use super::tasks::Tasks;
 
 /// All settings, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,8 +38,8 @@ pub struct Config {
     /// Empty: everybody who reaches the address may do everything. Else no
     /// secret is in here twice, and all keys of a tenant have the same limits.
     pub keys: Vec<ClientKey>,
-    /// Environment variables that are set without any effect.
-    pub unused_env: Vec<UnusedVariable>,
+    /// Work in the background.
+    pub tasks: Tasks,
 }
 
 /// `[server]`.

@@ -1,10 +1,10 @@
 //! Keys that are not in the table: what may have been meant, and what belongs
 //! to a later version.
 
-use super::keys::{KEYS, Key};
+use super::keys::Key;
 use super::kinds::later_version;
 use super::problems::{Fault, closest};
-use super::sections::{ARRAY_TABLES, LATER_KEYS, LATER_SECTIONS, SECTIONS};
+use super::sections::{ARRAY_TABLES, KEYS, LATER_KEYS, LATER_SECTIONS, SECTIONS};
 
 /// The fault of a key `name` in `section` of the file; `keys` are those of the
 /// table that `section` belongs to.

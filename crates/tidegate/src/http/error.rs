@@ -1,6 +1,7 @@
 //! Errors on the wire: the only place that knows status codes of failures.
 
 mod body;
+mod tasks;
 mod upstream;
 
 use std::fmt;

@@ -51,9 +51,9 @@ pub(super) async fn ready(State(gate): State<Arc<Gate>>) -> Response {
 pub(super) async fn metrics(State(gate): State<Arc<Gate>>) -> Response {
     let live = gate.current.load();
     let health = live.engine.health().await;
-    let text = gate
-        .metrics
-        .render(&health, live.revision, &gate.reloads.tally());
+    let tasks = gate.tasks.stats().await.ok();
+    let reloads = (live.revision, &gate.reloads.tally());
+    let text = gate.metrics.render(&health, tasks.as_ref(), reloads);
     let kind =
         HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     let mut response = text.into_response();

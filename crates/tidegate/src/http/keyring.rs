@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderName};
 use blake3::Hash;
-use tidegate_engine::Caller;
+use tidegate_engine::{Caller, Policy};
 
 use super::visit::Access;
 
@@ -126,6 +126,17 @@ impl KeyRing {
             | (Access::Admin, Role::Admin) => Ok(pass.caller.clone()),
             (Access::Admin, Role::User) => Err(Denied::Forbidden),
         }
+    }
+
+    /// A tenant as its background tasks call, under the policy that the key
+    /// demanded which submitted them. Nobody, where no key of it does so any
+    /// more.
+    pub(super) fn on_behalf(&self, tenant: &str, policy: Option<&str>) -> Option<Caller> {
+        let is_meant = |caller: &&Caller| {
+            caller.tenant() == tenant && caller.policy().map(Policy::id) == policy
+        };
+        let passes = self.passes.values().map(|pass| &pass.caller);
+        passes.chain([&self.local]).find(is_meant).cloned()
     }
 
     fn pass_of(&self, key: &[u8], now: SystemTime) -> Option<&Pass> {

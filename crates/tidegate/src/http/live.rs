@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tidegate_engine::Engine;
+use tidegate_engine::{Caller, Engine, InForce};
 
 use super::GateSettings;
 use super::keyring::KeyRing;
@@ -43,5 +43,17 @@ impl Current {
     /// The revision for a request that begins now.
     pub(crate) fn load(&self) -> Arc<Live> {
         self.0.load_full()
+    }
+}
+
+/// What background tasks run on: they outlive the revision that they were
+/// submitted under.
+impl InForce for Current {
+    fn engine(&self) -> Engine {
+        self.load().engine.clone()
+    }
+
+    fn caller(&self, tenant: &str, policy: Option<&str>) -> Option<Caller> {
+        self.load().keys.on_behalf(tenant, policy)
     }
 }

@@ -19,12 +19,14 @@ mod maxima;
 mod models;
 mod openapi;
 mod prompts;
+mod query;
 mod reload;
 mod routes;
 mod scan;
 mod sessions;
 mod sse;
 mod stats;
+mod tasks;
 mod toon;
 mod utc;
 mod visit;
@@ -38,7 +40,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
-use tidegate_engine::{AssembleError, Engine};
+use tidegate_engine::{AssembleError, Engine, Tasks, TasksConfig};
 
 use crate::metrics::Metrics;
 use crate::traces::{Traces, Upstreams};
@@ -56,12 +58,15 @@ pub use openapi::openapi_json;
 pub(crate) use reload::Tally;
 pub use reload::{Draft, Fact, Holds, Mistake, Source};
 pub(crate) use sessions::{session_json, summary_json};
+pub(crate) use utc::utc_millis;
 pub(crate) use warm::numbered;
 
 /// What every handler shares.
 #[derive(Debug)]
 pub struct Gate {
-    pub(crate) current: Current,
+    pub(crate) current: Arc<Current>,
+    /// Work in the background, which outlives a revision.
+    pub(crate) tasks: Tasks,
     pub(crate) metrics: Metrics,
     pub(crate) started: Instant,
     /// Set when the server is asked to stop: readiness says no from then on.
@@ -125,7 +130,7 @@ impl Gate {
             facts: Vec::new(),
             revision: 1,
         };
-        Self::at_first(live, Reloads::default())
+        Self::at_first(live, TasksConfig::default(), Reloads::default())
     }
 
     /// A gate whose first revision is made of `draft`; a reload reads the next
@@ -141,13 +146,23 @@ impl Gate {
             facts: draft.facts,
             revision: 1,
         };
-        Ok(Self::at_first(live, Reloads::from_source(source)))
+        Ok(Self::at_first(
+            live,
+            draft.tasks,
+            Reloads::from_source(source),
+        ))
     }
 
-    fn at_first(live: Live, reloads: Reloads) -> Self {
+    fn at_first(live: Live, tasks: TasksConfig, reloads: Reloads) -> Self {
+        let metrics = Metrics::default();
+        let engine = live.engine.clone();
+        let current = Arc::new(Current::new(live));
+        let ends = metrics.task_ends();
+        let tasks = engine.tasks(tasks, current.clone(), move |end| ends.ended(end));
         Self {
-            current: Current::new(live),
-            metrics: Metrics::default(),
+            current,
+            tasks,
+            metrics,
             started: Instant::now(),
             draining: AtomicBool::new(false),
             reloads,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
-use tidegate_engine::{AssembleError, EngineConfig};
+use tidegate_engine::{AssembleError, EngineConfig, TasksConfig};
 use tokio::sync::Mutex as TurnMutex;
 use tokio::task::JoinSet;
 
@@ -38,6 +38,8 @@ pub struct Draft {
     pub keys: KeyRing,
     /// Every setting in force, to tell which of them changed.
     pub facts: Vec<Fact>,
+    /// How background tasks are run, from the first revision on.
+    pub tasks: TasksConfig,
 }
 
 /// One setting in force.

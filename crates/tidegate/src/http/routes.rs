@@ -8,7 +8,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 use super::visit::Access;
 use super::{
     Gate, cache, chat, embeddings, feedback, health, home, limits, models, openapi, prompts,
-    reload, scan, sessions, stats, toon,
+    reload, scan, sessions, stats, tasks, toon,
 };
 
 /// One method of one path.
@@ -88,6 +88,7 @@ pub(super) fn routes() -> Vec<Route> {
     all.extend(toon_routes());
     all.extend(prompt_routes());
     all.extend(session_routes());
+    all.extend(task_routes());
     all.extend(operator_routes());
     all.extend(cache_routes());
     all.extend(house_routes());
@@ -272,6 +273,63 @@ fn session_routes() -> Vec<Route> {
             delete(sessions::remove),
         )
         .by("delete"),
+    ]
+}
+
+fn task_routes() -> Vec<Route> {
+    const ONE: &str = "/v1/tasks/{id}";
+    vec![
+        Route::post(
+            "/v1/tasks",
+            Access::Tenant,
+            "Submit a task to be done in the background, or several, all or none",
+            Reply::Json("Task"),
+            post(tasks::submit),
+        )
+        .takes("TaskRequest"),
+        Route::get(
+            "/v1/tasks",
+            Access::Tenant,
+            "List tasks by state, kind and tag, the newest first",
+            Reply::Json("TaskList"),
+            get(tasks::list),
+        ),
+        Route::get(
+            "/v1/tasks/stats",
+            Access::Admin,
+            "Count the tasks of all tenants by state, kind and priority",
+            Reply::Json("TaskStats"),
+            get(tasks::stats),
+        ),
+        Route::get(
+            ONE,
+            Access::Tenant,
+            "Show a task with its input and result",
+            Reply::Json("Task"),
+            get(tasks::show),
+        ),
+        Route::get(
+            ONE,
+            Access::Tenant,
+            "Cancel a task: one that runs is told to stop",
+            Reply::Json("Task"),
+            delete(tasks::cancel),
+        )
+        .by("delete"),
+        Route::post(
+            "/v1/tasks/{id}/retry",
+            Access::Tenant,
+            "Take a task up again that is dead or failed",
+            Reply::Json("Task"),
+            post(tasks::retry),
+        ),
+        Route::get(
+            "/v1/tasks/{id}/events",
+            Access::Tenant,
+            "Watch a task: server-sent events state, progress and end",
+            Reply::Text("text/event-stream"),
+            get(tasks::events),
+        ),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Times as answers write them: RFC 3339 in UTC, to the millisecond.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 pub(crate) fn utc(at: SystemTime) -> String {
@@ -10,6 +10,11 @@ pub(crate) fn utc(at: SystemTime) -> String {
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     let millis = since.subsec_millis();
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// The same of milliseconds since 1970.
+pub(crate) fn utc_millis(ms: u64) -> String {
+    utc(UNIX_EPOCH + Duration::from_millis(ms))
 }
 
 /// The day of the calendar, of one counted from 1970: Howard Hinnant's
@@ -33,8 +38,6 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -242,7 +242,7 @@ fn the_names_of_metrics_are_a_contract() {
         ..RenderWish::default()
     };
     metrics.rendered(&Library::default().render("chat", &wish).unwrap());
-    let text = metrics.render(&health, 1, &Tally::default());
+    let text = metrics.render(&health, None, (1, &Tally::default()));
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let mut names: Vec<_> = types.filter_map(|line| line.split(' ').next()).collect();
     names.sort_unstable();

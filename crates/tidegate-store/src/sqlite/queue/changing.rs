@@ -132,6 +132,7 @@ pub(super) fn change(
     spot.unmark(STOPPING);
     spot.stamps[ENDED_MS] = 0;
     let (shelf, until_ms) = match change.to {
+        To::Due(when) if spot.ties.0 > 0 => (WAITING, at(session.now_ms, when)),
         To::Due(when) => (DUE, at(session.now_ms, when)),
         To::Again(when) => (AGAIN, at(session.now_ms, when)),
         To::Ended { how, keep } => (FIRST_END + how, at(session.now_ms, When::In(keep))),
@@ -139,6 +140,7 @@ pub(super) fn change(
     let ends = shelf >= FIRST_END;
     if ends {
         spot.stamps[ENDED_MS] = now_ms;
+        spot.ties.0 = 0;
     } else {
         spot.stamps[DUE_MS] = until_ms;
         spot.unmark(BROKEN);

@@ -163,6 +163,7 @@ fn the_known_variables_set_what_they_set_elsewhere() {
             "REDIS_CACHE_TTL_SECONDS" => format!("{:?}", cache.ttl),
             "REDIS_CACHE_MAX_SIZE_MB" => cache.max_bytes.to_string(),
             "SESSION_TTL_SECONDS" => format!("{:?}", config.sessions.ttl),
+            "USE_CELERY" => config.tasks.inline.to_string(),
             other => panic!("{other} is no variable of ours"),
         }
     };
@@ -173,9 +174,10 @@ fn the_known_variables_set_what_they_set_elsewhere() {
         ("REDIS_CACHE_TTL_SECONDS", "60", "60s"),
         ("REDIS_CACHE_MAX_SIZE_MB", "2", "2097152"),
         ("SESSION_TTL_SECONDS", "61", "61s"),
+        ("USE_CELERY", "false", "true"),
     ] {
         assert_eq!(seen(name, value), expected, "{name}");
-        assert!(with(&[(name, value)]).config().unused_env.is_empty());
+        assert!(with(&[(name, value)]).loaded().unused_env.is_empty());
     }
 }
 
@@ -196,7 +198,7 @@ fn host_port_and_password_make_an_address() {
         assert_eq!(url(&world), expected);
         let (_, origin) = origin_of(&world.loaded(), "store.url");
         assert_eq!(origin, "env REDIS_HOST");
-        assert!(world.config().unused_env.is_empty());
+        assert!(world.loaded().unused_env.is_empty());
     }
     let world = with(&[("REDIS_HOST", "h"), ("REDIS_PASSWORD", CANARY)]);
     assert_eq!(password(&world).as_deref(), Some(CANARY));
@@ -228,7 +230,7 @@ fn a_port_that_is_none_is_blamed_on_its_variable() {
 #[test]
 fn parts_of_an_address_that_do_not_count_are_named() {
     let unused = |variables: &[(&str, &str)]| {
-        let unused = with(variables).config().unused_env;
+        let unused = with(variables).loaded().unused_env;
         unused.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let both = [("REDIS_URL", "redis://a"), ("REDIS_HOST", "b")];

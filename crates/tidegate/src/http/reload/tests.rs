@@ -28,6 +28,7 @@ fn draft(number: u64) -> Draft {
         ..EntryConfig::new("up", model)
     };
     Draft {
+        tasks: tidegate_engine::TasksConfig::default(),
         engine: EngineConfig {
             providers: vec![ProviderConfig {
                 name: "up".to_owned(),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use tidegate_engine::{Change, Dialect, Message, NewMessage, RawObject, SessionPatch};
 
 use crate::http::error::ApiError;
+use crate::http::query::pairs;
 
 const FIELDS: &str = "user_id, messages, preferences and data";
 
@@ -101,9 +102,7 @@ const MOST: usize = 100;
 impl ListQuery {
     pub(super) fn of(query: &str) -> Result<Self, ApiError> {
         let (mut user_id, mut after, mut limit) = (None, None, USUAL);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decoded(value).ok_or_else(|| wrong(key, "percent-encoded UTF-8"))?;
+        for (key, value) in pairs(query)? {
             match key {
                 "user_id" => user_id = Some(value),
                 "after" => after = Some(value),
@@ -129,24 +128,6 @@ impl ListQuery {
             limit,
         })
     }
-}
-
-/// A value of a query without its encoding.
-fn decoded(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let high = char::from(rest.next()?).to_digit(16)?;
-                let low = char::from(rest.next()?).to_digit(16)?;
-                u8::try_from(high * 16 + low).ok()?
-            }
-            plain => plain,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
