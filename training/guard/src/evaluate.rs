@@ -35,7 +35,7 @@ pub struct Measures<'a> {
 }
 
 /// What is left out with a source, because it holds the same attacks.
-fn kin(source: &str) -> &'static [&'static str] {
+pub(crate) fn kin(source: &str) -> &'static [&'static str] {
     match source {
         "bipia-train-bare" => &["bipia-train-ctx+attack"],
         "bipia-train-ctx+attack" => &["bipia-train-bare"],
@@ -47,13 +47,13 @@ fn kin(source: &str) -> &'static [&'static str] {
     }
 }
 
-fn without(source: &str, kin: &[&str], held_out: Held) -> LeftOut {
+pub(crate) fn without(source: &str, kin: &[&str], held_out: Held) -> LeftOut {
     let mut sources = vec![source.to_owned()];
     sources.extend(kin.iter().map(|name| (*name).to_owned()));
     LeftOut { sources, held_out }
 }
 
-fn percent(part: usize, of: usize) -> f64 {
+pub(crate) fn percent(part: usize, of: usize) -> f64 {
     100.0 * part as f64 / of.max(1) as f64
 }
 
@@ -361,7 +361,7 @@ enum Beside {
 }
 
 /// How rows of a source are read.
-fn direction_of(source: &str) -> Direction {
+pub(crate) fn direction_of(source: &str) -> Direction {
     if source.ends_with("-resp") {
         Direction::Answer
     } else if source.starts_with("docs/")
