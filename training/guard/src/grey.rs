@@ -58,9 +58,12 @@ impl Grey<'_> {
     /// Both tables.
     pub fn tables(&self) -> String {
         let mut text = String::new();
-        self.table(&mut text, 1, "Attacks that nobody would have been asked about", {
-            |row, from| row.is_lost(from)
-        })
+        self.table(
+            &mut text,
+            1,
+            "Attacks that nobody would have been asked about",
+            { |row, from| row.is_lost(from) },
+        )
         .expect("writing to a string cannot fail");
         self.table(&mut text, 0, "Runs avoided on ordinary rows", {
             |row, from| row.is_spared(from)
@@ -179,7 +182,10 @@ fn line(
 ) -> std::fmt::Result {
     let (rows, missed) = (seen.len(), share(seen, |row| !row.is_found));
     let shares = shares.map(|share| format!(" {share:.1} |")).concat();
-    writeln!(text, "| {source} | {rows} | {read_as} | {missed:.1} |{shares}")
+    writeln!(
+        text,
+        "| {source} | {rows} | {read_as} | {missed:.1} |{shares}"
+    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use tidegate_guard::Rules;
 use tidegate_model::Classifier;
-use tidegate_training_guard::{Grey, Material, Measure, Measures, Task, documents, overlaps, train};
+use tidegate_training_guard::{
+    Grey, Material, Measure, Measures, Task, documents, overlaps, train,
+};
 
 const USAGE: &str =
     "usage: tidegate-training-guard train|evaluate|grey|documents|overlap [--data FOLDER] [--models FOLDER]
