@@ -1,6 +1,5 @@
 //! Measures, as tables in Markdown.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use tidegate_guard::{Rules, ScanRequest};
@@ -329,11 +328,7 @@ impl<'a> Measures<'a> {
         writeln!(text, "|---|---:|---:|---:|---:|---:|")?;
         let rows: Vec<usize> = self.words.material.of_our_own().collect();
         let source = |at: &usize| self.words.material.rows[*at].source.as_str();
-        let code = |name: &str| {
-            name.strip_prefix("generated/")
-                .is_some_and(|code| code.len() == 2)
-        };
-        let languages: BTreeSet<&str> = rows.iter().map(source).filter(|name| code(name)).collect();
+        let languages = self.words.material.languages();
         for name in languages {
             let learned = self.words.learned(&without(name, &[], Held::In));
             let own = || rows.iter().copied().filter(|at| source(at) == name);

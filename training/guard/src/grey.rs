@@ -9,6 +9,7 @@ use tidegate_guard::{Rules, ScanRequest, Verdict};
 use tidegate_model::{Classifier, Direction};
 
 use crate::evaluate::{direction_of, kin, percent, without};
+use crate::learn::Learned;
 use crate::material::{Held, Material};
 use crate::rows::Row;
 use crate::ship::learned;
@@ -55,21 +56,64 @@ pub struct Grey<'a> {
 }
 
 impl Grey<'_> {
-    /// Both tables.
+    /// All tables.
     pub fn tables(&self) -> String {
         let mut text = String::new();
         self.table(
             &mut text,
             1,
             "Attacks that nobody would have been asked about",
-            { |row, from| row.is_lost(from) },
+            |row, from| row.is_lost(from),
         )
         .expect("writing to a string cannot fail");
         self.table(&mut text, 0, "Runs avoided on ordinary rows", {
             |row, from| row.is_spared(from)
         })
         .expect("writing to a string cannot fail");
+        self.languages(&mut text)
+            .expect("writing to a string cannot fail");
         text
+    }
+
+    /// Sentences of our own in a language of which a training saw none.
+    fn languages(&self, text: &mut String) -> std::fmt::Result {
+        let from = FROM.map(|from| format!(" {from} |")).concat();
+        writeln!(
+            text,
+            "### The same of each language left out, text of our own: attacks lost, and runs avoided\n"
+        )?;
+        writeln!(text, "| language | rows | missed by rules |{from}")?;
+        writeln!(text, "|---|---:|---:|{}", "---:|".repeat(FROM.len()))?;
+        let languages = self.words.0.languages();
+        let read = |language: &str| {
+            let rows = self.words.0.of_our_own();
+            let rows = rows.filter(|&at| self.words.0.rows[at].source == language);
+            let (attacks, plain) = rows.partition(|&at| self.words.0.rows[at].is_attack());
+            let learned = learned(self.words.0, &without(language, &[], Held::In));
+            [attacks, plain].map(|rows: Vec<usize>| {
+                let seen = |at| self.row(self.words, &learned, at, Direction::Prompt);
+                rows.into_iter().map(seen).collect::<Vec<_>>()
+            })
+        };
+        let (mut attacks, mut plain) = (Vec::new(), Vec::new());
+        for [lost, spared] in each(&languages, read) {
+            attacks.push(lost);
+            plain.push(spared);
+        }
+        for (kind, seen, counts) in [
+            ("attacks", attacks, Seen::is_lost as fn(&Seen, f64) -> bool),
+            ("ordinary", plain, Seen::is_spared),
+        ] {
+            for (language, seen) in languages.iter().zip(&seen) {
+                let shares = FROM.map(|from| share(seen, |row| counts(row, from)));
+                let language = language.trim_start_matches("generated/");
+                line(text, &format!("{language}, {kind}"), None, seen, shares)?;
+            }
+            let all: Vec<Seen> = seen.into_iter().flatten().collect();
+            let shares = FROM.map(|from| share(&all, |row| counts(row, from)));
+            line(text, &format!("**all, {kind}**"), None, &all, shares)?;
+        }
+        writeln!(text)
     }
 
     fn table(
@@ -85,19 +129,19 @@ impl Grey<'_> {
         writeln!(text, "|---|---:|---|---:|{}", "---:|".repeat(FROM.len()))?;
         let (mut all, mut sums) = (Vec::new(), [0.0; FROM.len()]);
         let sources = self.sources(label);
-        let seen = self.seen(&sources, label);
+        let seen = each(&sources, |source| self.of_source(source, label));
         for (source, seen) in sources.iter().zip(seen) {
             let shares = FROM.map(|from| share(&seen, |row| counts(row, from)));
             for (sum, share) in sums.iter_mut().zip(shares) {
                 *sum += share / sources.len() as f64;
             }
-            let name = direction_of(source).as_str();
+            let name = Some(direction_of(source).as_str());
             line(text, source, name, &seen, shares)?;
             all.extend(seen);
         }
         let shares = FROM.map(|from| share(&all, |row| counts(row, from)));
-        line(text, "**all rows**", "", &all, shares)?;
-        line(text, "**mean of sources**", "", &all, sums)?;
+        line(text, "**all rows**", Some(""), &all, shares)?;
+        line(text, "**mean of sources**", Some(""), &all, sums)?;
         writeln!(text)
     }
 
@@ -105,27 +149,6 @@ impl Grey<'_> {
         let counts = self.words.0.counts();
         let sources = counts.into_keys().filter(|(_, other)| *other == label);
         sources.map(|(source, _)| source).collect()
-    }
-
-    /// The rows of each source under a training that saw none of it; a training is one
-    /// thread, and as many run as there are cores.
-    fn seen(&self, sources: &[&str], label: u8) -> Vec<Vec<Seen>> {
-        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        std::thread::scope(|scope| {
-            for _ in 0..cores {
-                scope.spawn(|| {
-                    while let Some(source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let seen = self.of_source(source, label);
-                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                        done.push((*source, seen));
-                    }
-                });
-            }
-        });
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(source, _)| *source);
-        done.into_iter().map(|(_, seen)| seen).collect()
     }
 
     fn of_source(&self, source: &str, label: u8) -> Vec<Seen> {
@@ -137,19 +160,27 @@ impl Grey<'_> {
         let learned = learned(material, &without(source, kin(source), Held::In));
         let rows = material.of_source(source);
         let rows = rows.filter(|&at| material.rows[at].label == label);
-        let seen = |at: usize| {
-            let row = &material.rows[at];
-            let logit = || learned.row(&material.corpus, at);
-            let score = || classifier.calibration().probability(logit());
-            let verdict = self.verdict(row, direction);
-            let sure = |confidence: f64| confidence >= BELOW_CONFIDENCE;
-            Seen {
-                score: (row.text.len() <= MOST_GLANCED_BYTES).then(score),
-                is_found: found(&verdict).next().is_some(),
-                is_sure: found(&verdict).any(sure),
-            }
-        };
+        let seen = |at: usize| self.row((material, classifier), &learned, at, direction);
         rows.map(seen).collect()
+    }
+
+    fn row(
+        &self,
+        (material, classifier): (&Material, &Classifier),
+        learned: &Learned,
+        at: usize,
+        direction: Direction,
+    ) -> Seen {
+        let row = &material.rows[at];
+        let logit = || learned.row(&material.corpus, at);
+        let score = || classifier.calibration().probability(logit());
+        let verdict = self.verdict(row, direction);
+        let sure = |confidence: f64| confidence >= BELOW_CONFIDENCE;
+        Seen {
+            score: (row.text.len() <= MOST_GLANCED_BYTES).then(score),
+            is_found: found(&verdict).next().is_some(),
+            is_sure: found(&verdict).any(sure),
+        }
     }
 
     fn verdict(&self, row: &Row, direction: Direction) -> Verdict {
@@ -159,6 +190,31 @@ impl Grey<'_> {
         };
         self.rules.scan(&row.text, &request)
     }
+}
+
+/// What comes of each name, in their order. A training is one thread, and as many run
+/// as there are cores.
+fn each<T: Send>(names: &[&str], work: impl Fn(&str) -> T + Sync) -> Vec<T> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(name) = names.get(at) else {
+                        break;
+                    };
+                    let result = work(name);
+                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                    done.push((at, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// How sure the rules are of an attack.
@@ -175,17 +231,15 @@ fn share(rows: &[Seen], is_counted: impl Fn(&Seen) -> bool) -> f64 {
 
 fn line(
     text: &mut String,
-    source: &str,
-    read_as: &str,
+    name: &str,
+    read_as: Option<&str>,
     seen: &[Seen],
     shares: [f64; FROM.len()],
 ) -> std::fmt::Result {
     let (rows, missed) = (seen.len(), share(seen, |row| !row.is_found));
     let shares = shares.map(|share| format!(" {share:.1} |")).concat();
-    writeln!(
-        text,
-        "| {source} | {rows} | {read_as} | {missed:.1} |{shares}"
-    )
+    let read_as = read_as.map_or(String::new(), |read_as| format!(" {read_as} |"));
+    writeln!(text, "| {name} | {rows} |{read_as} {missed:.1} |{shares}")
 }
 
 #[cfg(test)]
