@@ -36,6 +36,7 @@ mod standing;
 mod store_key;
 mod stream;
 mod stream_cache;
+mod tasks;
 mod toon;
 mod tries;
 mod verdicts;
@@ -63,6 +64,7 @@ pub use sessions::{
     Change, NewMessage, Session, SessionError, SessionMessage, SessionPage, SessionPatch,
 };
 pub use stream::AnswerStream;
+pub use tasks::{InForce, Runs, Tasks, TasksConfig, Webhooks};
 pub use tidegate_guard::{
     Builtin, ClassifierTerms, Detection, Direction, L2, L2Outcome, Layer, Mode, Outcome, PackError,
     PackFolder, PackLayer, Policy, PolicyError, ScanRequest, Scanner, Severity, Span, Suppression,
@@ -81,6 +83,12 @@ pub use tidegate_store::{
     Remark, Selector, Store, StoreConfig, StoreError, StoreState, StoreUrl, Topology,
     UnknownReservation, Weight,
 };
+pub use tidegate_tasks::{
+    AtEnd, BadPriority, BadSchedule, BadState, CancelOutcome, Isolation, KindLimits, KindStats,
+    ListTasks, Missed, NewTask, OnFailed, Priority, Progress, Rate, Retries, RetryError, Schedule,
+    Settings as TaskSettings, Stats as TaskStats, SubmitError, Submitted, Task, TaskEnd, TaskPage,
+    TaskState, Ticks, Times as TaskTimes, WorkerConfig,
+};
 pub use tidegate_text::template::{
     Block, Framework, Library, Parameter, ParameterKind, Prompt, PromptFolders, PromptLayer,
     PromptPackError, RenderError, RenderWish, Rendered, Variant,
@@ -91,6 +99,6 @@ pub use tidegate_text::toon::{
     DecodeOptions, Delimiter, Dialect as ToonForm, EncodeOptions, IndentSize, Savings, Strictness,
     Style,
 };
-pub use tidegate_work::Deadline;
+pub use tidegate_work::{CancelToken, Deadline};
 pub use toon::{ToonError, ToonText, ToonWish};
 pub use verdicts::GuardCounts;

@@ -3,6 +3,7 @@
 mod cache;
 mod codec;
 mod config;
+mod entries;
 mod error;
 mod held;
 mod leases;
@@ -11,7 +12,9 @@ mod limits;
 mod memory_cache;
 mod memory_leases;
 mod memory_limits;
+mod memory_queue;
 mod memory_records;
+mod queue;
 mod records;
 mod redis;
 mod sealed;
@@ -36,10 +39,16 @@ pub use limits::{
 pub use memory_cache::MemoryCache;
 pub use memory_leases::MemoryLeases;
 pub use memory_limits::MemoryLimits;
+pub use memory_queue::MemoryQueue;
 pub use memory_records::MemoryRecords;
+pub use queue::{
+    Begun, Change, Changed, Count, Counts, ENDS, Entry, EntryName, Head, Held, Holding, Lane,
+    MOST_FOLLOWERS, OLDEST_EVERY, Part, Placed, Put, PutError, Queue, RANKS, Shelf, Stamps, Take,
+    Taken, To, Tries, WELL, When,
+};
 pub use records::{Expect, Page, Record, Records, Row, RowKey, WriteError};
 pub use single_flight::{LoadPanicked, SingleFlight};
-pub use sqlite::SqliteRecords;
+pub use sqlite::{SqliteQueue, SqliteRecords};
 pub use state::{Reach, Remark, StoreState, Weight};
 pub use store::Store;
 pub use url::{Host, RedisUrl, Topology, Transport};

@@ -9,8 +9,10 @@ mod desk;
 mod failure;
 mod file;
 mod look;
+mod queue;
 mod reader;
 mod rows;
+mod session;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,7 +32,10 @@ use desk::Desk;
 use file::DatabaseFile;
 use reader::Question;
 use rows::{Change, Key};
-use writer::{Done, Job};
+use session::Session;
+use writer::{AnyJob, Done, Flush};
+
+pub use queue::SqliteQueue;
 
 /// The SQLite home of [`Records`]. Cheap to clone.
 ///
@@ -40,8 +45,10 @@ use writer::{Done, Job};
 /// what is left of every row by as much.
 #[derive(Debug, Clone)]
 pub struct SqliteRecords {
-    write: Arc<Desk<Job>>,
+    write: Arc<Desk<AnyJob>>,
     read: Arc<Desk<Question>>,
+    file: DatabaseFile,
+    clock: Clock,
 }
 
 impl SqliteRecords {
@@ -62,6 +69,8 @@ impl SqliteRecords {
         Ok(Self {
             read: Arc::new(reader::start(&file, clock)?),
             write: Arc::new(writer::start(&file, writer, clock)?),
+            file,
+            clock,
         })
     }
 
@@ -85,8 +94,9 @@ impl SqliteRecords {
     async fn change(&self, key: RowKey<'_>, change: Change) -> Result<Done, WriteError> {
         let key = Key::from(key);
         let bytes = change.bytes() + key.bytes();
-        let job = |reply| Job::new(key, change, reply);
-        self.write.ask(bytes, job).await?
+        let work = move |session: &mut Session<'_>| rows::apply(session, &key, &change);
+        let job = |reply| writer::job((bytes, Flush::Yes), work, reply);
+        self.write.ask(bytes, job).await??
     }
 }
 

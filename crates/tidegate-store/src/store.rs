@@ -11,10 +11,12 @@ use crate::limits::Limits;
 use crate::memory_cache::MemoryCache;
 use crate::memory_leases::MemoryLeases;
 use crate::memory_limits::MemoryLimits;
+use crate::memory_queue::MemoryQueue;
 use crate::memory_records::MemoryRecords;
+use crate::queue::Queue;
 use crate::records::Records;
 use crate::redis::RedisHomes;
-use crate::sqlite::SqliteRecords;
+use crate::sqlite::{SqliteQueue, SqliteRecords};
 use crate::state::{Reach, Remark, StoreState};
 
 /// What copies of the gateway share, or one of them has for itself. Cheap to
@@ -29,6 +31,8 @@ pub struct Store {
     pub records: Arc<dyn Records>,
     /// Who may be the only one.
     pub leases: Arc<dyn Leases>,
+    /// What waits to be worked at.
+    pub queue: Arc<dyn Queue>,
     home: Home,
 }
 
@@ -36,7 +40,7 @@ pub struct Store {
 #[derive(Debug, Clone)]
 enum Home {
     Memory,
-    Sqlite(SqliteRecords),
+    Sqlite(SqliteRecords, SqliteQueue),
     Redis(RedisHomes),
 }
 
@@ -51,9 +55,11 @@ impl Store {
             StoreUrl::Memory => Ok(Self::in_memory(config)),
             StoreUrl::Sqlite(folder) => {
                 let records = SqliteRecords::open(folder).await?;
+                let queue = SqliteQueue::beside(&records)?;
                 Ok(Self {
                     records: Arc::new(records.clone()),
-                    home: Home::Sqlite(records),
+                    queue: Arc::new(queue.clone()),
+                    home: Home::Sqlite(records, queue),
                     ..Self::in_memory(config)
                 })
             }
@@ -64,6 +70,7 @@ impl Store {
                     limits: homes.limits.clone(),
                     records: homes.records.clone(),
                     leases: homes.leases.clone(),
+                    queue: homes.queue.clone(),
                     home: Home::Redis(homes),
                 })
             }
@@ -74,7 +81,7 @@ impl Store {
     pub fn state(&self) -> StoreState {
         let home = match &self.home {
             Home::Memory => "memory",
-            Home::Sqlite(_) => "sqlite",
+            Home::Sqlite(..) => "sqlite",
             Home::Redis(homes) => return homes.state(),
         };
         StoreState {
@@ -89,7 +96,7 @@ impl Store {
     pub async fn inspect(&self) -> Vec<Remark> {
         match &self.home {
             Home::Memory => Vec::new(),
-            Home::Sqlite(records) => records.inspect().await,
+            Home::Sqlite(records, _) => records.inspect().await,
             Home::Redis(homes) => homes.inspect().await,
         }
     }
@@ -98,7 +105,10 @@ impl Store {
     pub async fn close(&self) {
         match &self.home {
             Home::Memory => {}
-            Home::Sqlite(records) => records.close().await,
+            Home::Sqlite(records, queue) => {
+                queue.close().await;
+                records.close().await;
+            }
             Home::Redis(homes) => homes.close().await,
         }
     }
@@ -119,6 +129,7 @@ impl Store {
             limits: Arc::new(MemoryLimits::default()),
             records: Arc::new(MemoryRecords::default()),
             leases: Arc::new(MemoryLeases::default()),
+            queue: Arc::new(MemoryQueue::default()),
             home: Home::Memory,
         }
     }

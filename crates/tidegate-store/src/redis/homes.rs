@@ -8,6 +8,8 @@ use crate::config::{OnUnreachable, StoreConfig};
 use crate::error::OpenError;
 use crate::leases::Leases;
 use crate::limits::Limits;
+use crate::memory_queue::MemoryQueue;
+use crate::queue::Queue;
 use crate::records::Records;
 use crate::state::{Reach, Remark, StoreState, Weight};
 use crate::store::LISTEN_WITHIN;
@@ -20,6 +22,7 @@ pub(crate) struct RedisHomes {
     pub(crate) limits: Arc<dyn Limits>,
     pub(crate) records: Arc<dyn Records>,
     pub(crate) leases: Arc<dyn Leases>,
+    pub(crate) queue: Arc<dyn Queue>,
     /// One for each database: the first is that of the cache and the limits,
     /// the last that of the records and their leases.
     links: Vec<Link>,
@@ -47,6 +50,7 @@ impl RedisHomes {
             limits: Arc::new(RedisLimits::new(shared, config.on_unreachable)),
             records: Arc::new(RedisRecords::new(rows.clone())),
             leases: Arc::new(RedisLeases::new(rows)),
+            queue: Arc::new(MemoryQueue::default()),
             links,
             on_unreachable: config.on_unreachable,
         })

@@ -25,7 +25,8 @@ const LOG_BYTES: i64 = 16 << 20;
 
 /// What makes each version of the schema out of the one before. Entries are
 /// added, never changed.
-pub(super) const STEPS: [&str; 1] = ["
+pub(super) const STEPS: [&str; 2] = [
+    "
     CREATE TABLE record (
         tbl TEXT NOT NULL,
         owner TEXT NOT NULL,
@@ -41,7 +42,9 @@ pub(super) const STEPS: [&str; 1] = ["
     CREATE INDEX record_by_until ON record (until) WHERE until IS NOT NULL;
     CREATE TABLE version (last INTEGER NOT NULL) STRICT;
     INSERT INTO version (last) VALUES (0);
-"];
+",
+    include_str!("queue/schema.sql"),
+];
 
 /// The database's file.
 #[derive(Debug, Clone)]
@@ -97,7 +100,7 @@ impl DatabaseFile {
         let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(&self.path, flags)?;
         db.busy_timeout(BUSY)?;
-        db.set_prepared_statement_cache_capacity(32);
+        db.set_prepared_statement_cache_capacity(64);
         db.pragma_update(None, "trusted_schema", false)?;
         db.pragma_update(None, "cell_size_check", true)?;
         // With NORMAL, what was acknowledged last is lost with the power.

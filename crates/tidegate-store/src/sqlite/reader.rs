@@ -25,6 +25,7 @@ pub(super) enum Question {
     Get(Key, Reply<Option<Record>>),
     List(List, Reply<Vec<Record>>),
     Look(Reply<Vec<Remark>>),
+    Else(Box<dyn FnOnce(&Connection, Clock) + Send>),
 }
 
 /// What is to be listed.
@@ -87,6 +88,7 @@ impl Reader {
             Question::Look(reply) => {
                 reply.send(look::remarks(&self.db, &self.file)).ok();
             }
+            Question::Else(answer) => answer(&self.db, self.clock),
             Question::Get(..) | Question::List(..) => {}
         }
     }

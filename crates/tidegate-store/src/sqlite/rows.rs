@@ -10,6 +10,7 @@ use crate::sealed;
 use crate::sqlite::clock::Clock;
 use crate::sqlite::failure::{Stage, store_error};
 use crate::sqlite::reader::List;
+use crate::sqlite::session::Session;
 use crate::sqlite::writer::Done;
 
 /// A [`RowKey`] that can wait for a thread.
@@ -102,7 +103,7 @@ impl Versions {
         })
     }
 
-    fn next(&mut self) -> i64 {
+    pub(super) fn next(&mut self) -> i64 {
         self.last += 1;
         self.last
     }
@@ -121,18 +122,17 @@ impl Versions {
 pub(super) type Outcome = Result<Done, WriteError>;
 
 pub(super) fn apply(
-    db: &Connection,
+    session: &mut Session<'_>,
     key: &Key,
     change: &Change,
-    versions: &mut Versions,
-    clock: Clock,
 ) -> rusqlite::Result<Outcome> {
+    let (db, clock) = (session.db, session.clock);
     match change {
         Change::Put { expect, .. } => {
             if !is_as_expected(alive(db, key, clock)?, *expect) {
                 return Ok(Err(WriteError::Conflict));
             }
-            let version = versions.next();
+            let version = session.versions.next();
             put(db, key, change, version, clock)?;
             Ok(Ok(Done::Version(version.cast_unsigned())))
         }

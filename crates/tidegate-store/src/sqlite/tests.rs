@@ -58,6 +58,8 @@ async fn with_writer(folder: &Folder, tell: &str) -> SqliteRecords {
     SqliteRecords {
         read: Arc::new(reader::start(&file, clock).unwrap()),
         write: Arc::new(writer::start(&file, db, clock).unwrap()),
+        file,
+        clock,
     }
 }
 
@@ -220,7 +222,7 @@ async fn whoever_looks_is_told_how_the_file_is_doing() {
         panic!("{remarks:?}");
     };
     assert_eq!(*weight, Weight::Note);
-    for said in ["tidegate.db", "schema 1", "journal wal", "synchronous full"] {
+    for said in ["tidegate.db", "schema 2", "journal wal", "synchronous full"] {
         assert!(text.contains(said), "{text}");
     }
     set_mode(&path(&folder), 0o644);

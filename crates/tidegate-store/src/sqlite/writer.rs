@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::error::OpenError;
-use crate::records::WriteError;
+use crate::error::{OpenError, StoreError};
 use crate::sqlite::clock::Clock;
 use crate::sqlite::desk::{Asked, Desk, Queue};
 use crate::sqlite::failure::{self, Stage};
 use crate::sqlite::file::DatabaseFile;
-use crate::sqlite::rows::{self, Change, Key, Outcome, Versions};
+use crate::sqlite::rows;
+use crate::sqlite::session::Session;
 
 /// Changes of one transaction at most: they wait for its slowest.
 const MOST_TOGETHER: usize = 512;
@@ -48,16 +48,81 @@ impl Done {
     }
 }
 
-/// A change, and who waits for it.
-pub(super) struct Job {
-    key: Key,
-    change: Change,
-    reply: oneshot::Sender<Outcome>,
+/// Whether a transaction is on the disk before anybody hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// It outlives a loss of power.
+    Yes,
+    /// It outlives the process alone.
+    No,
 }
 
-impl Job {
-    pub(super) fn new(key: Key, change: Change, reply: oneshot::Sender<Outcome>) -> Self {
-        Self { key, change, reply }
+/// Work of a transaction, and who waits for it.
+pub(super) trait Job: Send {
+    /// What it takes of the room for what waits.
+    fn bytes(&self) -> usize;
+    fn flush(&self) -> Flush;
+    /// May be done once more, after a transaction that failed.
+    fn apply(&mut self, session: &mut Session<'_>) -> rusqlite::Result<()>;
+    fn answer(self: Box<Self>, done: Result<(), StoreError>);
+}
+
+pub(super) type AnyJob = Box<dyn Job>;
+
+/// A job that is one function.
+struct Task<T, F> {
+    bytes: usize,
+    flush: Flush,
+    work: F,
+    outcome: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+/// Makes a job out of a function.
+pub(super) fn job<T, F>(
+    (bytes, flush): (usize, Flush),
+    work: F,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+) -> AnyJob
+where
+    T: Send + 'static,
+    F: FnMut(&mut Session<'_>) -> rusqlite::Result<T> + Send + 'static,
+{
+    Box::new(Task {
+        bytes,
+        flush,
+        work,
+        outcome: None,
+        reply,
+    })
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Session<'_>) -> rusqlite::Result<T> + Send,
+{
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn flush(&self) -> Flush {
+        self.flush
+    }
+
+    fn apply(&mut self, session: &mut Session<'_>) -> rusqlite::Result<()> {
+        self.outcome = Some((self.work)(session)?);
+        Ok(())
+    }
+
+    /// Who does not wait any more needs no answer.
+    fn answer(self: Box<Self>, done: Result<(), StoreError>) {
+        let answer = match (done, self.outcome) {
+            (Ok(()), Some(outcome)) => Ok(outcome),
+            (Ok(()), None) => return,
+            (Err(error), _) => Err(error),
+        };
+        self.reply.send(answer).ok();
     }
 }
 
@@ -65,11 +130,12 @@ pub(super) fn start(
     file: &DatabaseFile,
     db: Connection,
     clock: Clock,
-) -> Result<Desk<Job>, OpenError> {
+) -> Result<Desk<AnyJob>, OpenError> {
     let (desk, queue) = Desk::new();
     let writer = Writer {
         db,
         clock,
+        flush: Flush::Yes,
         sweep_at: Instant::now(),
     };
     let thread = thread::Builder::new().name("sqlite-write".to_owned());
@@ -81,6 +147,8 @@ pub(super) fn start(
 struct Writer {
     db: Connection,
     clock: Clock,
+    /// How the connection is set.
+    flush: Flush,
     sweep_at: Instant,
 }
 
@@ -98,7 +166,7 @@ impl Failed {
 }
 
 impl Writer {
-    fn run(mut self, queue: &Queue<Job>) {
+    fn run(mut self, queue: &Queue<AnyJob>) {
         loop {
             let wait = self.sweep_at.saturating_duration_since(Instant::now());
             match queue.recv_timeout(wait) {
@@ -113,53 +181,59 @@ impl Writer {
     }
 
     /// Nobody hears of a change before it is on the disk.
-    fn serve(&mut self, jobs: Vec<Asked<Job>>) {
-        let outcomes = match self.commit(&jobs) {
-            Ok(outcomes) => outcomes,
+    fn serve(&mut self, mut jobs: Vec<Asked<AnyJob>>) {
+        match self.commit(&mut jobs) {
+            Ok(()) => answer_all(jobs, &Ok(())),
             // One row that cannot be written must not fail the others.
             Err(failed)
                 if jobs.len() > 1
                     && failed.stage == Stage::Before
                     && !failure::concerns_all(&failed.error) =>
             {
-                jobs.iter().map(|job| self.commit_alone(job)).collect()
+                for job in jobs {
+                    let mut alone = vec![job];
+                    let done = self.commit(&mut alone);
+                    answer_all(alone, &done.map_err(|failed| refusal(&failed)));
+                }
             }
-            Err(failed) => jobs.iter().map(|_| Err(refusal(&failed))).collect(),
-        };
-        for (asked, outcome) in jobs.into_iter().zip(outcomes) {
-            // Who does not wait any more needs no answer.
-            asked.job.reply.send(outcome).ok();
+            Err(failed) => answer_all(jobs, &Err(refusal(&failed))),
         }
     }
 
-    fn commit_alone(&mut self, job: &Asked<Job>) -> Outcome {
-        match self.commit(std::slice::from_ref(job)) {
-            Ok(mut outcomes) => outcomes.remove(0),
-            Err(failed) => Err(refusal(&failed)),
-        }
-    }
-
-    fn commit(&mut self, jobs: &[Asked<Job>]) -> Result<Vec<Outcome>, Failed> {
-        let clock = self.clock;
+    fn commit(&mut self, jobs: &mut [Asked<AnyJob>]) -> Result<(), Failed> {
+        self.set_flush(jobs).map_err(Failed::before)?;
         let transaction = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(Failed::before)?;
-        let write = || {
-            let mut versions = Versions::read(&transaction)?;
-            let outcomes = jobs.iter().map(|asked| {
-                let job = &asked.job;
-                rows::apply(&transaction, &job.key, &job.change, &mut versions, clock)
-            });
-            let outcomes = outcomes.collect::<rusqlite::Result<Vec<Outcome>>>()?;
-            versions.keep(&transaction)?;
-            Ok(outcomes)
+        let mut write = || {
+            let mut session = Session::begin(&transaction, self.clock)?;
+            for asked in jobs.iter_mut() {
+                asked.job.apply(&mut session)?;
+            }
+            session.end()
         };
-        let outcomes = write().map_err(Failed::before)?;
+        write().map_err(Failed::before)?;
         let stage = Stage::Commit;
         let committed = transaction.commit();
-        committed.map_err(|error| Failed { error, stage })?;
-        Ok(outcomes)
+        committed.map_err(|error| Failed { error, stage })
+    }
+
+    /// A flush takes longer than all else: what may be lost with the power does
+    /// not wait for one, where nothing else is in its transaction. The next
+    /// flush writes it along.
+    fn set_flush(&mut self, jobs: &[Asked<AnyJob>]) -> rusqlite::Result<()> {
+        let all_may_be_lost = jobs.iter().all(|asked| asked.job.flush() == Flush::No);
+        let (flush, level) = if all_may_be_lost {
+            (Flush::No, "NORMAL")
+        } else {
+            (Flush::Yes, "FULL")
+        };
+        if self.flush != flush {
+            self.db.pragma_update(None, "synchronous", level)?;
+            self.flush = flush;
+        }
+        Ok(())
     }
 
     /// Takes one step, and says when to take the next. What fails here fails
@@ -177,17 +251,23 @@ impl Writer {
 }
 
 /// What waits by now, in the order in which it was asked.
-fn together(first: Asked<Job>, queue: &Queue<Job>) -> Vec<Asked<Job>> {
-    let mut bytes = first.job.change.bytes();
+fn together(first: Asked<AnyJob>, queue: &Queue<AnyJob>) -> Vec<Asked<AnyJob>> {
+    let mut bytes = first.job.bytes();
     let mut jobs = vec![first];
     while jobs.len() < MOST_TOGETHER && bytes < MOST_BYTES_TOGETHER {
         let Ok(next) = queue.try_recv() else { break };
-        bytes += next.job.change.bytes();
+        bytes += next.job.bytes();
         jobs.push(next);
     }
     jobs
 }
 
-fn refusal(failed: &Failed) -> WriteError {
-    failure::store_error(&failed.error, failed.stage).into()
+fn answer_all(jobs: Vec<Asked<AnyJob>>, done: &Result<(), StoreError>) {
+    for asked in jobs {
+        asked.job.answer(done.clone());
+    }
+}
+
+fn refusal(failed: &Failed) -> StoreError {
+    failure::store_error(&failed.error, failed.stage)
 }

@@ -124,7 +124,7 @@ async fn a_database_of_a_newer_version_is_not_touched() {
         .unwrap();
     let reason = why_not_file(&folder).await;
     assert!(reason.contains("schema 7"), "{reason}");
-    assert!(reason.contains("knows 1"), "{reason}");
+    assert!(reason.contains("knows 2"), "{reason}");
 }
 
 #[tokio::test]

@@ -1,0 +1,149 @@
+//! `chat`: a conversation with a model, guarded, limited and cached like any
+//! other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tidegate_provider::{ChatRequest, Dialect, RawObject, Usage};
+use tidegate_tasks::{Job, TaskError};
+use tidegate_work::Deadline;
+
+use super::{InForce, tenant};
+use crate::answer::AnswerBody;
+use crate::assemble::Engine;
+use crate::context::Context;
+
+/// What a model is asked: `messages` as in a chat completion, or a `query` with
+/// what is to be known for it in `context`.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    /// The first configured one where it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    messages: Vec<Message>,
+    #[serde(default, skip_serializing)]
+    query: Option<String>,
+    #[serde(default, skip_serializing)]
+    context: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Message {
+    role: String,
+    content: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+/// What it answered.
+#[derive(Debug, Serialize)]
+pub(super) struct Output {
+    /// The `provider/model` that answered.
+    model: String,
+    /// Its words; nothing where it answered otherwise.
+    response: Option<String>,
+    usage: Option<Tokens>,
+    /// The whole chat completion.
+    completion: Box<RawValue>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tokens {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+}
+
+impl From<Usage> for Tokens {
+    fn from(usage: Usage) -> Self {
+        Self {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            total_tokens: usage.total(),
+        }
+    }
+}
+
+/// Longer than an attempt may take anyway.
+const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+
+pub(super) async fn run(in_force: Arc<dyn InForce>, job: Job<Input>) -> Result<Output, TaskError> {
+    let (engine, caller) = tenant::of(&*in_force, &job.context)?;
+    job.context.progress(0, 1, "asking the model");
+    let request = request(&engine, job.input)?;
+    let context = Context::new(caller, Deadline::after(LONGEST));
+    let answer = engine.chat(request, &context).await;
+    let answer = answer.map_err(|error| tenant::failed(&error))?;
+    let AnswerBody::Whole(body) = answer.body else {
+        return Err(TaskError::lasting(
+            "internal_error",
+            "it was answered as a stream",
+        ));
+    };
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let response = serde_json::from_str::<Value>(&text).ok();
+    let response = response.and_then(|body| words(&body));
+    let completion = RawValue::from_string(text);
+    job.context.progress(1, 1, "answered");
+    Ok(Output {
+        model: answer.head.model.to_string(),
+        response,
+        usage: answer.head.usage.map(Tokens::from),
+        completion: completion.map_err(|_| unreadable())?,
+    })
+}
+
+fn unreadable() -> TaskError {
+    TaskError::passing("upstream_failed", "the answer is no JSON")
+}
+
+fn words(body: &Value) -> Option<String> {
+    let words = body.pointer("/choices/0/message/content")?;
+    words.as_str().map(str::to_owned)
+}
+
+fn request(engine: &Engine, mut input: Input) -> Result<ChatRequest, TaskError> {
+    let bad = |message: String| TaskError::lasting("invalid_input", message);
+    if let Some(query) = input.query.take() {
+        if !input.messages.is_empty() {
+            return Err(bad("input: messages or query, not both".to_owned()));
+        }
+        if let Some(context) = input.context.take() {
+            input.messages.push(message("system", &context));
+        }
+        input.messages.push(message("user", &query));
+    }
+    if input.messages.is_empty() {
+        return Err(bad("input.messages: at least one message".to_owned()));
+    }
+    let first = || engine.models().first().map(|model| (*model).to_owned());
+    input.model = input.model.take().or_else(first);
+    let body = serde_json::to_vec(&input).map_err(|error| bad(error.to_string()))?;
+    let raw = RawObject::parse(&body.into()).map_err(|error| bad(error.to_string()))?;
+    ChatRequest::of(Dialect::Chat, raw).map_err(|error| bad(error.to_string()))
+}
+
+fn message(role: &str, content: &str) -> Message {
+    Message {
+        role: role.to_owned(),
+        content: json!(content),
+        name: None,
+    }
+}
