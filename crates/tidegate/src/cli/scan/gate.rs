@@ -42,7 +42,7 @@ pub(super) struct Gate {
 }
 
 enum Readers {
-    Builtin(Scanner),
+    Builtin(Box<Scanner>),
     Configured(Box<Configured>),
 }
 
@@ -83,7 +83,7 @@ impl Gate {
             None => (Policy::default(), PolicySource::Default),
         };
         Ok(Self {
-            readers: Readers::Builtin(scanner),
+            readers: Readers::Builtin(Box::new(scanner)),
             mode: args.mode.unwrap_or_default(),
             policy: chosen.0,
             source: chosen.1,
