@@ -4,6 +4,7 @@
 -- What it follows is not needed by it any more.
 local function unfollow(row)
   unmark(row, FOLLOWS)
+  row.waits = 0
   for place = 1, #row.parents, 16 do
     local parent = string.sub(row.parents, place, place + 15)
     redis.call('SREM', P .. 'followers:' .. parent, row.name)
@@ -48,6 +49,8 @@ for from = 2, #ARGV, 7 do
     else
       row.due = when
       unmark(row, BROKEN)
+      -- What it still follows may let it go on later.
+      if shelf == DUE and row.waits > 0 then shelf = WAITING end
     end
     shelve(row, shelf, when)
     if shelf >= ENDED then let_follow(row) end
