@@ -53,7 +53,7 @@ for from = 2, #ARGV, 7 do
       if shelf == DUE and row.waits > 0 then shelf = WAITING end
     end
     shelve(row, shelf, when)
-    if shelf >= ENDED then let_follow(row) end
+    if shelf >= ENDED and row.needed > 0 then let_follow(row) end
     row.token = exact(row.version) .. ARGV[from + 6]
     row.left = {'z', ARGV[from + 4], 'k', row.token}
     row.no_result = result == ''
