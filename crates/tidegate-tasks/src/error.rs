@@ -22,7 +22,7 @@ pub enum SubmitError {
         limit: usize,
     },
     /// A field is out of bounds.
-    #[error("{field}: {wants}")]
+    #[error("{field} must be {wants}")]
     Field {
         /// Which one.
         field: &'static str,
@@ -88,6 +88,19 @@ impl SubmitError {
             Self::Full { .. } => "queue_full",
             Self::Store(error) => error.code(),
             Self::NoId => "internal_error",
+        }
+    }
+
+    /// The field of the task that is wrong, where it is one.
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Self::Input(BadInput::UnknownKind { .. }) => Some("kind"),
+            Self::Input(BadInput::Field { path, .. }) => Some(path),
+            Self::TooLarge { .. } => Some("input"),
+            Self::Field { field, .. } | Self::Conflict { field, .. } => Some(field),
+            Self::Cycle(_) | Self::Missing { .. } | Self::Crowded { .. } => Some("depends_on"),
+            Self::Twice(_) => Some("id"),
+            Self::Full { .. } | Self::Store(_) | Self::NoId => None,
         }
     }
 }

@@ -90,3 +90,42 @@ fn states_json(states: &std::collections::BTreeMap<tidegate_engine::TaskState, u
     });
     Value::Object(counted.collect())
 }
+
+/// What is said of a task to one who watches it: only what is new.
+#[derive(Debug, Default)]
+pub(crate) struct Watched {
+    said: Option<Map<String, Value>>,
+}
+
+/// Something new about a task.
+#[derive(Debug)]
+pub(crate) struct News {
+    /// `state`, `progress`, or `end` after which nothing follows.
+    pub(crate) event: &'static str,
+    /// The task; without its input and result until it has ended.
+    pub(crate) task: Value,
+}
+
+impl Watched {
+    /// Whether anything was said yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.said.is_none()
+    }
+
+    /// What has changed since it was asked last.
+    pub(crate) fn news(&mut self, task: &Task) -> Option<News> {
+        if task.state.is_final() {
+            let task = task_json(task);
+            return Some(News { event: "end", task });
+        }
+        let now = summary(task);
+        let before = self.said.replace(now.clone());
+        if before.as_ref() == Some(&now) {
+            return None;
+        }
+        let is_same_state = before.is_some_and(|before| before["state"] == now["state"]);
+        let event = if is_same_state { "progress" } else { "state" };
+        let task = Value::Object(now);
+        Some(News { event, task })
+    }
+}

@@ -4,7 +4,7 @@ mod keys;
 mod tasks;
 
 use keys::key_ring;
-pub(crate) use tasks::tasks_config;
+pub(crate) use tasks::{Alone, tasks_config, tenant};
 
 use std::sync::Arc;
 

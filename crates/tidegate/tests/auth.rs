@@ -27,7 +27,7 @@ use tidegate_engine::Quota;
 const PUBLIC: [&str; 2] = ["/health/live", "/health/ready"];
 
 /// What only an operator may see or do.
-const ADMIN_ONLY: [&str; 7] = [
+const ADMIN_ONLY: [&str; 8] = [
     "/admin/reload",
     "/metrics",
     "/model_stats",
@@ -35,6 +35,7 @@ const ADMIN_ONLY: [&str; 7] = [
     "/v1/cache/warm",
     "/v1/models/{name}/reset",
     "/v1/stats",
+    "/v1/tasks/stats",
 ];
 
 async fn house() -> House {

@@ -53,6 +53,7 @@ async fn the_help_lists_the_commands() {
 
     Commands:
       serve        Start the gateway
+      worker       Work at background tasks that a gateway leaves to others
       mock         Start a scripted upstream for tests and benchmarks
       scan         Scan texts, files and folders for attacks and leaks
       rules        List, show, try and compare the rules of the guard
@@ -61,6 +62,7 @@ async fn the_help_lists_the_commands() {
       config       Check, show or write configuration
       models       List the configured models
       sessions     List, show, make, delete and export sessions
+      tasks        List, show, submit, cancel, retry and watch background tasks
       toon         Write JSON in fewer tokens, read it back, and say what that saves
       doctor       Say what works, what does not, and why
       completions  Write completions for a shell to standard output
@@ -130,6 +132,57 @@ const MENTIONS: &[(&[&str], &[&str])] = &[
     (
         &["prompts", "test", "--help"],
         &["builtin", "--frameworks", "Exit codes:"],
+    ),
+    (
+        &["tasks", "--help"],
+        &["ls", "show", "submit", "cancel", "retry", "watch", "stats"],
+    ),
+    (
+        &["tasks", "ls", "--help"],
+        &[
+            "--state",
+            "--kind",
+            "--tag",
+            "--limit",
+            "--all",
+            "--tenant",
+            "--json",
+            "Examples:",
+        ],
+    ),
+    (
+        &["tasks", "submit", "--help"],
+        &[
+            "--input",
+            "@FILE",
+            "--priority",
+            "--max-retries",
+            "--backoff-ms",
+            "--timeout-ms",
+            "--depends-on",
+            "--run-at",
+            "--idempotency-key",
+            "--tag",
+            "--result-ttl-s",
+            "--webhook",
+            "--id",
+            "--wait",
+            "--batch",
+            "Examples:",
+            "Exit codes:",
+        ],
+    ),
+    (&["tasks", "watch", "--help"], &["--json", "Exit codes:"]),
+    (
+        &["worker", "--help"],
+        &[
+            "--concurrency",
+            "--prefetch",
+            "--kinds",
+            "--json",
+            "SIGTERM",
+            "Examples:",
+        ],
     ),
     (&["toon", "--help"], &["encode", "decode", "stats"]),
     (

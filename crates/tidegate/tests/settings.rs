@@ -18,8 +18,14 @@ mod resilience_rows;
 mod rows;
 #[path = "../../tidegate-store/tests/servers/mod.rs"]
 mod servers;
+#[path = "tasks/signed.rs"]
+mod signed;
 #[path = "settings/store_rows.rs"]
 mod store_rows;
+#[path = "settings/task_rows.rs"]
+mod task_rows;
+#[path = "settings/task_table_rows.rs"]
+mod task_table_rows;
 #[path = "settings/trial.rs"]
 mod trial;
 #[path = "settings/upstream_rows.rs"]
@@ -30,7 +36,9 @@ use std::sync::Mutex;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use tidegate::config::{CLIENT_KEYS, KEYS, MODEL_KEYS, PROVIDER_KEYS};
+use tidegate::config::{
+    CLIENT_KEYS, KEYS, KIND_KEYS, MODEL_KEYS, PROVIDER_KEYS, SCHEDULE_KEYS, WEBHOOK_KEYS,
+};
 
 use classifier_rows::classifier_rows;
 use key_rows::key_rows;
@@ -38,6 +46,8 @@ use prompt_rows::prompt_rows;
 use resilience_rows::resilience_rows;
 use rows::rows;
 use store_rows::{store_rows, variable_rows};
+use task_rows::{task_rows, task_variable_rows};
+use task_table_rows::task_table_rows;
 use trial::{Row, Trial};
 use upstream_rows::upstream_rows;
 
@@ -50,11 +60,25 @@ fn all() -> impl Iterator<Item = Row> {
         .chain(prompt_rows())
         .chain(upstream_rows())
         .chain(store_rows())
+        .chain(task_rows())
+        .chain(task_table_rows())
+}
+
+fn variables() -> impl Iterator<Item = Row> {
+    variable_rows().into_iter().chain(task_variable_rows())
 }
 
 #[test]
 fn every_setting_has_a_row_and_every_row_a_setting() {
-    let tables = [KEYS, PROVIDER_KEYS, MODEL_KEYS, CLIENT_KEYS];
+    let tables = [
+        KEYS,
+        PROVIDER_KEYS,
+        MODEL_KEYS,
+        CLIENT_KEYS,
+        KIND_KEYS,
+        SCHEDULE_KEYS,
+        WEBHOOK_KEYS,
+    ];
     let settings = tables.into_iter().flatten();
     let settings: BTreeSet<&str> = settings.map(|key| key.path).collect();
     let rows: BTreeSet<&str> = all().map(|row| row.key).collect();
@@ -63,7 +87,7 @@ fn every_setting_has_a_row_and_every_row_a_setting() {
 
 #[test]
 fn every_row_expects_two_things_of_two_values() {
-    for row in all().chain(variable_rows()) {
+    for row in all().chain(variables()) {
         let [(value, seen), (other_value, other_seen)] = row.cases;
         assert!(value != other_value && seen != other_seen, "{}", row.key);
     }
@@ -79,7 +103,7 @@ async fn changing_a_setting_changes_what_the_program_does() {
 
 #[tokio::test]
 async fn changing_a_known_variable_changes_what_the_program_does() {
-    check(variable_rows().into_iter()).await;
+    check(variables()).await;
 }
 
 async fn check(rows: impl Iterator<Item = Row>) {

@@ -71,6 +71,7 @@ fn sample_request(method: &str, path: &str, session: &str) -> Vec<u8> {
         "/v1/cache/warm" => json!({"entries": [{"request": chat("m")}, {"request": {}}]}),
         "/v1/limits/m/reserve" => json!({"tokens": 1}),
         "/v1/limits/settle" => json!({"reservation": "none", "tokens": 1, "success": true}),
+        "/v1/tasks" => json!({"kind": "monitor_health", "input": {}}),
         _ if path.ends_with("/feedback") => json!({"label": "confirmed"}),
         _ => json!({}),
     };
@@ -84,6 +85,15 @@ fn sample_request(method: &str, path: &str, session: &str) -> Vec<u8> {
     }
 }
 
+/// A task that has ended, in a house where nobody works.
+async fn cancelled_task(house: &House) -> Value {
+    let asked = json!({"kind": "monitor_health", "input": {}, "tags": ["a"]});
+    let task = house.ask(&post("/v1/tasks", &asked)).await.json();
+    let path = format!("/v1/tasks/{}", task["id"].as_str().unwrap());
+    let cancel = request(&format!("DELETE {path}"), "", b"");
+    house.ask(&cancel).await.json()
+}
+
 #[tokio::test]
 async fn every_operation_of_the_description_answers_in_its_shape() {
     let house = house().await;
@@ -95,19 +105,20 @@ async fn every_operation_of_the_description_answers_in_its_shape() {
             let session = house.ask(&post("/v1/sessions", &session)).await.json();
             let scanned = post("/v1/scan", &json!({"text": "hello"}));
             let scanned = house.ask(&scanned).await.json();
-            let of_verdict = path.starts_with("/v1/verdicts/");
-            let id = if of_verdict {
-                &scanned["id"]
-            } else {
-                &session["id"]
+            let task = cancelled_task(&house).await;
+            let id = match path.split('/').nth(2) {
+                Some("verdicts") => &scanned["id"],
+                Some("tasks") => &task["id"],
+                _ => &session["id"],
             };
             let id = id.as_str().unwrap();
             let reply = house.ask(&sample_request(method, path, id)).await;
-            let settles = path == "/v1/limits/settle";
-            let expected = if settles {
-                (404, "default")
-            } else {
-                (200, "200")
+            let expected = match (method.as_str(), path.as_str()) {
+                (_, "/v1/limits/settle") => (404, "default"),
+                ("post", "/v1/tasks") => (202, "202"),
+                // One that is cancelled is not taken up again.
+                (_, "/v1/tasks/{id}/retry") => (409, "default"),
+                _ => (200, "200"),
             };
             assert_eq!(
                 reply.status,

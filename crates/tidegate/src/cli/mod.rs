@@ -14,7 +14,9 @@ mod sessions;
 mod signals;
 mod source;
 mod store;
+mod tasks;
 mod toon;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -36,6 +38,9 @@ enum Verb {
     /// Start the gateway
     #[command(after_help = serve::SIGNALS)]
     Serve(serve::ServeArgs),
+    /// Work at background tasks that a gateway leaves to others
+    #[command(after_help = worker::HELP)]
+    Worker(worker::WorkerArgs),
     /// Start a scripted upstream for tests and benchmarks
     Mock(mock::MockArgs),
     /// Scan texts, files and folders for attacks and leaks
@@ -52,6 +57,8 @@ enum Verb {
     Models(models::ModelsArgs),
     /// List, show, make, delete and export sessions
     Sessions(sessions::SessionsArgs),
+    /// List, show, submit, cancel, retry and watch background tasks
+    Tasks(tasks::TasksArgs),
     /// Write JSON in fewer tokens, read it back, and say what that saves
     Toon(toon::ToonArgs),
     /// Say what works, what does not, and why
@@ -102,6 +109,7 @@ impl From<Exit> for ExitCode {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().verb {
         Verb::Serve(args) => serve::run(&args),
+        Verb::Worker(args) => worker::run(&args),
         Verb::Mock(args) => mock::run(&args),
         Verb::Scan(args) => scan::run(&args),
         Verb::Rules(args) => rules::run(&args),
@@ -110,6 +118,7 @@ pub fn main() -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::Models(args) => models::run(&args),
         Verb::Sessions(args) => sessions::run(&args),
+        Verb::Tasks(args) => tasks::run(&args),
         Verb::Toon(args) => toon::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Completions { shell } => {

@@ -6,14 +6,12 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidegate_engine::{
-    AssembleError, Caller, Change, Deadline, Engine, EngineError, OpenError, Quota, Session,
-    SessionError, SessionPatch, Store, StoreUrl,
+    Caller, Change, Deadline, Engine, EngineError, Quota, Session, SessionError, SessionPatch,
 };
 
 use super::{ConfigSource, Exit, runtime, store};
-use crate::config::{Config, Loaded};
+use crate::config::Loaded;
 use crate::http::{session_json, summary_json};
-use crate::wiring;
 
 /// Arguments of `sessions`.
 #[derive(Debug, Args)]
@@ -98,20 +96,9 @@ pub(super) fn run(args: &SessionsArgs) -> Exit {
 }
 
 async fn with_engine(verb: &Verb, loaded: &Loaded) -> Exit {
-    let (engine, store) = match open_engine(&loaded.config).await {
+    let (engine, store) = match store::open_engine(&loaded.config, "sessions").await {
         Ok(opened) => opened,
-        Err(NotOpened::Memory) => {
-            eprintln!(
-                "error: store.url is memory:, which no other process can see; sessions are shared \
-                 through store.url = \"sqlite:DIR\" or \"redis://…\""
-            );
-            return Exit::Usage;
-        }
-        Err(NotOpened::Store(error)) => return store::refused(&error),
-        Err(NotOpened::Engine(error)) => {
-            eprintln!("error: {error}");
-            return Exit::Usage;
-        }
+        Err(exit) => return exit,
     };
     let done = verb.run(&engine).await;
     store.close().await;
@@ -122,27 +109,6 @@ async fn with_engine(verb: &Verb, loaded: &Loaded) -> Exit {
             exit_of(&error)
         }
     }
-}
-
-/// Why there is nothing to work with.
-enum NotOpened {
-    /// It would be this process's own.
-    Memory,
-    Store(OpenError),
-    Engine(AssembleError),
-}
-
-/// The engine of a configuration over its store.
-async fn open_engine(config: &Config) -> Result<(Engine, Store), NotOpened> {
-    let given = wiring::store_config(config);
-    if given.url == StoreUrl::Memory {
-        return Err(NotOpened::Memory);
-    }
-    let store = Store::open(&given).await.map_err(NotOpened::Store)?;
-    let mut engine = wiring::engine_config(config);
-    engine.store = Some(store.clone());
-    let engine = Engine::assemble(engine).map_err(NotOpened::Engine)?;
-    Ok((engine, store))
 }
 
 fn exit_of(error: &EngineError) -> Exit {

@@ -3,12 +3,38 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tidegate_engine::{Deadline, OpenError, Reach, Remark, Store, StoreState, StoreUrl, Weight};
+use tidegate_engine::{
+    Deadline, Engine, OpenError, Reach, Remark, Store, StoreState, StoreUrl, Weight,
+};
 
 use super::Exit;
 use super::doctor::row;
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
 use crate::wiring;
+
+/// The engine of a configuration over its store, for a command that works at
+/// `what` without a server. Says why where there is none.
+pub(super) async fn open_engine(config: &Config, what: &str) -> Result<(Engine, Store), Exit> {
+    let given = wiring::store_config(config);
+    // It would be this process's own.
+    if given.url == StoreUrl::Memory {
+        eprintln!(
+            "error: store.url is memory:, which no other process can see; {what} are shared \
+             through store.url = \"sqlite:DIR\" or \"redis://…\""
+        );
+        return Err(Exit::Usage);
+    }
+    let store = Store::open(&given).await.map_err(|error| refused(&error))?;
+    let mut engine = wiring::engine_config(config);
+    engine.store = Some(store.clone());
+    match Engine::assemble(engine) {
+        Ok(engine) => Ok((engine, store)),
+        Err(error) => {
+            eprintln!("error: {error}");
+            Err(Exit::Usage)
+        }
+    }
+}
 
 /// Says why there is no store to work with.
 pub(super) fn refused(error: &OpenError) -> Exit {

@@ -82,7 +82,8 @@ Secrets are never written into the file: `env:NAME` names an environment variabl
 Variables of the systems that tidegate unites set what nothing else does: `REDIS_URL`, or \
 `REDIS_HOST` with `REDIS_PORT` and `REDIS_PASSWORD`, `store.url`; `REDIS_CACHE_DB` and \
 `REDIS_SESSION_DB` the databases in it; `REDIS_CACHE_TTL_SECONDS` `cache.ttl_s`; \
-`REDIS_CACHE_MAX_SIZE_MB`, in MiB, `cache.max_bytes`; `SESSION_TTL_SECONDS` `sessions.ttl_s`. \
+`REDIS_CACHE_MAX_SIZE_MB`, in MiB, `cache.max_bytes`; `SESSION_TTL_SECONDS` `sessions.ttl_s`; \
+`USE_CELERY=false` sets `tasks.inline`. \
 The file, variables with `TIDEGATE__` and flags are stronger.
 
 Without any `[[providers]]`, the environment sets them up: `OPENAI_API_KEY` or \
@@ -106,7 +107,13 @@ fn body(keys: &[Key], section: &str) -> String {
         .filter(|key| key.section() == section)
         .map(|key| {
             let (name, takes) = (key.name(), key.kind.described());
-            format!("# {}\n{name} = {}  # {takes}\n", key.doc, sample(key))
+            // Either it or the key before it, so that the example holds as it is.
+            let or = if key.path == "schedules.every" {
+                "# "
+            } else {
+                ""
+            };
+            format!("# {}\n{or}{name} = {}  # {takes}\n", key.doc, sample(key))
         });
     lines.collect()
 }

@@ -138,10 +138,10 @@ pub const SCHEDULE_KEYS: &[Key] = &[
         "When, in UTC: minute, hour, day, month, weekday; a sixth field in front stands for seconds.",
     ),
     optional(
-        "schedules.every_s",
-        integer(1, YEAR_S),
-        "300",
-        "Or how often, in seconds.",
+        "schedules.every",
+        Kind::Text,
+        "\"5m\"",
+        "Or how often: a number with s, m, h or d, counted from 1970.",
     ),
     key(
         "schedules.input",
@@ -342,7 +342,11 @@ fn schedule(row: &Row, report: &mut Report) -> Option<ScheduleRow> {
     }
     let when = when(row, report)?;
     if let Err(bad) = when.ticks() {
-        row.blame("cron", Fault::new(bad.to_string()), report);
+        let said = match &when {
+            When::Cron(_) => "cron",
+            When::Every(_) => "every",
+        };
+        row.blame(said, Fault::new(bad.to_string()), report);
         return None;
     }
     let input = word_of(row, "input")?;
@@ -370,24 +374,37 @@ fn schedule(row: &Row, report: &mut Report) -> Option<ScheduleRow> {
 }
 
 fn when(row: &Row, report: &mut Report) -> Option<When> {
-    let every = match row.value("every_s") {
-        Some(Value::Integer(every)) => Some(When::Every(Duration::from_secs(every))),
-        _ => None,
+    let wrong = |name: &str, fault: &str, report: &mut Report| {
+        row.blame(name, Fault::new(fault), report);
+        None
     };
-    let cron = row.text("cron").map(|cron| When::Cron(cron.to_owned()));
-    match (cron, every) {
-        (Some(when), None) | (None, Some(when)) => Some(when),
-        (Some(_), Some(_)) => {
-            let fault = "cron or every_s says when, not both";
-            row.blame("every_s", Fault::new(fault), report);
-            None
-        }
-        (None, None) => {
-            let fault = "cron or every_s must say when";
-            row.blame("cron", Fault::new(fault), report);
-            None
-        }
+    match (row.text("cron"), row.text("every")) {
+        (Some(cron), None) => Some(When::Cron(cron.to_owned())),
+        (None, Some(text)) => match interval(text) {
+            Some(every) => Some(When::Every(every)),
+            None => wrong(
+                "every",
+                "expected a number with s, m, h or d, such as 90s or 5m",
+                report,
+            ),
+        },
+        (Some(_), Some(_)) => wrong("every", "cron or every says when, not both", report),
+        (None, None) => wrong("cron", "cron or every must say when", report),
     }
+}
+
+/// `90s`, `5m`, `2h` or `1d`.
+fn interval(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => DAY_S,
+        _ => return None,
+    };
+    let number = number.parse::<u64>().ok()?;
+    Some(Duration::from_secs(number.checked_mul(seconds)?))
 }
 
 fn webhook(row: &Row, sources: &Sources<'_>, report: &mut Report) -> Option<(String, Secret)> {

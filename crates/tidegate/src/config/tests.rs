@@ -276,14 +276,21 @@ fn the_examples_in_the_default_file_load_once_uncommented() {
     let world = World::file(&text)
         .env("LOCAL_KEY", "k")
         .env("ANTHROPIC_API_KEY", "k")
-        .env("TEAM_A_KEY", &"k".repeat(16));
+        .env("TEAM_A_KEY", &"k".repeat(16))
+        .env("HOOK_SECRET", &"k".repeat(16));
     let config = world.config();
     assert_eq!(config.providers.len(), 3, "{text}");
-    for key in [PROVIDER_KEYS, MODEL_KEYS, CLIENT_KEYS]
-        .into_iter()
-        .flatten()
-    {
-        assert!(text.contains(&format!("{} = ", key.name())), "{}", key.path);
+    assert_eq!(config.tasks.schedules.len(), 1, "{text}");
+    let tables = [
+        PROVIDER_KEYS,
+        MODEL_KEYS,
+        CLIENT_KEYS,
+        KIND_KEYS,
+        SCHEDULE_KEYS,
+        WEBHOOK_KEYS,
+    ];
+    for key in tables.into_iter().flatten() {
+        assert!(file.contains(&format!("{} = ", key.name())), "{}", key.path);
     }
 }
 
@@ -337,8 +344,8 @@ fn schema_and_reference_name_every_key() {
 #[test]
 fn a_section_of_a_later_version_is_not_called_unknown() {
     check(
-        "[tasks]\nlease_ms = 3\n",
-        "tidegate.toml:1:2: tasks: section [tasks] is not supported by this version of tidegate",
+        "[fulfill]\nslots = 3\n",
+        "tidegate.toml:1:2: fulfill: section [fulfill] is not supported by this version of tidegate",
     );
     for section in super::sections::LATER_SECTIONS {
         let expected = format!("section [{section}] is not supported by this version of tidegate");
@@ -501,3 +508,4 @@ mod client_keys;
 mod guard;
 mod store;
 mod tables;
+mod tasks;

@@ -58,6 +58,7 @@ pub use openapi::openapi_json;
 pub(crate) use reload::Tally;
 pub use reload::{Draft, Fact, Holds, Mistake, Source};
 pub(crate) use sessions::{session_json, summary_json};
+pub(crate) use tasks::{MOST_TASKS, Wish, submitted_json, wish};
 pub(crate) use utc::utc_millis;
 pub(crate) use warm::numbered;
 

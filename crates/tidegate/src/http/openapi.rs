@@ -2,6 +2,7 @@
 
 use axum::Json;
 use serde_json::{Map, Value, json};
+use tidegate_engine::TaskState;
 
 use super::routes::{Reply, Route, routes};
 use super::visit::Access;
@@ -56,10 +57,22 @@ fn operation(route: &Route) -> Value {
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
+    if let Some(accepted) = accepted(route) {
+        operation["responses"]["202"] =
+            json!({"description": "It is still to be done", "content": json_content(accepted)});
+    }
     if let Some(schema) = route.request {
         operation["requestBody"] = json!({"required": true, "content": json_content(schema)});
     }
     operation
+}
+
+/// What is answered while something is still to be done.
+fn accepted(route: &Route) -> Option<&'static str> {
+    match (route.method, route.response) {
+        ("post" | "delete", Reply::Json(schema @ ("Task" | "TaskSubmitted"))) => Some(schema),
+        _ => None,
+    }
 }
 
 /// What a path, and in lists a query, is made of.
@@ -80,6 +93,23 @@ fn parameters(route: &Route) -> Vec<Value> {
         ];
         parameters.extend(of_query.map(|(name, required, schema)| {
             json!({"name": name, "in": "query", "required": required, "schema": schema})
+        }));
+    }
+    if route.response == Reply::Json("TaskList") {
+        let limit = json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 50});
+        let text = || json!({"type": "string"});
+        let of_query = [
+            (
+                "state",
+                json!({"enum": TaskState::ALL.map(TaskState::as_str)}),
+            ),
+            ("kind", text()),
+            ("tag", text()),
+            ("next", text()),
+            ("limit", limit),
+        ];
+        parameters.extend(of_query.map(|(name, schema)| {
+            json!({"name": name, "in": "query", "required": false, "schema": schema})
         }));
     }
     parameters

@@ -283,7 +283,7 @@ fn task_routes() -> Vec<Route> {
             "/v1/tasks",
             Access::Tenant,
             "Submit a task to be done in the background, or several, all or none",
-            Reply::Json("Task"),
+            Reply::Json("TaskSubmitted"),
             post(tasks::submit),
         )
         .takes("TaskRequest"),

@@ -20,6 +20,7 @@ use super::error::ApiError;
 use super::visit::Visit;
 use crate::task_report::{page_json, stats_json, task_json};
 pub(super) use events::events;
+pub(crate) use read::{MOST_TASKS, Wish, wish};
 
 /// Submits a task, or several at once, all or none.
 pub(super) async fn submit(
@@ -29,14 +30,14 @@ pub(super) async fn submit(
 ) -> Result<Response, ApiError> {
     let deadline = Deadline::after(visit.live.settings.deadline);
     let body = json_body(&visit.live, request, deadline).await?;
-    match read::wish(&body)? {
-        read::Wish::One(new) => {
+    match wish(&body)? {
+        Wish::One(new) => {
             let submitted = gate.tasks.submit(&visit.caller, vec![*new]).await?;
             let one = submitted.first().ok_or_else(ApiError::internal)?;
             let task = task(&gate, &visit, &one.id).await?;
             Ok(accepted(&task, one))
         }
-        read::Wish::Many(tasks) => {
+        Wish::Many(tasks) => {
             let submitted = gate.tasks.submit(&visit.caller, tasks).await?;
             let tasks: Vec<Value> = submitted.iter().map(submitted_json).collect();
             let body = Json(json!({ "tasks": tasks }));
@@ -45,7 +46,8 @@ pub(super) async fn submit(
     }
 }
 
-fn submitted_json(submitted: &Submitted) -> Value {
+/// What is said of each of several tasks that were submitted.
+pub(crate) fn submitted_json(submitted: &Submitted) -> Value {
     json!({ "id": submitted.id, "existing": submitted.was_there })
 }
 

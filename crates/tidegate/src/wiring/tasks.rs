@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate_engine::{
-    Isolation, KindLimits, Missed, Priority, Rate, Runs, Schedule, Task, TaskSettings, TasksConfig,
-    Ticks, Webhooks, WorkerConfig,
+    Caller, Engine, InForce, Isolation, KindLimits, Missed, Priority, Quota, Rate, Runs, Schedule,
+    Task, TaskSettings, TasksConfig, Ticks, Webhooks, WorkerConfig,
 };
 
+use super::keys::key_ring;
 use crate::config::{self, Config};
+use crate::http::KeyRing;
 use crate::task_report::task_json;
 
 /// Bound of the waits between attempts.
@@ -17,6 +19,42 @@ const BACKOFF_CAP: Duration = Duration::from_secs(120);
 const GRACE: Duration = Duration::from_secs(5);
 /// Whose the tasks of the gate itself are: no tenant can have this name.
 const NOBODY: &str = "@gate";
+
+/// What tasks run on where there is no gate: one engine, which stays.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    engine: Engine,
+    keys: KeyRing,
+}
+
+impl Alone {
+    /// The engine of a configuration, with its keys.
+    pub(crate) fn new(engine: Engine, config: &Config) -> Self {
+        let keys = key_ring(config);
+        Self { engine, keys }
+    }
+}
+
+impl InForce for Alone {
+    fn engine(&self) -> Engine {
+        self.engine.clone()
+    }
+
+    fn caller(&self, tenant: &str, policy: Option<&str>) -> Option<Caller> {
+        self.keys.on_behalf(tenant, policy)
+    }
+}
+
+/// A tenant as a command calls on its behalf, under the policy that its keys
+/// demand. `None` where no key names it.
+pub(crate) fn tenant(config: &Config, tenant: &str) -> Option<Caller> {
+    let caller = key_ring(config).tenant(tenant)?;
+    let unlimited = Caller::new(tenant, Quota::unlimited());
+    Some(match caller.policy() {
+        Some(policy) => unlimited.under(policy.clone()),
+        None => unlimited,
+    })
+}
 
 /// How background tasks are run.
 pub(crate) fn tasks_config(config: &Config) -> TasksConfig {

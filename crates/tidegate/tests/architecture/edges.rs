@@ -44,7 +44,7 @@ const ROOMS: [(&str, u8, &[&str]); 11] = [
 
 /// Heavy crates (a `*` at the end stands for a family) and the rooms they live
 /// in. The first pattern that matches decides.
-const HOMES: [(&[&str], &[&str]); 9] = [
+const HOMES: [(&[&str], &[&str]); 11] = [
     (&["axum*", "clap*", "anyhow", "eyre", "miette"], &["gate"]),
     (
         &["redis", "fred", "rusqlite", "sqlx", "redb", "moka"],
@@ -60,6 +60,8 @@ const HOMES: [(&[&str], &[&str]); 9] = [
     (&["rustls*", "tokio-rustls", "webpki-roots"], &["provider"]),
     (&["aws-*"], &["provider"]),
     (&["minijinja*"], &["text"]),
+    (&["croner", "chrono*"], &["tasks"]),
+    (&["hmac"], &["engine"]),
 ];
 
 /// The crate of a room.

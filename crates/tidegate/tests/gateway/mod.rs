@@ -17,7 +17,7 @@ mod stage;
 pub(crate) use client::{Call, Reply, ask, get, post, request};
 pub(crate) use collector::{Collector, attribute, pair};
 pub(crate) use house::{House, Plan, entry, start_mock};
-pub(crate) use program::{Folder, Program, run, run_with, run_with_input};
+pub(crate) use program::{Folder, Program, Running, run, run_with, run_with_input};
 pub(crate) use refusal::{CANARY, check_bare_refusal, check_refusal};
 pub(crate) use stage::{Scene, Seen, Stage};
 

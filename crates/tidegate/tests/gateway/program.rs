@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -104,7 +104,14 @@ impl Program {
         config: &str,
         env: &[(&str, &str)],
     ) -> Result<Self, (ExitStatus, String)> {
-        let folder = Folder::with_config(config);
+        Self::serve_in(Folder::with_config(config), env).await
+    }
+
+    /// The same in a folder that has a configuration.
+    pub(crate) async fn serve_in(
+        folder: Folder,
+        env: &[(&str, &str)],
+    ) -> Result<Self, (ExitStatus, String)> {
         let mut child = command(&folder, &["serve"])
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
@@ -163,10 +170,17 @@ impl Program {
         self.signal("HUP").await;
     }
 
-    async fn signal(&self, name: &str) {
+    /// Sends a signal such as `STOP`.
+    pub(crate) async fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().await;
         assert!(sent.unwrap().success());
+    }
+
+    /// Kills it, so that it can tell nobody, and gives its folder back.
+    pub(crate) async fn killed(mut self) -> Folder {
+        self.child.kill().await.unwrap();
+        self.folder
     }
 
     /// Where it runs.
@@ -182,17 +196,93 @@ impl Program {
     }
 
     /// Waits for the end; gives the status and all that was said.
-    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn ended(self) -> (ExitStatus, String) {
+        let (status, said, _) = self.ended_in_place().await;
+        (status, said)
+    }
+
+    /// The same, with its folder.
+    pub(crate) async fn ended_in_place(mut self) -> (ExitStatus, String, Folder) {
         let status = timeout(PATIENCE, self.child.wait());
         let status = status.await.expect("it ends").unwrap();
         while self.heard.join_next().await.is_some() {}
         let said = self.said.lock().unwrap().clone();
-        (status, said)
+        (status, said, self.folder)
     }
 
     /// What was said so far.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
+    }
+}
+
+/// A command that goes on until it is told to end, and what it says. Dropping it
+/// kills it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    said: watch::Receiver<String>,
+    heard: JoinSet<()>,
+}
+
+impl Running {
+    /// Starts it in a folder.
+    pub(crate) fn start(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tidegate"))
+            .args(args)
+            .current_dir(folder)
+            .env_clear()
+            .envs(env.iter().copied())
+            .kill_on_drop(true)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (say, said) = watch::channel(String::new());
+        let mut heard = JoinSet::new();
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        heard.spawn(hear(out, say.clone()));
+        heard.spawn(hear(err, say));
+        Self { child, said, heard }
+    }
+
+    /// Waits until it has said something, on either output.
+    pub(crate) async fn until(&mut self, text: &str) {
+        let said = timeout(PATIENCE, self.said.wait_for(|said| said.contains(text)));
+        let seen = said.await.is_ok_and(|said| said.is_ok());
+        assert!(seen, "it never said {text:?}: {}", *self.said.borrow());
+    }
+
+    /// What was said so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.borrow().clone()
+    }
+
+    /// Sends a signal such as `TERM`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id().expect("it runs"));
+        let sent = Command::new("sh").args(["-c", &kill]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the end; gives the status and all that was said.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
+        let status = timeout(PATIENCE, self.child.wait());
+        let status = status.await.expect("it ends").unwrap();
+        while self.heard.join_next().await.is_some() {}
+        let said = self.said.borrow().clone();
+        (status, said)
+    }
+}
+
+async fn hear(out: impl AsyncRead + Unpin, say: watch::Sender<String>) {
+    let mut lines = BufReader::new(out).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        say.send_modify(|said| {
+            said.push_str(&line);
+            said.push('\n');
+        });
     }
 }
 

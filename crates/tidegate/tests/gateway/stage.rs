@@ -63,6 +63,16 @@ impl Scene {
         )
     }
 
+    /// A throttle that says when to come back.
+    pub(crate) fn throttled(seconds: u64) -> Self {
+        let mut scene = Self::status(429);
+        let header = format!("content-type: application/json\r\nretry-after: {seconds}");
+        scene.bytes = scene
+            .bytes
+            .replacen("content-type: application/json", &header, 1);
+        scene
+    }
+
     /// The same scene, later.
     pub(crate) fn after(self, after: Duration) -> Self {
         Self { after, ..self }
@@ -113,6 +123,8 @@ impl Scene {
 pub(crate) struct Seen {
     pub(crate) head: String,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) text: String,
 }
 
 impl Seen {
@@ -217,10 +229,11 @@ fn parse(raw: &[u8]) -> Option<Seen> {
     let mut seen = Seen {
         head,
         body: Value::Null,
+        text: String::new(),
     };
     let length: usize = seen.header("content-length")?.parse().ok()?;
     let body = raw.get(end + 4..end + 4 + length)?;
-    let text = || Value::from(String::from_utf8_lossy(body));
-    seen.body = serde_json::from_slice(body).unwrap_or_else(|_| text());
+    seen.text = String::from_utf8_lossy(body).into_owned();
+    seen.body = serde_json::from_slice(body).unwrap_or_else(|_| seen.text.clone().into());
     Some(seen)
 }

@@ -156,6 +156,15 @@ impl Trial {
         program.ended().await.1
     }
 
+    /// Kills the program and starts it again where it was, with what it had.
+    pub(crate) async fn again(self) -> Self {
+        let Ok(program) = self.started else {
+            panic!("it has not started")
+        };
+        let started = Program::serve_in(program.killed().await, &ENVIRONMENT).await;
+        Self { started, ..self }
+    }
+
     pub(crate) fn stage(&self) -> &Stage {
         self.stage.as_ref().expect("the row has scenes")
     }
@@ -220,6 +229,16 @@ fn settings<'r>(row: &Row, value: &'r str) -> (String, Vec<(&'static str, &'r st
     (config(row, value), variables.collect())
 }
 
+/// Settings that stand in one row of an array of tables.
+const TABLES: [&str; 6] = [
+    "providers",
+    "models",
+    "keys",
+    "task_kinds",
+    "schedules",
+    "webhooks",
+];
+
 /// The configuration file of one trial.
 fn config(row: &Row, value: &str) -> String {
     let mut settings: BTreeMap<&str, &str> = DEFAULTS.into_iter().collect();
@@ -239,13 +258,13 @@ fn config(row: &Row, value: &str) -> String {
         }
     };
     let in_tables = |key: &str| {
-        ["providers.", "models.", "keys."]
-            .iter()
-            .any(|table| key.starts_with(table))
+        let table = key.split_once('.').map(|(table, _)| table);
+        table.is_some_and(|table| TABLES.contains(&table))
     };
     let top = settings.iter().filter(|(key, _)| !in_tables(key));
     let top: String = top
         .map(|(key, value)| format!("{key} = {value}\n"))
         .collect();
-    top + &of("providers") + &of("models") + &of("keys")
+    let tables: String = TABLES.iter().map(|table| of(table)).collect();
+    top + &tables
 }

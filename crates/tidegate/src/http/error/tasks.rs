@@ -20,29 +20,23 @@ impl ApiError {
 impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         let (code, message) = (error.code(), error.to_string());
-        let param = message.split_once(": ").map(|(param, _)| param.to_owned());
-        let about = |error: Self| match param {
-            Some(param) => error.about(&param),
-            None => error,
-        };
-        match &error {
-            SubmitError::Input(_) | SubmitError::Field { .. } => {
-                about(Self::invalid(code, message))
-            }
-            SubmitError::Cycle(_)
+        let refused = |status| Self::new(status, code, INVALID, message.clone());
+        let refused = match &error {
+            SubmitError::Input(_)
+            | SubmitError::Field { .. }
+            | SubmitError::Cycle(_)
             | SubmitError::Twice(_)
             | SubmitError::Missing { .. }
-            | SubmitError::Crowded { .. } => about(Self::invalid(code, message)),
-            SubmitError::Conflict { .. } => {
-                about(Self::new(StatusCode::CONFLICT, code, INVALID, message))
-            }
-            SubmitError::TooLarge { .. } => {
-                let status = StatusCode::PAYLOAD_TOO_LARGE;
-                Self::new(status, code, INVALID, message).about("input")
-            }
+            | SubmitError::Crowded { .. } => refused(StatusCode::BAD_REQUEST),
+            SubmitError::Conflict { .. } => refused(StatusCode::CONFLICT),
+            SubmitError::TooLarge { .. } => refused(StatusCode::PAYLOAD_TOO_LARGE),
             SubmitError::Full { .. } => unavailable(code, message).after(FULL_HINT),
             SubmitError::Store(error) => Self::of_store(error),
             SubmitError::NoId => Self::internal(),
+        };
+        match error.param() {
+            Some(param) => refused.about(param),
+            None => refused,
         }
     }
 }

@@ -11,14 +11,14 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use serde_json::{Map, Value};
-use tidegate_engine::{Caller, Task};
+use serde_json::Value;
+use tidegate_engine::Caller;
 use tokio::time::{Instant, sleep};
 
 use super::super::Gate;
 use super::super::error::ApiError;
 use super::super::visit::Visit;
-use crate::task_report::{summary, task_json};
+use crate::task_report::Watched;
 
 /// How often the task is looked at: progress is shown within twice that.
 const LOOK: Duration = Duration::from_millis(80);
@@ -31,8 +31,7 @@ struct Watch {
     gate: Arc<Gate>,
     caller: Caller,
     id: String,
-    /// What was said last.
-    said: Option<Map<String, Value>>,
+    watched: Watched,
     spoke: Instant,
     over: bool,
 }
@@ -50,7 +49,7 @@ pub(in crate::http) async fn events(
         gate,
         caller: visit.caller,
         id,
-        said: None,
+        watched: Watched::default(),
         spoke: Instant::now(),
         over: false,
     };
@@ -69,7 +68,7 @@ impl Watch {
     /// The next event, or nothing more.
     async fn next(&mut self) -> Option<Bytes> {
         while !self.over {
-            if self.said.is_some() {
+            if !self.watched.is_new() {
                 sleep(LOOK).await;
             }
             if let Some(event) = self.look().await {
@@ -97,23 +96,9 @@ impl Watch {
             // The store is asked again.
             Err(_) => return None,
         };
-        if task.state.is_final() {
-            self.over = true;
-            return Some(event("end", &task_json(&task)));
-        }
-        self.changed(&task)
-    }
-
-    fn changed(&mut self, task: &Task) -> Option<Bytes> {
-        let now = summary(task);
-        let before = self.said.replace(now.clone());
-        if before.as_ref() == Some(&now) {
-            return None;
-        }
-        let state = |said: &Map<String, Value>| said.get("state").cloned();
-        let is_same_state = before.is_some_and(|before| state(&before) == state(&now));
-        let name = if is_same_state { "progress" } else { "state" };
-        Some(event(name, &Value::Object(now)))
+        let news = self.watched.news(&task)?;
+        self.over = task.state.is_final();
+        Some(event(news.event, &news.task))
     }
 }
 

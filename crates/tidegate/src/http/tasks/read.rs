@@ -1,8 +1,10 @@
 //! What a request says of tasks.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use tidegate_engine::{AtEnd, ListTasks, NewTask, OnFailed, Priority, Retries, parse_rfc3339};
 
@@ -10,31 +12,41 @@ use super::super::error::ApiError;
 use super::super::query::pairs;
 
 /// Tasks of one request.
-const MOST_TASKS: usize = 1_000;
+pub(crate) const MOST_TASKS: usize = 1_000;
 /// Tasks of one page.
 const MOST_LISTED: usize = 1_000;
 const USUALLY_LISTED: usize = 50;
 
 /// What is submitted.
 #[derive(Debug)]
-pub(super) enum Wish {
+pub(crate) enum Wish {
+    /// A task by itself.
     One(Box<NewTask>),
+    /// Tasks that are taken all or none.
     Many(Vec<NewTask>),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Many {
-    tasks: Vec<One>,
+    tasks: Vec<Box<RawValue>>,
 }
 
+/// What is to be done.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct One {
+struct What {
     id: Option<String>,
     kind: String,
     input: Box<RawValue>,
     priority: Option<Priority>,
+    idempotency_key: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+}
+
+/// When, how often, and what follows.
+#[derive(Deserialize)]
+struct How {
     max_retries: Option<u32>,
     backoff_ms: Option<u64>,
     timeout_ms: Option<u64>,
@@ -42,9 +54,6 @@ struct One {
     depends_on: Vec<String>,
     on_failed_dependency: Option<OnFailedWord>,
     run_at: Option<String>,
-    idempotency_key: Option<String>,
-    #[serde(default)]
-    tags: Vec<String>,
     result_ttl_s: Option<u64>,
     webhook: Option<String>,
 }
@@ -56,61 +65,92 @@ enum OnFailedWord {
     Run,
 }
 
+/// The fields of both.
+const FIELDS: [&str; 14] = [
+    "kind",
+    "input",
+    "id",
+    "priority",
+    "max_retries",
+    "backoff_ms",
+    "timeout_ms",
+    "depends_on",
+    "on_failed_dependency",
+    "run_at",
+    "idempotency_key",
+    "tags",
+    "result_ttl_s",
+    "webhook",
+];
+
 /// The tasks of a body: one task, or `{"tasks": […]}`.
-pub(super) fn wish(body: &[u8]) -> Result<Wish, ApiError> {
-    let is_many = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)
+pub(crate) fn wish(body: &[u8]) -> Result<Wish, ApiError> {
+    let is_many = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(body)
         .is_ok_and(|object| object.contains_key("tasks"));
     if !is_many {
-        return Ok(Wish::One(Box::new(read::<One>(body)?.task("")?)));
+        return Ok(Wish::One(Box::new(task(body, "")?)));
     }
-    let many = read::<Many>(body)?.tasks;
+    let many = read::<Many>(body, "")?.tasks;
     if many.is_empty() || many.len() > MOST_TASKS {
         return Err(wrong("tasks", "a list of 1 to 1000 tasks"));
     }
-    let tasks = many.into_iter().enumerate();
-    let tasks = tasks.map(|(place, task)| task.task(&format!("tasks[{place}].")));
+    let tasks = many.iter().enumerate();
+    let tasks = tasks.map(|(place, raw)| task(raw.get().as_bytes(), &format!("tasks[{place}].")));
     Ok(Wish::Many(tasks.collect::<Result<_, _>>()?))
 }
 
-fn read<T: for<'a> Deserialize<'a>>(body: &[u8]) -> Result<T, ApiError> {
-    let mut json = serde_json::Deserializer::from_slice(body);
+/// Reads JSON; `at` stands before the names of its fields in errors.
+fn read<T: for<'a> Deserialize<'a>>(json: &[u8], at: &str) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(json);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let reason = error.into_inner();
         if reason.is_syntax() || reason.is_eof() {
             return ApiError::invalid("invalid_json", format!("the body is no JSON: {reason}"));
         }
-        let param = if path == "." { "body" } else { &path };
-        ApiError::invalid("invalid_parameter", format!("{param}: {reason}")).about(param)
+        let param = match (&*path, at.strip_suffix('.')) {
+            (".", None) => "body".to_owned(),
+            (".", Some(at)) => at.to_owned(),
+            (path, _) => format!("{at}{path}"),
+        };
+        ApiError::invalid("invalid_parameter", format!("{param}: {reason}")).about(&param)
     })
 }
 
-impl One {
-    /// The task; `at` stands before the names of its fields in errors.
-    fn task(self, at: &str) -> Result<NewTask, ApiError> {
-        Ok(NewTask {
-            id: self.id,
-            run_at_ms: self.run_at.map(|at_time| time(&at_time, at)).transpose()?,
-            priority: self.priority.unwrap_or_default(),
-            retries: Retries {
-                max: self.max_retries,
-                backoff: self.backoff_ms.map(Duration::from_millis),
-                timeout: self.timeout_ms.map(Duration::from_millis),
-            },
-            depends_on: self.depends_on,
-            on_failed: match self.on_failed_dependency {
-                None | Some(OnFailedWord::Fail) => OnFailed::Fail,
-                Some(OnFailedWord::Run) => OnFailed::Run,
-            },
-            idempotency_key: self.idempotency_key,
-            tags: self.tags,
-            at_end: AtEnd {
-                result_ttl: self.result_ttl_s.map(Duration::from_secs),
-                webhook: self.webhook,
-            },
-            ..NewTask::new(&self.kind, self.input.get().as_bytes().to_vec())
-        })
+/// One task; `at` stands before the names of its fields in errors.
+fn task(json: &[u8], at: &str) -> Result<NewTask, ApiError> {
+    let names = read::<BTreeMap<String, IgnoredAny>>(json, at)?;
+    let unknown = |name: &&String| !FIELDS.contains(&name.as_str());
+    if let Some(name) = names.keys().find(unknown) {
+        let known = FIELDS.join(", ");
+        let message = format!("{at}{name}: unknown field `{name}`, expected one of {known}");
+        return Err(ApiError::invalid("unknown_parameter", message).about(name));
     }
+    let what = read::<What>(json, at)?;
+    let how = read::<How>(json, at)?;
+    let run_at = how.run_at.map(|given| time(&given, at)).transpose()?;
+    Ok(NewTask {
+        id: what.id,
+        run_at_ms: run_at,
+        priority: what.priority.unwrap_or_default(),
+        retries: Retries {
+            max: how.max_retries,
+            backoff: how.backoff_ms.map(Duration::from_millis),
+            timeout: how.timeout_ms.map(Duration::from_millis),
+        },
+        depends_on: how.depends_on,
+        on_failed: match how.on_failed_dependency {
+            None | Some(OnFailedWord::Fail) => OnFailed::Fail,
+            Some(OnFailedWord::Run) => OnFailed::Run,
+        },
+        idempotency_key: what.idempotency_key,
+        tags: what.tags,
+        at_end: AtEnd {
+            result_ttl: how.result_ttl_s.map(Duration::from_secs),
+            webhook: how.webhook,
+        },
+        ..NewTask::new(&what.kind, what.input.get().as_bytes().to_vec())
+    })
 }
 
 fn time(given: &str, at: &str) -> Result<u64, ApiError> {
