@@ -85,8 +85,8 @@ pub enum EngineError {
         /// What the key demands.
         demanded: String,
     },
-    /// The CPU has more to scan than it can.
-    #[error("too much is being scanned already; retry in {} ms", retry_after.as_millis())]
+    /// The CPU has more to do than it can: scans, TOON, prompts.
+    #[error("the processors have too much to do already; retry in {} ms", retry_after.as_millis())]
     Busy {
         /// A hint.
         retry_after: Duration,

@@ -7,6 +7,7 @@ mod lint;
 mod schema;
 
 use serde::Deserialize;
+use tidegate_text::pack_folder::{self, Unreadable, lines};
 use toml::Spanned;
 
 use crate::checksum::Check;
@@ -97,41 +98,26 @@ pub enum PackError {
         reason: String,
     },
     /// A folder or a file in it cannot be read.
-    #[error("{path}: {reason}")]
-    Unreadable {
-        /// Of the folder or the file.
-        path: String,
-        /// Why.
-        reason: String,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// Several things, in the order of the packs.
     #[error("{}", lines(.0))]
     Several(Vec<PackError>),
 }
 
-fn lines(errors: &[PackError]) -> String {
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    lines.join("\n")
-}
-
 impl PackError {
     /// All of `errors` as one, unless there are none.
-    pub(crate) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
-        match errors.len() {
-            0 => Ok(()),
-            1 => Err(errors.remove(0)),
-            _ => Err(Self::Several(errors)),
-        }
+    pub(crate) fn all(errors: Vec<Self>) -> Result<(), Self> {
+        pack_folder::all(errors, Self::Several)
     }
 
     /// Each thing that is wrong by itself.
     pub fn each(&self) -> &[Self] {
         match self {
             Self::Several(errors) => errors,
-            Self::Syntax { .. }
-            | Self::Rule { .. }
-            | Self::Pack { .. }
-            | Self::Unreadable { .. } => std::slice::from_ref(self),
+            Self::Syntax { .. } | Self::Rule { .. } | Self::Pack { .. } | Self::Unreadable(_) => {
+                std::slice::from_ref(self)
+            }
         }
     }
 }

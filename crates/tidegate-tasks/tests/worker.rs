@@ -584,6 +584,9 @@ async fn progress_is_seen_while_a_task_runs() {
         (2, 10, "stepping")
     );
     assert_eq!((progress.per_second, progress.eta_ms), (1.0, Some(8_000)));
+    // The last word is told although the end comes right after it.
+    let done = shop.until(&id, TaskState::Succeeded).await;
+    assert_eq!(done.progress.unwrap().current, 10);
     shop.close().await;
 }
 

@@ -2,6 +2,7 @@
 
 mod block;
 mod chunk;
+pub mod pack_folder;
 mod sentence;
 pub mod template;
 pub mod tokens;

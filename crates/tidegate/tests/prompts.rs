@@ -413,6 +413,56 @@ async fn the_command_renders_tries_and_warns() {
     assert!(said.contains("lacks[0] is in a message"), "{said}");
 }
 
+#[tokio::test]
+async fn a_template_that_looks_behind_a_value_refuses_the_pack_and_the_start() {
+    let folder = folder(PACK);
+    for way in [
+        "{{ ship.__class__ }}",
+        "{{ ship['__init__']['__globals__'] }}",
+        "{{ ship|attr('__class__') }}",
+        "{{ ship.upper() }}",
+        "{{ self }}",
+        "{{ namespace() }}",
+    ] {
+        write(folder.path(), &PACK.replace("{{ ship }}", way));
+        let args = "render harbour --packs prompts --set ship=Ada";
+        let (_, said) = prompts(&folder, args, 2).await;
+        assert!(said.contains("harbour.toml, line "), "{way}: {said}");
+        let config = config(folder.path(), "kind = \"mock\"");
+        let Err((status, said)) = Program::serve(&config, &[]).await else {
+            panic!("it starts with {way}");
+        };
+        assert_eq!(status.code(), Some(2), "{said}");
+        assert!(said.contains("harbour.toml, line "), "{way}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_template_that_loops_on_is_stopped_over_http_and_in_the_command() {
+    let list = "[[parameters]]\nname = \"xs\"\ntype = \"list\"\ndescription = \"Numbers\"\n\n\
+                [[messages]]\nrole = \"system\"";
+    let loops = "{% for a in xs %}{% for b in xs %}{% for c in xs %}{% if a %}{% endif %}\
+                 {% endfor %}{% endfor %}{% endfor %}Where is {{ ship }}?";
+    let pack = PACK.replacen("[[messages]]\nrole = \"system\"", list, 1);
+    let folder = folder(&pack.replace("Where is {{ ship }}?", loops));
+    let (program, _stage) = harbour(&folder, 0).await;
+    let parameters = json!({"ship": CANARY, "xs": (0..1_000).collect::<Vec<u32>>()});
+    let body = json!({"parameters": parameters});
+    let path = "/v1/prompts/harbour/render";
+    let reply = ask(program.addr, &post(path, &body)).await;
+    let message = check_refusal(&reply, 400, "prompt_not_rendered", None);
+    assert!(message.contains("more than 1000000 steps"), "{message}");
+    assert!(message.contains("harbour.toml, line "), "{message}");
+    std::fs::write(folder.path().join("p.json"), parameters.to_string()).unwrap();
+    let line = "render harbour --packs prompts --parameters p.json";
+    let (_, said) = prompts(&folder, line, 2).await;
+    assert!(said.contains("more than 1000000 steps"), "{said}");
+    // Whoever asks for less is answered all the same.
+    let body = json!({"parameters": {"ship": "Ada", "xs": [1]}});
+    let reply = ask(program.addr, &post(path, &body)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
 /// What the documentation shows can be used as it stands there.
 #[test]
 fn the_examples_of_the_documentation_load() {

@@ -7,6 +7,8 @@
 mod baseline;
 #[path = "scan/command.rs"]
 mod command;
+#[path = "scan/configured.rs"]
+mod configured;
 #[path = "scan/feedback.rs"]
 mod feedback;
 #[path = "scan/formats.rs"]

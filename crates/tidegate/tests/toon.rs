@@ -7,7 +7,9 @@ mod gateway;
 
 use std::process::Output;
 
-use gateway::{CANARY, Folder, House, Plan, Reply, check_refusal, post, run, run_with_input};
+use gateway::{
+    CANARY, Folder, House, Plan, Reply, check_refusal, post, request, run, run_with_input,
+};
 use serde_json::{Value, json};
 
 async fn house() -> House {
@@ -192,6 +194,57 @@ async fn a_deep_or_repeating_text_is_refused_before_it_fills_the_memory() {
     let reply = decode(&house, &json!({"text": text})).await;
     let message = check_refusal(&reply, 400, "invalid_toon", Some("text"));
     assert!(message.ends_with("(expansion)"), "{message}");
+}
+
+#[tokio::test]
+async fn ten_thousand_levels_are_refused_in_every_form_over_http_and_in_the_command() {
+    let (house, folder, levels) = (house().await, Folder::new(), 10_000);
+    let stairs = |level: usize| format!("{}a:\n", " ".repeat(level));
+    let nested = |open: &str, close: &str| open.repeat(levels) + "1" + &close.repeat(levels);
+    let toon: String = (0..levels).map(stairs).collect();
+    assert!(toon.len() > 50_000_000);
+    let short = json!({"indent_size": 1});
+    let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    file("a.toon", &toon);
+    let command = async |args: &[&str]| {
+        let (_, said) = check(&run(&folder, &[&["toon"], args].concat()).await, 1);
+        said
+    };
+    let body = json!({"text": toon, "options": short});
+    check_refusal(&decode(&house, &body).await, 413, "request_too_large", None);
+    // What a gateway of these settings takes.
+    let toon: String = (0..levels / 3).map(stairs).collect();
+    let reply = decode(&house, &json!({"text": toon, "options": short})).await;
+    let message = check_refusal(&reply, 400, "invalid_toon", Some("text"));
+    assert!(message.ends_with("(too_deep)"), "{message}");
+    let said = command(&["decode", "a.toon", "--indent", "1"]).await;
+    assert_eq!(said, format!("error: a.toon:{}\n", placed(&message)));
+    let compact = nested("{a:", "}");
+    file("a.compact", &compact);
+    let body = json!({"text": compact, "dialect": "compact"});
+    let message = check_refusal(
+        &decode(&house, &body).await,
+        400,
+        "invalid_toon",
+        Some("text"),
+    );
+    assert!(message.ends_with("(too_deep)"), "{message}");
+    let said = command(&["decode", "a.compact", "--dialect", "compact"]).await;
+    assert_eq!(said, format!("error: a.compact:{}\n", placed(&message)));
+    let json = nested("[", "]");
+    file("a.json", &json);
+    let body = format!("{{\"value\":{json}}}");
+    let call = request("POST /v1/toon/encode", "", body.as_bytes());
+    let reply = house.ask(&call).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    let said = command(&["encode", "a.json"]).await;
+    assert!(said.starts_with("error: a.json:1:128: "), "{said}");
+}
+
+/// The words of the endpoint as the command has them.
+fn placed(message: &str) -> String {
+    let message = message.strip_prefix("line ").unwrap();
+    message.replacen(", column ", ":", 1)
 }
 
 fn out(output: &Output) -> String {

@@ -1,6 +1,5 @@
 //! Measures, as tables in Markdown.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use tidegate_guard::{Rules, ScanRequest};
@@ -35,7 +34,7 @@ pub struct Measures<'a> {
 }
 
 /// What is left out with a source, because it holds the same attacks.
-fn kin(source: &str) -> &'static [&'static str] {
+pub(crate) fn kin(source: &str) -> &'static [&'static str] {
     match source {
         "bipia-train-bare" => &["bipia-train-ctx+attack"],
         "bipia-train-ctx+attack" => &["bipia-train-bare"],
@@ -47,13 +46,13 @@ fn kin(source: &str) -> &'static [&'static str] {
     }
 }
 
-fn without(source: &str, kin: &[&str], held_out: Held) -> LeftOut {
+pub(crate) fn without(source: &str, kin: &[&str], held_out: Held) -> LeftOut {
     let mut sources = vec![source.to_owned()];
     sources.extend(kin.iter().map(|name| (*name).to_owned()));
     LeftOut { sources, held_out }
 }
 
-fn percent(part: usize, of: usize) -> f64 {
+pub(crate) fn percent(part: usize, of: usize) -> f64 {
     100.0 * part as f64 / of.max(1) as f64
 }
 
@@ -329,11 +328,7 @@ impl<'a> Measures<'a> {
         writeln!(text, "|---|---:|---:|---:|---:|---:|")?;
         let rows: Vec<usize> = self.words.material.of_our_own().collect();
         let source = |at: &usize| self.words.material.rows[*at].source.as_str();
-        let code = |name: &str| {
-            name.strip_prefix("generated/")
-                .is_some_and(|code| code.len() == 2)
-        };
-        let languages: BTreeSet<&str> = rows.iter().map(source).filter(|name| code(name)).collect();
+        let languages = self.words.material.languages();
         for name in languages {
             let learned = self.words.learned(&without(name, &[], Held::In));
             let own = || rows.iter().copied().filter(|at| source(at) == name);
@@ -361,7 +356,7 @@ enum Beside {
 }
 
 /// How rows of a source are read.
-fn direction_of(source: &str) -> Direction {
+pub(crate) fn direction_of(source: &str) -> Direction {
     if source.ends_with("-resp") {
         Direction::Answer
     } else if source.starts_with("docs/")

@@ -6,6 +6,7 @@ mod documents;
 mod evaluate;
 mod generate;
 mod grammar;
+mod grey;
 mod learn;
 mod material;
 mod order;
@@ -16,6 +17,7 @@ mod task;
 
 pub use documents::documents;
 pub use evaluate::{Measure, Measures};
+pub use grey::Grey;
 pub use material::{DEV, Material};
 pub use overlap::{Overlap, overlaps};
 pub use rows::{Row, RowsError, read};

@@ -7,13 +7,16 @@ use std::process::ExitCode;
 
 use tidegate_guard::Rules;
 use tidegate_model::Classifier;
-use tidegate_training_guard::{Material, Measure, Measures, Task, documents, overlaps, train};
+use tidegate_training_guard::{
+    Grey, Material, Measure, Measures, Task, documents, overlaps, train,
+};
 
 const USAGE: &str =
-    "usage: tidegate-training-guard train|evaluate|documents|overlap [--data FOLDER] [--models FOLDER]
+    "usage: tidegate-training-guard train|evaluate|grey|documents|overlap [--data FOLDER] [--models FOLDER]
 
 train     learns from train.jsonl and writes words.tgm and passages.tgm
 evaluate  prints tables about both files, and about trainings that leave parts out
+grey      prints what a second stage would not be asked about, on sources left out
 documents prints how many documents of retrieval sets in FOLDER the shipped models let pass
 overlap   names the lines of the grammars that share words with the rows
 
@@ -67,6 +70,15 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         |task| -> Result<_, Box<dyn Error>> { Ok(Classifier::from_bytes(&fs::read(file(task))?)?) };
     let (words, passages) = (classifier(Task::Words)?, classifier(Task::Passages)?);
     let (said, read) = (read(Task::Words)?, read(Task::Passages)?);
+    if arguments.command == "grey" {
+        let grey = Grey {
+            words: (&said, &words),
+            passages: (&read, &passages),
+            rules: &rules,
+        };
+        println!("{}", grey.tables());
+        return Ok(());
+    }
     let measures = Measures {
         words: Measure::new(&said, &words, &rules),
         passages: Measure::new(&read, &passages, &rules),
@@ -91,7 +103,7 @@ fn main() -> ExitCode {
     let is_known = |arguments: &Arguments| {
         matches!(
             &*arguments.command,
-            "train" | "evaluate" | "documents" | "overlap"
+            "train" | "evaluate" | "grey" | "documents" | "overlap"
         )
     };
     let Some(arguments) = arguments(std::env::args().skip(1)).filter(is_known) else {

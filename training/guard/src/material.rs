@@ -147,6 +147,17 @@ impl Material {
         (self.given..self.trainable).filter(|&at| self.rows[at].carrier.is_none())
     }
 
+    /// The parts of our own that are languages, in order.
+    pub(crate) fn languages(&self) -> Vec<&str> {
+        let source = |at: usize| self.rows[at].source.as_str();
+        let code = |name: &&str| {
+            name.strip_prefix("generated/")
+                .is_some_and(|code| code.len() == 2)
+        };
+        let languages: BTreeSet<&str> = self.of_our_own().map(source).filter(code).collect();
+        languages.into_iter().collect()
+    }
+
     /// How many rows there are of each source and label among those given.
     pub(crate) fn counts(&self) -> BTreeMap<(&str, u8), usize> {
         let mut counts = BTreeMap::new();

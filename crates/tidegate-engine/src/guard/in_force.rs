@@ -1,6 +1,6 @@
 //! What of the guard is in force, for whoever asks.
 
-use tidegate_guard::{Mode, Policy};
+use tidegate_guard::{Mode, Policy, Scanner};
 
 use super::Guard;
 use crate::assemble::Engine;
@@ -43,6 +43,12 @@ impl Engine {
     pub fn candidate_classifier(&self) -> Option<&str> {
         let candidate = self.rooms.guard.candidate.as_ref()?;
         Some(candidate.scanner.model().map_or("none", |model| &**model))
+    }
+
+    /// The rules in force, and how the word of the classifier counts. A model of one's
+    /// own is asked by the engine alone.
+    pub fn scanner(&self) -> &Scanner {
+        &self.rooms.guard.own.scanner
     }
 
     /// How thorough texts are scanned unless a request says otherwise.

@@ -1,7 +1,8 @@
 //! Packs in folders.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use tidegate_text::pack_folder::{PackText, read_file, read_folder};
 
 use super::{Layer, MAX_PACK_BYTES, PackError, Source};
 
@@ -18,8 +19,7 @@ pub struct PackFolder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackFile {
     layer: Layer,
-    name: String,
-    text: String,
+    pack: PackText,
 }
 
 impl PackFile {
@@ -29,29 +29,16 @@ impl PackFile {
     ///
     /// The file cannot be read, is no UTF-8, or has more than 1 MiB.
     pub fn read(layer: Layer, path: &Path) -> Result<Self, PackError> {
-        let unreadable = |reason: String| PackError::Unreadable {
-            path: path.display().to_string(),
-            reason,
-        };
-        let bytes = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-        if bytes.len() > MAX_PACK_BYTES as u64 {
-            let reason = format!("has {} bytes; {MAX_PACK_BYTES} are possible", bytes.len());
-            return Err(unreadable(reason));
-        }
-        let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-        Ok(Self {
-            layer,
-            name: path.display().to_string(),
-            text,
-        })
+        let pack = read_file(path, MAX_PACK_BYTES)?;
+        Ok(Self { layer, pack })
     }
 
     /// For [`crate::Rules::layered`].
     pub fn source(&self) -> Source<'_> {
         Source {
             layer: self.layer,
-            name: &self.name,
-            text: &self.text,
+            name: &self.pack.name,
+            text: &self.pack.text,
         }
     }
 }
@@ -64,31 +51,17 @@ impl PackFolder {
     /// The folder or one of its files cannot be read, or there is no pack in it:
     /// whoever names a folder expects rules from it.
     pub fn read(&self) -> Result<Vec<PackFile>, PackError> {
-        let unreadable = |reason: String| PackError::Unreadable {
-            path: self.path.display().to_string(),
-            reason,
-        };
-        let entries = fs::read_dir(&self.path).map_err(|error| unreadable(error.to_string()))?;
-        let mut paths = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|error| unreadable(error.to_string()))?.path();
-            if path.extension().is_some_and(|end| end == "toml") && path.is_file() {
-                paths.push(path);
-            }
-        }
-        if paths.is_empty() {
-            return Err(unreadable("holds no pack; packs end in .toml".to_owned()));
-        }
-        paths.sort();
-        paths
-            .iter()
-            .map(|path| PackFile::read(self.layer, path))
-            .collect()
+        let packs = read_folder(&self.path, MAX_PACK_BYTES)?;
+        let layer = self.layer;
+        let packs = packs.into_iter().map(|pack| PackFile { layer, pack });
+        Ok(packs.collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder(name: &str) -> PackFolder {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Link, LinkConfig, RedisCache, RedisLeases, RedisLimits, RedisRecords, inspect};
+use super::{
+    Link, LinkConfig, RedisCache, RedisLeases, RedisLimits, RedisQueue, RedisRecords, inspect,
+};
 use crate::cache::Cache;
 use crate::config::{OnUnreachable, StoreConfig};
 use crate::error::OpenError;
 use crate::leases::Leases;
 use crate::limits::Limits;
-use crate::memory_queue::MemoryQueue;
 use crate::queue::Queue;
 use crate::records::Records;
 use crate::state::{Reach, Remark, StoreState, Weight};
@@ -49,8 +50,8 @@ impl RedisHomes {
             cache: Arc::new(cache),
             limits: Arc::new(RedisLimits::new(shared, config.on_unreachable)),
             records: Arc::new(RedisRecords::new(rows.clone())),
-            leases: Arc::new(RedisLeases::new(rows)),
-            queue: Arc::new(MemoryQueue::default()),
+            leases: Arc::new(RedisLeases::new(rows.clone())),
+            queue: Arc::new(RedisQueue::new(rows)),
             links,
             on_unreachable: config.on_unreachable,
         })

@@ -140,8 +140,31 @@ impl Link {
         self.ask(async |line| script.invoke_async(line).await).await
     }
 
+    /// The same for a script with so much to do that it may take this much
+    /// longer than a question.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`].
+    pub(crate) async fn invoke_long<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        longer: Duration,
+    ) -> Result<T, StoreError> {
+        let within = self.shared.timeout + longer;
+        self.ask_within(within, async |line| script.invoke_async(line).await)
+            .await
+    }
+
     async fn ask<T>(
         &self,
+        question: impl AsyncFnOnce(&mut Line) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
+        self.ask_within(self.shared.timeout, question).await
+    }
+
+    async fn ask_within<T>(
+        &self,
+        within: Duration,
         question: impl AsyncFnOnce(&mut Line) -> RedisResult<T>,
     ) -> Result<T, StoreError> {
         let asked = Instant::now();
@@ -150,7 +173,7 @@ impl Link {
         let Some(mut line) = self.line() else {
             return Err(self.left_alone());
         };
-        let answer = timeout(self.shared.timeout, question(&mut line)).await;
+        let answer = timeout(within, question(&mut line)).await;
         let answer = answer
             .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
         let latency = asked.elapsed();

@@ -18,6 +18,7 @@ mod limits_wire;
 mod line;
 mod link;
 mod presence;
+mod queue;
 mod records;
 mod rights;
 mod topic;
@@ -29,6 +30,7 @@ pub(crate) use leases::RedisLeases;
 pub use limits::RedisLimits;
 pub(crate) use link::{Link, LinkConfig};
 pub(crate) use presence::Nodes;
+pub(crate) use queue::RedisQueue;
 pub(crate) use records::RedisRecords;
 #[cfg(test)]
 pub(crate) use rights::GRANT;

@@ -97,7 +97,7 @@ impl Keys {
 }
 
 /// No names that differ have the same, though they be spelled to.
-fn digest(names: &[&str]) -> [u8; 16] {
+pub(super) fn digest(names: &[&str]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     for name in names {
         hasher.update(&(name.len() as u64).to_le_bytes());

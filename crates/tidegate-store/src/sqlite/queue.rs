@@ -215,3 +215,6 @@ impl Queue for SqliteQueue {
         Ok(self.clock.now_ms().cast_unsigned())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,8 +25,11 @@ pub(super) enum Question {
     Get(Key, Reply<Option<Record>>),
     List(List, Reply<Vec<Record>>),
     Look(Reply<Vec<Remark>>),
-    Else(Box<dyn FnOnce(&Connection, Clock) + Send>),
+    Else(Look),
 }
+
+/// A question of another room.
+pub(super) type Look = Box<dyn FnOnce(&Connection, Clock) + Send>;
 
 /// What is to be listed.
 pub(super) struct List {

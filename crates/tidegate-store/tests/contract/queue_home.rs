@@ -125,7 +125,7 @@ impl Drop for Folder {
 
 /// Runs a test against every home of a queue.
 pub(crate) fn each_queue(test: impl AsyncFn(QueueHome, Arc<dyn Queue>)) {
-    for home in [QueueHome::Memory, QueueHome::Sqlite] {
+    for home in QueueHome::ALL {
         home.run(async |queue| test(home, queue).await);
     }
 }

@@ -67,7 +67,10 @@ fn when() -> impl Strategy<Value = When> {
 }
 
 fn entry() -> impl Strategy<Value = Put> {
-    let after = prop::collection::vec(id().prop_map(str::to_owned), 0..3);
+    let after = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::vec(id().prop_map(str::to_owned), 1..3),
+    ];
     let key = prop::option::weighted(0.2, prop::sample::select(&KEYS[..]));
     let held = prop::option::weighted(0.1, time());
     let parts = (name(), lane(), 0..3_u8, after, when(), key, held);
@@ -325,7 +328,7 @@ async fn run(home: Arc<dyn Queue>, steps: &[Step]) {
 
 #[test]
 fn in_any_order_of_operations_every_home_answers_as_the_model_does() {
-    for home in [QueueHome::Sqlite] {
+    for home in [QueueHome::Sqlite, QueueHome::Redis] {
         let mut runner = TestRunner::new(Config::default());
         for case in 0..12 {
             let steps = prop::collection::vec(step(), 20..60).new_tree(&mut runner);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_store::{Entry, Head, Quota, Refused, Used};
+use tidegate_store::{Begun, Entry, Head, Holding, Quota, Refused, Used};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Bench;
@@ -12,7 +12,7 @@ use super::ending::Ran;
 use super::hand::{Grip, Why};
 use super::seat::{Came, Seat};
 use crate::doc::Doc;
-use crate::handlers::{Context, Job, TaskError};
+use crate::handlers::{Context, Desk, Job, TaskError};
 use crate::task::Failure;
 use crate::transition::{self, Outcome, Repeat};
 
@@ -21,7 +21,7 @@ type Run = Result<Bytes, TaskError>;
 /// Runs a task, and leaves what became of it to be told.
 pub(super) async fn attempt(bench: &Arc<Bench>, entry: Entry, doc: Doc, grip: Grip) {
     let Entry { head, input, .. } = entry;
-    let began = Instant::now();
+    let (began, desk) = (Instant::now(), grip.desk.clone());
     let outcome = match bench.held_back(&head).await {
         Some(time) => Outcome::Held(time),
         None => {
@@ -32,6 +32,7 @@ pub(super) async fn attempt(bench: &Arc<Bench>, entry: Entry, doc: Doc, grip: Gr
     let ran = Ran {
         took: began.elapsed(),
     };
+    bench.tell_last(&head, &desk).await;
     let change = transition::attempted(&head, doc, outcome, &bench.queue.rules());
     bench.finish(&head, change, Some(ran));
 }
@@ -119,6 +120,19 @@ fn outcome_of(came: Came<Run>, dropped: Option<Failure>) -> Outcome {
 }
 
 impl Bench {
+    /// What a handler has said last would be gone with the task's end.
+    async fn tell_last(&self, head: &Head, desk: &Desk) {
+        let Some(note) = desk.news() else { return };
+        let holding = Holding {
+            name: head.name.clone(),
+            version: head.version,
+            begun: Begun::Yes,
+        };
+        if let Err(error) = self.queue.store().note(&holding, note).await {
+            tracing::debug!(%error, "the last progress of a task is not told");
+        }
+    }
+
     /// Whether the task's kind has run as often as it may, and for how long it
     /// has to wait.
     async fn held_back(&self, head: &Head) -> Option<Duration> {

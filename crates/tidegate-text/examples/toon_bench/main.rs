@@ -82,6 +82,9 @@ fn timed<T>(work: impl FnOnce() -> T) -> Duration {
 
 /// What this thread has had of a processor so far, where the system tells.
 fn on_processor() -> Option<Duration> {
+    // Nobody counts what a thread has had until the scheduler looks at it: on a quiet
+    // machine only every few milliseconds, unless it is made to.
+    std::thread::yield_now();
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanoseconds = told.split(' ').next()?.parse().ok()?;
     Some(Duration::from_nanos(nanoseconds))

@@ -1,6 +1,7 @@
 //! What is wrong with a pack, and why a prompt cannot be rendered.
 
 use super::parameter::ParameterProblem;
+use crate::pack_folder::{self, Unreadable, lines};
 
 /// Why packs of prompts or frameworks are refused. Names places, never what
 /// stands there.
@@ -39,41 +40,26 @@ pub enum PromptPackError {
         reason: String,
     },
     /// A folder or a file in it cannot be read.
-    #[error("{path}: {reason}")]
-    Unreadable {
-        /// Of the folder or the file.
-        path: String,
-        /// Why.
-        reason: String,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// Several things, in the order of the packs.
     #[error("{}", lines(.0))]
     Several(Vec<PromptPackError>),
 }
 
-fn lines(errors: &[PromptPackError]) -> String {
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    lines.join("\n")
-}
-
 impl PromptPackError {
     /// All of `errors` as one, unless there are none.
-    pub(super) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
-        match errors.len() {
-            0 => Ok(()),
-            1 => Err(errors.remove(0)),
-            _ => Err(Self::Several(errors)),
-        }
+    pub(super) fn all(errors: Vec<Self>) -> Result<(), Self> {
+        pack_folder::all(errors, Self::Several)
     }
 
     /// Each thing that is wrong by itself.
     pub fn each(&self) -> &[Self] {
         match self {
             Self::Several(errors) => errors,
-            Self::Syntax { .. }
-            | Self::Wrong { .. }
-            | Self::Pack { .. }
-            | Self::Unreadable { .. } => std::slice::from_ref(self),
+            Self::Syntax { .. } | Self::Wrong { .. } | Self::Pack { .. } | Self::Unreadable(_) => {
+                std::slice::from_ref(self)
+            }
         }
     }
 }

@@ -27,11 +27,13 @@ async fn the_help_of_scan_says_what_it_takes_and_how_it_ends() {
           --direction <DIRECTION>  Where the texts stand; rules for other directions are left out
                                    [default: prompt] [possible values: prompt, answer, retrieved,
                                    tool_call, tool_result]
-          --policy <NAME|FILE>     What decides between flag and block: monitor, default, strict, or the
-                                   file of a policy
+      -c, --config <FILE>          Scan as the gateway of this configuration would: with its rules, its
+                                   model, its policies, its mode
+          --policy <NAME|FILE>     What decides between flag and block: monitor, default, strict, a
+                                   policy of --config by its id, or the file of a policy
           --mode <MODE>            How thorough: rules only, rules and the classifier unless they are
-                                   sure by themselves, or always both [default: balanced] [possible
-                                   values: fast, balanced, thorough]
+                                   sure by themselves, or always both [default: balanced, or that of
+                                   --config] [possible values: fast, balanced, thorough]
           --suppress <RULE>        List what this rule finds and let it decide nothing; pii.* names a
                                    whole family; may be repeated
           --fail-on <FAIL_ON>      The least severity that makes the exit code 1; none: no severity does
@@ -59,9 +61,10 @@ async fn the_help_of_scan_says_what_it_takes_and_how_it_ends() {
       tidegate scan docs/ --format sarif > tidegate.sarif
       tidegate scan . --write-baseline .tidegate-baseline
       tidegate scan . --baseline .tidegate-baseline
+      tidegate scan mails/ --config tidegate.toml --mode thorough
 
     Exit codes: 0 nothing as bad as --fail-on, 1 findings, 2 usage or nothing could be read,
-    4 some files could not be read, 130 interrupted.
+    4 some files could not be read, or not by the model of --config, 130 interrupted.
     ");
 }
 

@@ -63,7 +63,7 @@ const AFTER: &str = "SELECT owner, after FROM entry WHERE seq = ?1";
 const FOLLOWERS: &str = "WHERE seq IN (SELECT follower FROM entry_follower WHERE parent = ?1)";
 const FORGET_FOLLOWERS: &str = "DELETE FROM entry_follower WHERE parent = ?1";
 const FORGET_FOLLOWER: &str = "DELETE FROM entry_follower WHERE parent = ?1 AND follower = ?2";
-const OVER: &str = "WHERE place = 5 ORDER BY at LIMIT ?1";
+const OVER: &str = "WHERE place = 5 AND place > 1 ORDER BY at LIMIT ?1";
 const REMOVE: &str = "DELETE FROM entry WHERE seq = ?1";
 const REMOVE_INPUT: &str = "DELETE FROM entry_input WHERE seq = ?1";
 
@@ -155,7 +155,8 @@ pub(super) fn change(
     if followed {
         unfollow(session, spot.seq)?;
     }
-    if ends {
+    // What nothing needs is followed by nothing: to look costs more than the rest.
+    if ends && spot.ties.1 > 0 {
         let_follow(session, &spot)?;
     }
     session.tally.ring();
@@ -239,4 +240,11 @@ pub(super) fn sweep(session: &mut Session<'_>, most: u64) -> rusqlite::Result<u6
         swept += 1;
     }
     Ok(swept.cast_unsigned())
+}
+
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let entries = [FOLLOWERS, OVER].map(Spot::select);
+    let others = [TOKEN, LEAVE, NOTE, AFTER, FORGET_FOLLOWERS, REMOVE];
+    [&entries[..], &others.map(str::to_owned)].concat()
 }

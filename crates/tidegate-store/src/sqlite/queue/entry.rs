@@ -89,9 +89,14 @@ impl Spot {
     }
 
     pub(super) fn beside(db: &Connection, owner: &str, id: &str) -> rusqlite::Result<Option<Self>> {
-        let statement = const_format_find();
+        let statement = Self::select("WHERE owner = ?1 AND id = ?2");
         let mut find = db.prepare_cached(&statement)?;
         find.query_row(params![owner, id], Self::read).optional()
+    }
+
+    /// A statement that [`Self::all`] runs.
+    pub(super) fn select(rest: &str) -> String {
+        format!("SELECT {COLUMNS} FROM entry {rest}")
     }
 
     /// All that a statement finds, whose columns are [`COLUMNS`].
@@ -100,8 +105,7 @@ impl Spot {
         rest: &str,
         params: impl rusqlite::Params,
     ) -> rusqlite::Result<Vec<Self>> {
-        let statement = format!("SELECT {COLUMNS} FROM entry {rest}");
-        let mut find = db.prepare_cached(&statement)?;
+        let mut find = db.prepare_cached(&Self::select(rest))?;
         find.query_map(params, Self::read)?.collect()
     }
 
@@ -191,8 +195,4 @@ impl Spot {
         let stays = |shelf, place| i64::from(shelf >= FIRST_END && place == Place::Nowhere as i64);
         tally.keep_ended(stays(self.shelf, self.place.0) - stays(shelf, place));
     }
-}
-
-fn const_format_find() -> String {
-    format!("SELECT {COLUMNS} FROM entry WHERE owner = ?1 AND id = ?2")
 }

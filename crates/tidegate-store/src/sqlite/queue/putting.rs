@@ -260,3 +260,10 @@ fn place(session: &mut Session<'_>, entry: &SealedPut) -> rusqlite::Result<Place
     let version = version.cast_unsigned();
     Ok(Placed::New { version })
 }
+
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let named = Spot::select("WHERE owner = ?1 AND id = ?2");
+    let others = [BY_KEY, IS_THERE, FOLLOWERS, TO_BROKEN];
+    [&[named][..], &others.map(str::to_owned)].concat()
+}

@@ -124,19 +124,19 @@ pub(super) fn list(
         number_of(shelf),
         i64::try_from(part.limit).unwrap_or(i64::MAX),
     );
-    let rows = match &part.after {
-        None => db
-            .prepare_cached(&select("NULL", LIST))?
-            .query_map(params![owner, shelf, limit], Stored::read)?
-            .collect::<rusqlite::Result<Vec<Stored>>>(),
+    match &part.after {
+        None => {
+            let mut all = db.prepare_cached(&select("NULL", LIST))?;
+            let rows = all.query_map(params![owner, shelf, limit], Stored::read)?;
+            rows.collect()
+        }
         Some((put_ms, id)) => {
             let put_ms = i64::try_from(*put_ms).unwrap_or(i64::MAX);
-            db.prepare_cached(&select("NULL", LIST_AFTER))?
-                .query_map(params![owner, shelf, limit, put_ms, id], Stored::read)?
-                .collect()
+            let mut rest = db.prepare_cached(&select("NULL", LIST_AFTER))?;
+            let rows = rest.query_map(params![owner, shelf, limit, put_ms, id], Stored::read)?;
+            rows.collect()
         }
-    };
-    rows
+    }
 }
 
 pub(super) fn counts(db: &Connection, clock: Clock) -> rusqlite::Result<Counts> {
@@ -166,4 +166,11 @@ pub(super) fn counts(db: &Connection, clock: Clock) -> rusqlite::Result<Counts> 
         counts,
         oldest: waited.map(|waited| Duration::from_millis(waited.cast_unsigned())),
     })
+}
+
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let lists = [LIST, LIST_AFTER].map(|rest| select("NULL", rest));
+    let one = select(INPUT, "WHERE seq = ?1");
+    [&lists[..], &[one, OLDEST.to_owned()]].concat()
 }

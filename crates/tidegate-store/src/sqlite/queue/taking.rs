@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::entry::{AGAIN, BEGUN, DUE_MS, HELD, Place, Spot};
+use super::entry::{AGAIN, BEGUN, DUE_MS, HELD, Spot};
 use super::putting::at;
 use super::reading::Stored;
 use crate::queue::{OLDEST_EVERY, RANKS, Take, When};
@@ -39,13 +39,20 @@ impl From<&Take<'_>> for Wanted {
     }
 }
 
-const BROKEN: &str = "WHERE place = 2 ORDER BY at LIMIT ?1";
+/// SQLite uses an index over a part of the rows where its condition is asked for,
+/// word by word.
+const BROKEN: &str = "WHERE place = 2 AND place > 1 ORDER BY at LIMIT ?1";
 const FIRST: &str = "WHERE lane = ?1 AND place = 1 ORDER BY rank, seq LIMIT 1";
 const FIRST_OF_RANK: &str = "WHERE lane = ?1 AND rank = ?2 AND place = 1 ORDER BY seq LIMIT 1";
-const SILENT: &str = "WHERE place = 4 AND at <= ?1 ORDER BY at LIMIT ?2";
+const SILENT: &str = "WHERE place = 4 AND place > 1 AND at <= ?1 ORDER BY at LIMIT ?2";
 const LET_IN: &str = "UPDATE entry SET place = 1, at = 0 WHERE seq IN
-    (SELECT seq FROM entry WHERE place = 3 AND at <= ?1 ORDER BY at LIMIT ?2)";
-const NEXT: &str = "SELECT min(at) FROM entry WHERE place = ?1";
+    (SELECT seq FROM entry WHERE place = 3 AND place > 1 AND at <= ?1 ORDER BY at LIMIT ?2)";
+/// Each with its own words: SQLite would look for the way anew whenever another
+/// place is bound.
+const NEXT: [&str; 2] = [
+    "SELECT min(at) FROM entry WHERE place = 3 AND place > 1",
+    "SELECT min(at) FROM entry WHERE place = 4 AND place > 1",
+];
 
 /// A lane with room, and what is first in it.
 struct Open<'a> {
@@ -171,11 +178,19 @@ fn let_in(session: &mut Session<'_>) -> rusqlite::Result<()> {
 
 fn next_in(session: &Session<'_>) -> rusqlite::Result<Option<Duration>> {
     let mut next: Option<i64> = None;
-    for place in [Place::Later, Place::Held] {
-        let mut first = session.db.prepare_cached(NEXT)?;
-        let first: Option<i64> = first.query_row([place as i64], |row| row.get(0))?;
+    for statement in NEXT {
+        let mut first = session.db.prepare_cached(statement)?;
+        let first: Option<i64> = first.query_row([], |row| row.get(0))?;
         next = next.into_iter().chain(first).min();
     }
     let wait = next.map(|next| next.saturating_sub(session.now_ms).max(0));
     Ok(wait.map(|wait| Duration::from_millis(wait.cast_unsigned())))
+}
+
+#[cfg(test)]
+pub(super) fn statements() -> Vec<String> {
+    let entries = [BROKEN, FIRST, FIRST_OF_RANK, SILENT];
+    let entries = entries.map(Spot::select);
+    let others = [LET_IN, NEXT[0], NEXT[1]].map(str::to_owned);
+    [&entries[..], &others].concat()
 }

@@ -12,6 +12,8 @@ pub(in crate::sqlite) struct Tally {
     /// By lane, rank and shelf.
     counts: HashMap<(String, u8, u8), i64>,
     taken: i64,
+    /// In the transactions before, once it was looked at.
+    taken_before: Option<i64>,
     rung: i64,
     kept: i64,
 }
@@ -55,13 +57,17 @@ impl Tally {
 
     /// How many were taken, this one included.
     pub(super) fn take(&mut self, db: &Connection) -> rusqlite::Result<u64> {
+        let before = match self.taken_before {
+            Some(before) => before,
+            None => {
+                let mut taken = db.prepare_cached("SELECT taken FROM entry_last")?;
+                *self
+                    .taken_before
+                    .insert(taken.query_row([], |row| row.get(0))?)
+            }
+        };
         self.taken += 1;
-        Ok((self.taken_before(db)? + self.taken).cast_unsigned())
-    }
-
-    fn taken_before(&self, db: &Connection) -> rusqlite::Result<i64> {
-        let mut taken = db.prepare_cached("SELECT taken FROM entry_last")?;
-        taken.query_row([], |row| row.get(0))
+        Ok((before + self.taken).cast_unsigned())
     }
 
     /// How many of a lane are held.

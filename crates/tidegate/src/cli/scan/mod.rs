@@ -1,6 +1,7 @@
 //! `tidegate scan`: the verdicts of `POST /v1/scan`, without a server.
 
 mod baseline;
+mod gate;
 mod github;
 mod input;
 mod junit;
@@ -17,19 +18,17 @@ mod text;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use tidegate_engine::{PolicySource, Scanned, scan_here};
-use tidegate_guard::{
-    ClassifierTerms, Detection, Direction, L2, Mode, Rules, ScanRequest, Scanner, Severity,
-};
+use tidegate_engine::Scanned;
+use tidegate_guard::{Detection, Direction, L2, ScanRequest, Severity};
 
 use super::{Exit, runtime};
 use crate::http::new_request_id;
 use crate::scan_report;
+use gate::{Gate, GateArgs};
 use input::{Input, Unread};
 use ledger::{BaselineArgs, Ledger, Sorted};
 use printer::Printer;
@@ -49,14 +48,8 @@ pub(super) struct ScanArgs {
     /// Where the texts stand; rules for other directions are left out
     #[arg(long, default_value = "prompt", value_parser = words(Direction::ALL, Direction::as_str))]
     direction: Direction,
-    /// What decides between flag and block: monitor, default, strict, or the
-    /// file of a policy
-    #[arg(long, value_name = "NAME|FILE")]
-    policy: Option<String>,
-    /// How thorough: rules only, rules and the classifier unless they are sure by
-    /// themselves, or always both
-    #[arg(long, default_value = "balanced", value_parser = words(Mode::ALL, Mode::as_str))]
-    mode: Mode,
+    #[command(flatten)]
+    gate: GateArgs,
     /// List what this rule finds and let it decide nothing; pii.* names a
     /// whole family; may be repeated
     #[arg(long, value_name = "RULE")]
@@ -92,9 +85,10 @@ Examples:
   tidegate scan docs/ --format sarif > tidegate.sarif
   tidegate scan . --write-baseline .tidegate-baseline
   tidegate scan . --baseline .tidegate-baseline
+  tidegate scan mails/ --config tidegate.toml --mode thorough
 
 Exit codes: 0 nothing as bad as --fail-on, 1 findings, 2 usage or nothing could be read,
-4 some files could not be read, 130 interrupted.";
+4 some files could not be read, or not by the model of --config, 130 interrupted.";
 
 /// How findings are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -154,31 +148,22 @@ async fn unless_interrupted(args: ScanArgs) -> Exit {
 }
 
 fn scan(args: &ScanArgs) -> Exit {
-    let rules = match Rules::builtin() {
-        Ok(rules) => Arc::new(rules),
-        Err(error) => {
-            eprintln!("error: the rules do not load: {error}");
-            return Exit::Usage;
-        }
+    let gate = match Gate::open(&args.gate) {
+        Ok(gate) => gate,
+        Err(exit) => return exit,
     };
-    let policy = match policy::find(args.policy.as_deref()) {
-        Ok(policy) => policy,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return Exit::Usage;
-        }
+    let request = ScanRequest {
+        direction: args.direction,
+        mode: gate.mode,
+        policy: gate.policy.clone(),
+        suppress: args.suppress.clone(),
+        tenant: gate.tenant.clone(),
+        at: Some(SystemTime::now()),
     };
     let run = Run {
         args,
-        scanner: Scanner::with_builtin(rules, ClassifierTerms::builtin()),
-        request: ScanRequest {
-            direction: args.direction,
-            mode: args.mode,
-            policy,
-            suppress: args.suppress.clone(),
-            tenant: None,
-            at: Some(SystemTime::now()),
-        },
+        gate,
+        request,
     };
     let mut ledger = match Ledger::open(&args.known, &args.paths) {
         Ok(ledger) => ledger,
@@ -188,7 +173,7 @@ fn scan(args: &ScanArgs) -> Exit {
         }
     };
     run.warn_of_unknown_rules();
-    policy::warn(&run.request, run.scanner.rules());
+    policy::warn(&run.request, run.gate.scanner().rules());
     let (tally, ending) = run.all(&mut ledger);
     if !args.quiet {
         eprintln!("{tally}");
@@ -207,7 +192,7 @@ enum Ending {
 /// One run of the command.
 struct Run<'a> {
     args: &'a ScanArgs,
-    scanner: Scanner,
+    gate: Gate,
     request: ScanRequest,
 }
 
@@ -218,7 +203,7 @@ impl Run<'_> {
                 Some(beginning) => id.starts_with(beginning),
                 None => id == pattern,
             };
-            let rules = self.scanner.rules().iter();
+            let rules = self.gate.scanner().rules().iter();
             if !known(L2::RULE) && !rules.map(|rule| &rule.id).any(|id| known(id)) {
                 eprintln!(
                     "warning: --suppress {}: no rule has this id; tidegate rules ls lists them",
@@ -235,7 +220,7 @@ impl Run<'_> {
             None => input::gather(&self.args.paths),
         };
         let mut tally = Tally::new(self.args.fail_on);
-        let mut printer = Printer::new(self.format(), self.color(), &self.scanner);
+        let mut printer = Printer::new(self.format(), self.color(), self.gate.scanner());
         let progress = self.shows_progress();
         let many = inputs.len();
         for (position, input) in inputs.into_iter().enumerate() {
@@ -299,46 +284,51 @@ impl Run<'_> {
         if !row.path().is_some_and(|path| ledger.is_own(path)) {
             let name = row.name();
             let text = input.read();
-            row.result = text.map(|text| self.judge((&name, &text), ledger));
+            row.result = text.and_then(|text| self.judge((&name, &text), ledger));
         }
         row
     }
 
-    fn judge(&self, (name, text): (&str, &str), ledger: &mut Ledger<'_>) -> Judged {
+    fn judge(&self, (name, text): (&str, &str), ledger: &mut Ledger<'_>) -> Result<Judged, Unread> {
         let started = Instant::now();
-        let found = scan_here(&self.scanner, text, &self.request);
+        let found = self
+            .gate
+            .scan(text, &self.request)
+            .map_err(Unread::Failed)?;
+        // A rollout may have chosen another one.
+        let request = ScanRequest {
+            policy: found.verdict.policy.clone(),
+            ..self.request.clone()
+        };
         let Sorted { verdict, known } = ledger.sort(
             (name, text),
             found.verdict,
-            (self.scanner.rules(), &self.request),
+            (self.gate.scanner().rules(), &request),
         );
-        let scanned = Scanned {
-            verdict,
-            source: match self.args.policy {
-                Some(_) => PolicySource::Request,
-                None => PolicySource::Default,
-            },
-            ..found
-        };
+        let scanned = Scanned { verdict, ..found };
         let id = new_request_id();
-        let mut json = scan_report::verdict(&id, &scanned, self.args.mode, started.elapsed());
+        let mut json = scan_report::verdict(&id, &scanned, self.request.mode, started.elapsed());
         if let Some(known) = &known {
             json["known"] = known.len().into();
         }
         let places = |found: &[Detection]| place::places(text, found.iter().map(|one| one.span));
-        Judged {
+        Ok(Judged {
             places: places(&scanned.verdict.detections),
             known: known.map(|known| places(&known).into_iter().zip(known).collect()),
             verdict: scanned.verdict,
             json,
-        }
+        })
     }
 
-    /// Says what was not scanned, and why.
+    /// Says what was not scanned, or not by all, and why.
     fn talk(&self, row: &Row) {
         let name = text::shown(row.name());
         match &row.result {
-            Ok(_) => {}
+            Ok(judged) => {
+                if let Some(word) = judged.unanswered() {
+                    eprintln!("error: {name} was not read by the model of --config ({word})");
+                }
+            }
             Err(Unread::Skipped(reason)) if !self.args.quiet => {
                 eprintln!("skipped: {name} {reason}")
             }

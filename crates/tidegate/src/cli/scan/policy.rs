@@ -2,17 +2,19 @@
 
 use tidegate_guard::{Builtin, Policy, Rules, ScanRequest};
 
-/// What the command line asks for. What is no built-in name is a path.
-pub(super) fn find(given: Option<&str>) -> Result<Policy, String> {
-    let Some(given) = given else {
-        return Ok(Policy::default());
-    };
+/// What the command line asks for: a built-in name, the id of one that is
+/// `configured`, or else a path.
+pub(super) fn find(given: &str, configured: &[Policy]) -> Result<Policy, String> {
     if let Ok(builtin) = given.parse::<Builtin>() {
         return Ok(builtin.into());
     }
+    if let Some(known) = configured.iter().find(|policy| policy.id() == given) {
+        return Ok(known.clone());
+    }
     let text = std::fs::read_to_string(given).map_err(|error| {
-        let words: Vec<_> = Builtin::ALL.iter().map(|one| one.as_str()).collect();
-        let words = words.join(", ");
+        let words = Builtin::ALL.iter().map(|one| one.as_str());
+        let words = words.chain(configured.iter().map(Policy::id));
+        let words = words.collect::<Vec<_>>().join(", ");
         format!("--policy {given:?} is none of {words}, and no file that can be read: {error}")
     })?;
     Policy::load(given, &text).map_err(|error| error.to_string())

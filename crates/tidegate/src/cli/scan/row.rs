@@ -64,6 +64,11 @@ impl Judged {
         self.verdict.detections.iter().zip(&self.places)
     }
 
+    /// Why a classifier that was asked has said nothing, where that is so.
+    pub(super) fn unanswered(&self) -> Option<&'static str> {
+        self.verdict.l2.outcome.degraded()
+    }
+
     /// The same without those that are suppressed.
     pub(super) fn counted(&self) -> impl Iterator<Item = (&Detection, &Place)> {
         self.found().filter(|(found, _)| found.counts())

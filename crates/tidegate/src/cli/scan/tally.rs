@@ -20,6 +20,8 @@ pub(super) struct Tally {
     failing: usize,
     skipped: usize,
     unreadable: usize,
+    /// Read by the rules, and not by the classifier that was asked.
+    unanswered: usize,
 }
 
 impl Tally {
@@ -34,6 +36,7 @@ impl Tally {
             failing: 0,
             skipped: 0,
             unreadable: 0,
+            unanswered: 0,
         }
     }
 
@@ -49,6 +52,7 @@ impl Tally {
             Outcome::Flag | Outcome::Redact => self.flagged += 1,
             Outcome::Block => self.blocked += 1,
         }
+        self.unanswered += usize::from(judged.unanswered().is_some());
         self.findings += judged.counted().count();
         self.known += judged.known.as_ref().map_or(0, Vec::len);
         if fails(judged.verdict.severity, self.fail_on) {
@@ -72,7 +76,8 @@ impl Tally {
 
     /// Findings come before what could not be read: they are certain.
     pub(super) fn exit(&self) -> Exit {
-        match (self.failing, self.unreadable, self.scanned()) {
+        let missing = self.unreadable + self.unanswered;
+        match (self.failing, missing, self.scanned()) {
             (1.., _, _) => Exit::Findings,
             (0, 0, _) => Exit::Clean,
             (0, 1.., 0) => Exit::Usage,
@@ -108,6 +113,9 @@ impl fmt::Display for Tally {
         }
         if self.unreadable > 0 {
             write!(f, "; not readable: {}", self.unreadable)?;
+        }
+        if self.unanswered > 0 {
+            write!(f, "; not read by the model: {}", self.unanswered)?;
         }
         Ok(())
     }
