@@ -10,6 +10,8 @@ mod deaths;
 mod gateway;
 #[path = "tasks/refusals.rs"]
 mod refusals;
+#[path = "../../tidegate-store/tests/servers/mod.rs"]
+mod servers;
 #[path = "tasks/signed.rs"]
 mod signed;
 #[path = "tasks/tenants.rs"]

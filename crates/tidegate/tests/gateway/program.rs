@@ -217,7 +217,11 @@ impl Program {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         });
-        assert!(said.await.is_ok(), "it never said {text:?}: {}", self.said());
+        assert!(
+            said.await.is_ok(),
+            "it never said {text:?}: {}",
+            self.said()
+        );
     }
 
     /// What was said so far.
