@@ -60,7 +60,8 @@ impl Story {
     /// Submits a task that is taken; gives its path.
     async fn submitted(&self, task: &Value) -> String {
         let reply = self.submit(task).await;
-        assert_eq!(reply.status, 202, "{}", reply.text());
+        // One that has ended by then is answered with 200.
+        assert!(matches!(reply.status, 200 | 202), "{}", reply.text());
         path_of(&reply.json())
     }
 
