@@ -131,7 +131,8 @@ fn state_and_code(task: &Value) -> (&str, &str) {
 
 #[tokio::test]
 async fn a_chat_is_answered_in_the_background() {
-    let story = Story::begin(vec![Scene::saying("At five.")]).await;
+    let later = Scene::saying("At five.").after(Duration::from_millis(500));
+    let story = Story::begin(vec![later]).await;
     let asked = json!({"kind": "process_chat", "input":
         {"query": "When does the breaker open?", "context": "It opens at five failures."}});
     let reply = story.submit(&asked).await;
