@@ -48,7 +48,9 @@ pub use render::{default_toml, reference_markdown};
 pub use schema::schema_json;
 pub use secret::Secret;
 pub use sections::KEYS;
-pub use tasks::{Bounds, KIND_KEYS, SCHEDULE_KEYS, ScheduleRow, Tasks, WEBHOOK_KEYS, When};
+pub use tasks::{
+    Bounds, KIND_KEYS, KindRow, SCHEDULE_KEYS, ScheduleRow, Tasks, WEBHOOK_KEYS, When,
+};
 pub use typed::{
     Anthropic, Backoff, Bedrock, Breaker, Cache, ChainEntry, ClientKey, Config, Guard, Header,
     Level, Limits, Log, LogFormat, MaxTokensField, Model, OpenAi, Prompts, Provider, ProviderKind,

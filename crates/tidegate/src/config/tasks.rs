@@ -204,8 +204,8 @@ pub struct Tasks {
     pub inline: bool,
     /// How often the health of models is logged.
     pub health_every: Option<Duration>,
-    /// Bounds of kinds: tasks at once, and a minute.
-    pub kinds: BTreeMap<String, (Option<u64>, Option<u64>)>,
+    /// Bounds of kinds.
+    pub kinds: BTreeMap<String, KindRow>,
     /// What is submitted again and again.
     pub schedules: Vec<ScheduleRow>,
     /// Who may be told the end of a task, and what messages are signed with.
@@ -231,6 +231,15 @@ pub struct Bounds {
     pub dead_ttl: Duration,
     /// Tasks that are kept after their end.
     pub max_ended: u64,
+}
+
+/// One `[[task_kinds]]` table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindRow {
+    /// Tasks that may run at once.
+    pub concurrency: Option<u64>,
+    /// Tasks that may begin in any minute.
+    pub per_minute: Option<u64>,
 }
 
 /// One `[[schedules]]` table.
@@ -318,9 +327,12 @@ fn limit(row: &Row, name: &str) -> Option<u64> {
     }
 }
 
-fn kind(row: &Row) -> Option<(String, (Option<u64>, Option<u64>))> {
-    let limits = (limit(row, "concurrency"), limit(row, "per_minute"));
-    Some((row.text("name")?.to_owned(), limits))
+fn kind(row: &Row) -> Option<(String, KindRow)> {
+    let bounds = KindRow {
+        concurrency: limit(row, "concurrency"),
+        per_minute: limit(row, "per_minute"),
+    };
+    Some((row.text("name")?.to_owned(), bounds))
 }
 
 fn word_of(row: &Row, name: &str) -> Option<String> {

@@ -102,10 +102,11 @@ fn settings(bounds: &config::Bounds) -> TaskSettings {
     }
 }
 
-fn limits_of((concurrency, per_minute): (Option<u64>, Option<u64>)) -> KindLimits {
+fn limits_of(kind: config::KindRow) -> KindLimits {
+    let most = |most| u32::try_from(most).unwrap_or(u32::MAX);
     KindLimits {
-        concurrency: concurrency.map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
-        rate: per_minute.map(|tasks| Rate {
+        concurrency: kind.concurrency.map(most),
+        rate: kind.per_minute.map(|tasks| Rate {
             tasks,
             window: Duration::from_secs(60),
         }),

@@ -115,6 +115,7 @@ async fn workers_and_gates_meet_in_redis() {
     first.signal("KILL").await;
     first.ended().await;
     let mut second = Running::start(story.program.folder(), &["worker"], &[]);
+    second.until("working at").await;
     let task = story.ended(&path).await;
     assert_eq!(task["result"]["response"], "At five.", "{task:#}");
     assert_eq!(task["attempt"], 2);
@@ -133,7 +134,8 @@ async fn a_task_of_a_killed_worker_is_begun_again_by_another() {
     asked(&story, 1).await;
     first.signal("KILL").await;
     first.ended().await;
-    let _second = Running::start(story.program.folder(), &["worker"], &[]);
+    let mut second = Running::start(story.program.folder(), &["worker"], &[]);
+    second.until("working at").await;
     let task = story.ended(&path).await;
     assert_eq!(
         (&task["state"], &task["attempt"]),

@@ -100,8 +100,12 @@ fn a_kind_may_be_bounded_in_two_ways() {
     let text = "[[task_kinds]]\nname = \"chat\"\nconcurrency = 2\nper_minute = 30\n\
                 [[task_kinds]]\nname = \"scan_batch\"\n";
     let kinds = World::file(text).config().tasks.kinds;
-    assert_eq!(kinds["chat"], (Some(2), Some(30)));
-    assert_eq!(kinds["scan_batch"], (None, None));
+    let row = |concurrency, per_minute| KindRow {
+        concurrency,
+        per_minute,
+    };
+    assert_eq!(kinds["chat"], row(Some(2), Some(30)));
+    assert_eq!(kinds["scan_batch"], row(None, None));
 }
 
 #[test]
