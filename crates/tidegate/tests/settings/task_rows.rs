@@ -142,7 +142,7 @@ async fn ended(trial: &Trial, path: &str) -> Value {
 /// Waits until everything whose time was over has been removed.
 async fn tidied(trial: &Trial) {
     let fence = submitted(trial, &with(look(), "result_ttl_s", 0)).await;
-    until(trial.addr(), &fence, |task| is_gone(task)).await;
+    until(trial.addr(), &fence, is_gone).await;
 }
 
 async fn whether_kept(trial: &Trial, path: &str) -> String {

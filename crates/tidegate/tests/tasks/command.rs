@@ -57,7 +57,7 @@ fn seen(output: Output) -> (i32, String, String) {
 }
 
 #[tokio::test]
-async fn a_task_is_submitted_listed_shown_and_cancelled_without_a_server() {
+async fn a_task_is_submitted_and_shown_without_a_server() {
     let desk = Desk::open(vec![Scene::answer()]).await;
     let submit = [
         "submit",
@@ -89,8 +89,6 @@ async fn a_task_is_submitted_listed_shown_and_cancelled_without_a_server() {
     let (code, out, err) = desk.run(&submit).await;
     assert_eq!((code, out.trim_end()), (0, "one"));
     assert_eq!(err, "it was there before\n");
-    desk.good(&["submit", "monitor_health", "--depends-on", "one"])
-        .await;
     let shown = desk.json(&["show", "one", "--json"]).await;
     assert_eq!(shown["input"], json!({"query": "hello"}));
     assert_eq!(
@@ -107,6 +105,24 @@ async fn a_task_is_submitted_listed_shown_and_cancelled_without_a_server() {
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
+}
+
+#[tokio::test]
+async fn tasks_are_listed_counted_and_cancelled_without_a_server() {
+    let desk = Desk::open(vec![Scene::answer()]).await;
+    let chat = [
+        "submit",
+        "chat",
+        "--id",
+        "one",
+        "--priority",
+        "high",
+        "--tag",
+        "b",
+    ];
+    desk.good(&chat).await;
+    desk.good(&["submit", "monitor_health", "--depends-on", "one"])
+        .await;
     let list = desk.good(&["ls"]).await;
     assert!(list.starts_with("ID "), "{list}");
     assert_eq!(list.lines().count(), 3, "{list}");
