@@ -34,8 +34,12 @@ pub(super) async fn submit(
         Wish::One(new) => {
             let submitted = gate.tasks.submit(&visit.caller, vec![*new]).await?;
             let one = submitted.first().ok_or_else(ApiError::internal)?;
-            let task = task(&gate, &visit, &one.id).await?;
-            Ok(accepted(&task, one))
+            let task = gate.tasks.get(&visit.caller, &one.id).await;
+            match task.map_err(|error| ApiError::of_store(&error))? {
+                Some(task) => Ok(accepted(&task, one)),
+                // It has ended, and its time is over.
+                None => Ok(Json(submitted_json(one)).into_response()),
+            }
         }
         Wish::Many(tasks) => {
             let submitted = gate.tasks.submit(&visit.caller, tasks).await?;

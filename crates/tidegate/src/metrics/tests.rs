@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use tidegate_engine::{
     Agreement, BreakerHealth, ClassifierTerms, Counts, Direction, GuardCounts, L2Outcome, Label,
-    Layer, Level, Library, OnUnreachable, Outcome, Policy, Quota, Reach, RenderWish, Rollout,
-    ScanRequest, Scanner, scan_here,
+    Layer, Level, Library, OnUnreachable, Outcome, Policy, Priority, Quota, Reach, RenderWish,
+    Rollout, ScanRequest, Scanner, TaskEnd, TaskState, scan_here,
 };
 
 use tidegate_guard::Rules;
@@ -10,7 +10,7 @@ use tidegate_guard::Rules;
 use super::*;
 
 /// Renaming one breaks somebody's dashboard.
-const NAMES: [&str; 37] = [
+const NAMES: [&str; 43] = [
     "gen_ai_client_operation_duration_seconds",
     "raxe_cache_hits",
     "raxe_cache_misses",
@@ -38,10 +38,16 @@ const NAMES: [&str; 37] = [
     "tidegate_limiter_overshot_tokens",
     "tidegate_overhead_seconds",
     "tidegate_prompt_variants",
+    "tidegate_queue_depth",
+    "tidegate_queue_oldest_seconds",
+    "tidegate_queue_tasks",
     "tidegate_scan_duration_seconds",
     "tidegate_scan_verdicts",
     "tidegate_store_mode",
     "tidegate_store_nodes",
+    "tidegate_task_run_seconds",
+    "tidegate_task_wait_seconds",
+    "tidegate_tasks",
     "tidegate_trace_spans",
     "tidegate_upstream_active_requests",
     "tidegate_upstream_attempts",
@@ -242,11 +248,45 @@ fn the_names_of_metrics_are_a_contract() {
         ..RenderWish::default()
     };
     metrics.rendered(&Library::default().render("chat", &wish).unwrap());
-    let text = metrics.render(&health, None, (1, &Tally::default()));
+    metrics.task_ends().ended(&TaskEnd {
+        kind: "chat".to_owned(),
+        state: TaskState::Succeeded,
+        wait: Duration::ZERO,
+        run: Duration::ZERO,
+    });
+    let stats = TaskStats {
+        states: [(TaskState::Queued, 1)].into_iter().collect(),
+        priorities: [(Priority::Normal, 1)].into_iter().collect(),
+        ..TaskStats::default()
+    };
+    let text = metrics.render(&health, Some(&stats), (1, &Tally::default()));
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let mut names: Vec<_> = types.filter_map(|line| line.split(' ').next()).collect();
     names.sort_unstable();
     assert_eq!(names, NAMES);
+}
+
+#[test]
+fn what_was_given_back_is_counted_and_not_timed() {
+    let metrics = Metrics::default();
+    for state in [TaskState::Succeeded, TaskState::Queued] {
+        metrics.task_ends().ended(&TaskEnd {
+            kind: "chat".to_owned(),
+            state,
+            wait: Duration::from_secs(2),
+            run: Duration::from_secs(3),
+        });
+    }
+    let mut text = String::new();
+    encode_registry(&mut text, &metrics.registry).unwrap();
+    for line in [
+        "tidegate_tasks_total{kind=\"chat\",state=\"queued\"} 1",
+        "tidegate_tasks_total{kind=\"chat\",state=\"succeeded\"} 1",
+        "tidegate_task_wait_seconds_sum{kind=\"chat\"} 2.0",
+        "tidegate_task_run_seconds_sum{kind=\"chat\"} 3.0",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
 }
 
 #[test]

@@ -210,6 +210,20 @@ impl Program {
         (status, said, self.folder)
     }
 
+    /// Waits until it has said something.
+    pub(crate) async fn until_said(&self, text: &str) {
+        let said = timeout(PATIENCE, async {
+            while !self.said().contains(text) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        });
+        assert!(
+            said.await.is_ok(),
+            "it never said {text:?}: {}",
+            self.said()
+        );
+    }
+
     /// What was said so far.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()

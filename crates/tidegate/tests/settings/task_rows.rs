@@ -106,7 +106,8 @@ pub(crate) async fn submit(trial: &Trial, task: &Value) -> Reply {
 /// Submits a task that is taken, and gives its path.
 pub(crate) async fn submitted(trial: &Trial, task: &Value) -> String {
     let reply = submit(trial, task).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
+    // One that has ended by then is answered with 200.
+    assert!(matches!(reply.status, 200 | 202), "{}", reply.text());
     path_of(&reply.json())
 }
 

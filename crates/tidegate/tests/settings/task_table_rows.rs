@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::gateway::{Scene, ask, get, request, until, with};
 use crate::observe::{Observed, shown};

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::gateway::{Program, Running, Scene, ask, get, post, until, with};
+use crate::servers::RedisServer;
 use crate::{Story, has_ended, look, path_of, question, slow};
 
 const FILE: &str = "store.url = \"sqlite:data\"\ntasks.lease_ms = 500\n";
@@ -97,6 +98,30 @@ async fn a_worker_does_what_a_gate_leaves_to_others() {
     let end: Value = serde_json::from_str(end).unwrap();
     assert_eq!(end["state"], "succeeded");
     assert!(end["run_ms"].is_u64() && end["wait_ms"].is_u64());
+}
+
+#[tokio::test]
+async fn workers_and_gates_meet_in_redis() {
+    let redis = RedisServer::start();
+    let settings = format!(
+        "store.url = \"redis://127.0.0.1:{}\"\nstore.timeout_ms = 2000\ntasks.concurrency = 0\n\
+         tasks.lease_ms = 500\n",
+        redis.port
+    );
+    let story = Story::begin_with(vec![slow(), Scene::saying("At five.")], &settings).await;
+    let path = story.submitted(&question()).await;
+    let first = Running::start(story.program.folder(), &["worker"], &[]);
+    asked(&story, 1).await;
+    first.signal("KILL").await;
+    first.ended().await;
+    let mut second = Running::start(story.program.folder(), &["worker"], &[]);
+    let task = story.ended(&path).await;
+    assert_eq!(task["result"]["response"], "At five.", "{task:#}");
+    assert_eq!(task["attempt"], 2);
+    second.signal("TERM").await;
+    second.until("waiting for what runs").await;
+    let (status, said) = second.ended().await;
+    assert_eq!(status.code(), Some(0), "{said}");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn send(story: &Story, key: &str, head: &str, body: &str) -> Reply {
 
 async fn submitted(story: &Story, key: &str, task: &Value) -> String {
     let reply = send(story, key, "POST /v1/tasks", &task.to_string()).await;
-    assert_eq!(reply.status, 202, "{}", reply.text());
+    assert!(matches!(reply.status, 200 | 202), "{}", reply.text());
     path_of(&reply.json())
 }
 
