@@ -10,6 +10,7 @@ nothing: `tasks_checker.py` does.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import pathlib
 import random
@@ -31,8 +32,11 @@ DEPENDS = 0.1
 NEAR = 200
 WAIT_MS = 20
 LEASE_S = 15
+START_S = 60
 # Between two deaths, on the average.
-EVERY_S = 1.2
+EVERY_S = 0.9
+# Deaths come so soon after tasks were taken.
+BUSY_S = 0.06
 # One of so many is stopped for longer than its lease instead, and goes on then.
 STOPS = 25
 STOPPED_S = LEASE_S + 3
@@ -44,9 +48,9 @@ MODEL = "talk"
 MODELS = {MODEL: {}}
 SETTINGS = {
     "server": {"deadline_ms": 5_000, "drain_ms": 1_000, "workers": 1},
-    "log": {"level": "warn", "format": "json", "access": False},
+    "log": {"level": "info", "format": "json", "access": False},
     "guard": {"enabled": False},
-    "resilience": {"failure_threshold": 1_000_000},
+    "resilience": {"failure_threshold": 10_000},
     "tasks": {"concurrency": 0, "lease_ms": LEASE_S * 1_000, "health_every_s": 0},
 }
 
@@ -55,10 +59,20 @@ class Worker(Process):
     """A worker beside the gateway: it listens nowhere."""
 
     async def start(self):
+        """Starts it and waits until it works: one that is killed earlier loses nothing."""
+        before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.child = await asyncio.create_subprocess_exec(
                 self.binary, *self.arguments, stdin=asyncio.subprocess.DEVNULL,
                 stdout=log, stderr=log)
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and self.child.returncode is None:
+            with self.log.open("rb") as log:
+                log.seek(before)
+                if b"working at" in log.read():
+                    return
+            await asyncio.sleep(0.01)
+        raise RuntimeError(f"{self.name} does not start; see {self.log}")
 
 
 class Phase:
@@ -73,7 +87,7 @@ class Phase:
         self.redis = Redis(given.folder, f"{self.name}-redis") if home == "redis" else None
         self.draws = random.Random(f"{given.seed}/{home}")
         self.workers = []
-        self.submitted = []
+        self.taken = asyncio.Event()
 
     async def run(self):
         url = await self._store()
@@ -86,7 +100,7 @@ class Phase:
                 "worker", "--config", str(file), "--concurrency", str(CONCURRENCY)])
             self.workers.append(worker)
             await worker.start()
-        seconds = self.given.kills * EVERY_S
+        seconds = self.given.kills * (EVERY_S + 0.3)
         await asyncio.gather(self._submit_all(seconds), self._kill_all())
         await self._until_all_ended()
         await self._read_all()
@@ -129,6 +143,7 @@ class Phase:
             answer, end = await exchange.ask(connection, "/v1/tasks", body)
             if end == "whole" and answer.status == 202:
                 at_ns = time.monotonic_ns()
+                self.taken.set()
                 for task in tasks:
                     self.journal.write("submitted", home=self.home, id=task["id"], at_ns=at_ns,
                                        after=task.get("depends_on", []))
@@ -143,9 +158,10 @@ class Phase:
         stopped = []
         for number in range(self.given.kills):
             await asyncio.sleep(self.draws.expovariate(1 / EVERY_S))
+            await self._while_busy()
             place = self.draws.randrange(WORKERS)
             worker = self.workers[place]
-            if number % STOPS == STOPS - 1 and not worker in [one for one, _ in stopped]:
+            if number % STOPS == STOPS - 1 and worker not in [one for one, _ in stopped]:
                 worker.signal(signal.SIGSTOP)
                 self.journal.write("stop", home=self.home, worker=worker.name,
                                    at_ns=time.monotonic_ns())
@@ -160,6 +176,13 @@ class Phase:
         for worker, until in stopped:
             await asyncio.sleep(max(0, until - time.monotonic()))
             worker.signal(signal.SIGCONT)
+
+    async def _while_busy(self):
+        """Soon after tasks were taken: a worker that idles loses nothing."""
+        self.taken.clear()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.taken.wait(), 2)
+        await asyncio.sleep(self.draws.uniform(0, BUSY_S))
 
     def _go_on(self, stopped):
         left = []
