@@ -30,7 +30,8 @@ impl TaskQueue {
     ///
     /// # Errors
     /// [`SubmitError`] when none was submitted, or when nobody can say: to
-    /// submit the same with ids or idempotency keys again is safe.
+    /// submit the same with ids or idempotency keys again is safe. After a
+    /// [`SubmitError::Conflict`] the others are submitted.
     pub async fn submit(
         &self,
         owner: &str,

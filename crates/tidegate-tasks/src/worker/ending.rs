@@ -60,13 +60,20 @@ pub(super) async fn end(
     let mut together = Vec::new();
     loop {
         tokio::select! {
-            _ = endings.recv_many(&mut together, TOGETHER) => tell(bench, &mut together).await,
+            _ = endings.recv_many(&mut together, TOGETHER) => {}
+            () = over.cancelled() => break,
+        }
+        // A store that does not answer keeps nobody from ending.
+        tokio::select! {
+            () = tell(bench, &mut together) => {}
             () = over.cancelled() => break,
         }
     }
     let last = async {
-        while !endings.is_empty() {
-            endings.recv_many(&mut together, TOGETHER).await;
+        while !(together.is_empty() && endings.is_empty()) {
+            if together.is_empty() {
+                endings.recv_many(&mut together, TOGETHER).await;
+            }
             tell(bench, &mut together).await;
         }
     };
