@@ -132,7 +132,7 @@ impl Task {
                 attempt: head.tries.begun.saturating_sub(held_back),
                 max_retries,
             },
-            progress: progress_of(&head.note, state),
+            progress: serde_json::from_slice(&head.note).ok(),
             input: None,
             result: None,
             error,
@@ -143,39 +143,11 @@ impl Task {
     }
 }
 
-/// What an attempt says shortly before its end may not have been written any
-/// more; but one that has succeeded is through.
-fn progress_of(note: &[u8], state: TaskState) -> Option<Progress> {
-    let mut progress: Progress = serde_json::from_slice(note).ok()?;
-    if state == TaskState::Succeeded {
-        progress.current = progress.total.max(progress.current);
-        progress.eta_ms = None;
-        progress.message.clear();
-    }
-    Some(progress)
-}
-
 /// A task whose dependency has failed is looked at by a worker before it ends;
 /// until then it waits.
 fn state_of(head: &Head) -> TaskState {
     match TaskState::of_shelf(head.shelf) {
         TaskState::Queued if head.broken => TaskState::Waiting,
         state => state,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_task_that_has_succeeded_is_through_whatever_was_written_last() {
-        let note = br#"{"current":64,"total":100,"message":"scanning","eta_ms":5}"#;
-        let shown = progress_of(note, TaskState::Succeeded).unwrap();
-        assert_eq!((shown.current, shown.total), (100, 100));
-        assert_eq!((shown.eta_ms, &*shown.message), (None, ""));
-        let shown = progress_of(note, TaskState::Failed).unwrap();
-        assert_eq!((shown.current, &*shown.message), (64, "scanning"));
-        assert_eq!(progress_of(b"", TaskState::Succeeded), None);
     }
 }
