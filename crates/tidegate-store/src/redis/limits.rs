@@ -136,7 +136,7 @@ impl Wish {
                 tokens,
                 lease: home.lease_name(lease),
             };
-            account.ask(Some(reserve), situation.now)
+            cell.ask(&mut account, Some(reserve), situation.now)
         });
         drop(account);
         let wish = Self {
@@ -318,7 +318,8 @@ impl RedisLimits {
                     lease: self.home.lease_name(wish.lease),
                     duration: lease,
                 });
-                account.ask(None, Instant::now())
+                let ask = account.question(None, Instant::now());
+                account.with_notes(ask)
             };
             // Lost, the lease runs out early: the record says so to nobody.
             let _: Result<Said, Lost> = self.home.ask(&wish.cell, ask).await;
@@ -359,7 +360,7 @@ impl RedisLimits {
                 cost: part.cost,
                 used,
             });
-            let mut ask = account.ask(None, Instant::now());
+            let mut ask = cell.ask(&mut account, None, Instant::now());
             // The account knows its own length better than who never used it.
             if ask.known == 0 {
                 ask.length = Duration::ZERO;
@@ -459,7 +460,7 @@ impl Limits for RedisLimits {
         let known = self.home.known_cell(key);
         let is_known = known.is_some();
         let cell = known.unwrap_or_else(|| Arc::new(Cell::new(key, Quota::unlimited())));
-        let mut ask = cell.lock().ask(None, Instant::now());
+        let mut ask = cell.ask(&mut cell.lock(), None, Instant::now());
         if !is_known {
             ask.length = Duration::ZERO;
         }

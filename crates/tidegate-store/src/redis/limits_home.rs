@@ -256,14 +256,18 @@ impl Home {
     }
 
     async fn tell_one(&self, cell: &Cell) {
+        // Ends come after a renewal that is under way.
+        let none_renews = cell.renewing.lock().await;
         let ask = {
             let mut account = cell.lock();
             account.is_listed = false;
             if !account.has_notes() {
                 return;
             }
-            account.ask(None, Instant::now())
+            let ask = account.question(None, Instant::now());
+            account.with_notes(ask)
         };
+        drop(none_renews);
         if self.can_ask() {
             // What is lost here costs room and grants nothing.
             let _: Result<Said, Lost> = self.ask(cell, ask).await;
@@ -302,15 +306,19 @@ impl Home {
     }
 
     async fn renew_one(&self, cell: &Arc<Cell>) {
-        let _renewing = cell.renewing.lock().await;
+        let renewing = cell.renewing.lock().await;
         let (ask, leases) = {
             let mut account = cell.lock();
             let leases = account.leases();
-            let mut ask = account.ask(None, Instant::now());
+            let ask = account.question(None, Instant::now());
+            let mut ask = account.with_notes(ask);
             ask.renewals = leases.iter().map(|lease| self.lease_name(*lease)).collect();
             (ask, leases)
         };
         let _: Result<Said, Lost> = self.ask(cell, ask).await;
+        drop(renewing);
+        // What was noted meanwhile has waited for this.
+        self.list(cell);
         // One that ended meanwhile may just have been put back.
         let ended = cell.lock().ended(&leases);
         for lease in ended {
