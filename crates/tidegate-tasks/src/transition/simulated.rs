@@ -30,6 +30,8 @@ struct Known {
     /// The worker that has it, and until when nobody else may.
     held_until: Option<Instant>,
     result: Option<Bytes>,
+    /// What the last change has made of its version.
+    changed: Option<u64>,
 }
 
 struct Life {
@@ -181,10 +183,14 @@ impl Life {
         );
         let (result, lost) = (change.result.clone(), code_of(&change));
         let changed = self.store.change(vec![change]).await.unwrap();
-        if changed[0] == Changed::Lost {
+        let Changed::To(version) = changed[0] else {
+            return;
+        };
+        let known = self.known.get_mut(&id).unwrap();
+        // One that is sent again is answered again, and made once.
+        if known.changed.replace(version) == Some(version) {
             return;
         }
-        let known = self.known.get_mut(&id).unwrap();
         known.held_until = None;
         if is_end {
             known.ends += 1;
