@@ -136,7 +136,7 @@ impl Wish {
                 tokens,
                 lease: home.lease_name(lease),
             };
-            cell.ask(&mut account, Some(reserve), situation.now)
+            account.ask(Some(reserve), situation.now)
         });
         drop(account);
         let wish = Self {
@@ -318,8 +318,7 @@ impl RedisLimits {
                     lease: self.home.lease_name(wish.lease),
                     duration: lease,
                 });
-                let ask = account.question(None, Instant::now());
-                account.with_notes(ask)
+                account.ask(None, Instant::now())
             };
             // Lost, the lease runs out early: the record says so to nobody.
             let _: Result<Said, Lost> = self.home.ask(&wish.cell, ask).await;
@@ -360,7 +359,7 @@ impl RedisLimits {
                 cost: part.cost,
                 used,
             });
-            let mut ask = cell.ask(&mut account, None, Instant::now());
+            let mut ask = account.ask(None, Instant::now());
             // The account knows its own length better than who never used it.
             if ask.known == 0 {
                 ask.length = Duration::ZERO;
@@ -460,7 +459,7 @@ impl Limits for RedisLimits {
         let known = self.home.known_cell(key);
         let is_known = known.is_some();
         let cell = known.unwrap_or_else(|| Arc::new(Cell::new(key, Quota::unlimited())));
-        let mut ask = cell.ask(&mut cell.lock(), None, Instant::now());
+        let mut ask = cell.lock().ask(None, Instant::now());
         if !is_known {
             ask.length = Duration::ZERO;
         }

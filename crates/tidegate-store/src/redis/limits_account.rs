@@ -28,7 +28,7 @@ pub(super) struct Cell {
     pub(super) keys: AccountKeys,
     state: Mutex<Account>,
     /// Held while leases are renewed: a renewal that comes late must not put a lease
-    /// back that has ended or been handed over meanwhile.
+    /// back that has been handed over meanwhile.
     pub(super) renewing: tokio::sync::Mutex<()>,
 }
 
@@ -44,16 +44,6 @@ impl Cell {
 
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Account> {
         lock(&self.state)
-    }
-
-    /// What to ask, with what is noted. While leases are renewed the notes stay:
-    /// the end of a lease must not overtake its renewal. Whoever renews lists them.
-    pub(super) fn ask(&self, account: &mut Account, reserve: Option<Reserve>, now: Instant) -> Ask {
-        let ask = account.question(reserve, now);
-        match self.renewing.try_lock() {
-            Ok(_none_renews) => account.with_notes(ask),
-            Err(_) => ask,
-        }
     }
 
     /// Whether somebody is about to use it, or forgetting it would forget
@@ -363,7 +353,7 @@ impl Account {
     }
 
     /// What to ask, with everything that has to be told.
-    pub(super) fn question(&mut self, reserve: Option<Reserve>, now: Instant) -> Ask {
+    pub(super) fn ask(&mut self, reserve: Option<Reserve>, now: Instant) -> Ask {
         let own = self.ledger.in_use(now);
         let granted = own.requests > 0 || own.tokens > 0;
         let known = self.told.filter(|_| granted).map_or(0, |told| told.born);
@@ -371,15 +361,8 @@ impl Account {
             reserve,
             length: self.length(),
             known,
-            ..Ask::default()
-        }
-    }
-
-    /// The same, with what is noted. Only for whom the cell allows it.
-    pub(super) fn with_notes(&mut self, ask: Ask) -> Ask {
-        Ask {
             notes: std::mem::take(&mut self.notes),
-            ..ask
+            ..Ask::default()
         }
     }
 
@@ -481,28 +464,5 @@ pub(super) fn refusal(verdict: Verdict) -> Option<Refused> {
             retry_after,
             cooling,
         }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_ends_while_leases_are_renewed_is_told_after_it() {
-        let cell = Cell::new("key", Quota::unlimited());
-        let ended = Note::Settled {
-            lease: "one".to_owned(),
-            number: 1,
-            cost: 1,
-            used: Used::Unknown,
-        };
-        let renewing = cell.renewing.lock().await;
-        cell.lock().note(ended);
-        let ask = cell.ask(&mut cell.lock(), None, Instant::now());
-        assert!(ask.notes.is_empty() && cell.lock().has_notes());
-        drop(renewing);
-        let ask = cell.ask(&mut cell.lock(), None, Instant::now());
-        assert_eq!((ask.notes.len(), cell.lock().has_notes()), (1, false));
     }
 }

@@ -256,18 +256,14 @@ impl Home {
     }
 
     async fn tell_one(&self, cell: &Cell) {
-        // Ends come after a renewal that is under way.
-        let none_renews = cell.renewing.lock().await;
         let ask = {
             let mut account = cell.lock();
             account.is_listed = false;
             if !account.has_notes() {
                 return;
             }
-            let ask = account.question(None, Instant::now());
-            account.with_notes(ask)
+            account.ask(None, Instant::now())
         };
-        drop(none_renews);
         if self.can_ask() {
             // What is lost here costs room and grants nothing.
             let _: Result<Said, Lost> = self.ask(cell, ask).await;
@@ -306,19 +302,15 @@ impl Home {
     }
 
     async fn renew_one(&self, cell: &Arc<Cell>) {
-        let renewing = cell.renewing.lock().await;
+        let _renewing = cell.renewing.lock().await;
         let (ask, leases) = {
             let mut account = cell.lock();
             let leases = account.leases();
-            let ask = account.question(None, Instant::now());
-            let mut ask = account.with_notes(ask);
+            let mut ask = account.ask(None, Instant::now());
             ask.renewals = leases.iter().map(|lease| self.lease_name(*lease)).collect();
             (ask, leases)
         };
         let _: Result<Said, Lost> = self.ask(cell, ask).await;
-        drop(renewing);
-        // What was noted meanwhile has waited for this.
-        self.list(cell);
         // One that ended meanwhile may just have been put back.
         let ended = cell.lock().ended(&leases);
         for lease in ended {
