@@ -35,8 +35,12 @@ impl Away {
         Ok(&self.home)
     }
 
-    fn go(&self, is_away: bool) {
-        self.is_away.store(is_away, Ordering::SeqCst);
+    fn leave(&self) {
+        self.is_away.store(true, Ordering::SeqCst);
+    }
+
+    fn come_back(&self) {
+        self.is_away.store(false, Ordering::SeqCst);
     }
 }
 
@@ -133,9 +137,9 @@ impl Scene {
 #[tokio::test(start_paused = true)]
 async fn an_end_is_told_when_the_store_is_back() {
     let (scene, mut workers) = Scene::new().await;
-    scene.store.go(true);
+    scene.store.leave();
     sleep(Duration::from_secs(8)).await;
-    scene.store.go(false);
+    scene.store.come_back();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(scene.state().await, TaskState::Succeeded);
     scene.stop.cancel();
@@ -145,7 +149,7 @@ async fn an_end_is_told_when_the_store_is_back() {
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_cannot_tell_an_end_ends_all_the_same() {
     let (scene, mut workers) = Scene::new().await;
-    scene.store.go(true);
+    scene.store.leave();
     sleep(Duration::from_secs(8)).await;
     let told = Instant::now();
     scene.stop.cancel();
@@ -156,6 +160,6 @@ async fn a_worker_that_cannot_tell_an_end_ends_all_the_same() {
         told.elapsed()
     );
     // Nobody has heard of its end: it is begun again elsewhere.
-    scene.store.go(false);
+    scene.store.come_back();
     assert_eq!(scene.state().await, TaskState::Running);
 }
