@@ -48,6 +48,24 @@ pub struct EntryHealth {
     pub quota: Quota,
 }
 
+impl EntryHealth {
+    /// The share of each limit that is not in use; limits that there are not are
+    /// missing.
+    pub fn headroom(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let (quota, level) = (self.quota, self.level);
+        let share = |limit: Option<u64>, used: u64| {
+            limit.map(|limit| limit.saturating_sub(used) as f64 / limit as f64)
+        };
+        [
+            ("requests", share(quota.requests, level.requests)),
+            ("tokens", share(quota.tokens, level.tokens)),
+            ("concurrency", share(quota.concurrent, level.concurrent)),
+        ]
+        .into_iter()
+        .filter_map(|(limit, share)| Some((limit, share?)))
+    }
+}
+
 /// How a breaker stands.
 #[derive(Debug, Clone, Copy)]
 pub struct BreakerHealth {

@@ -20,7 +20,6 @@ use tidegate_tasks::{
     WorkerConfig,
 };
 use tidegate_work::CancelToken;
-use tokio::sync::watch;
 
 use crate::assemble::Engine;
 use crate::caller::Caller;
@@ -101,7 +100,8 @@ impl Tasks {
     }
 
     /// Submits tasks on behalf of a caller, all or none. When this returns they
-    /// are safe, or, where they run inline, have ended.
+    /// are safe. Where they run inline, each is submitted and has ended before
+    /// the next one: what comes before one that is refused has run.
     ///
     /// # Errors
     /// [`SubmitError`] says what is wrong with which field.
@@ -171,11 +171,6 @@ impl Tasks {
     /// [`StoreError`] when the store cannot say.
     pub async fn stats(&self) -> Result<Stats, StoreError> {
         self.queue.stats().await
-    }
-
-    /// Changes whenever a task may have moved; a change may be missed.
-    pub fn bell(&self) -> watch::Receiver<u64> {
-        self.queue.bell()
     }
 
     /// The same, worked at in another way here.

@@ -103,16 +103,6 @@ impl TaskQueue {
         }
     }
 
-    /// The same queue with other settings, for tasks that are submitted from
-    /// now on.
-    #[must_use]
-    pub fn with_settings(&self, settings: Settings) -> Self {
-        Self {
-            settings: Arc::new(settings),
-            ..self.clone()
-        }
-    }
-
     /// The kinds that can be submitted.
     pub fn kinds(&self) -> impl Iterator<Item = &str> {
         self.handlers.kinds()
@@ -260,7 +250,7 @@ impl TaskQueue {
     }
 
     /// Changes whenever a task may have moved; a change may be missed.
-    pub fn bell(&self) -> watch::Receiver<u64> {
+    pub(crate) fn bell(&self) -> watch::Receiver<u64> {
         self.store.bell()
     }
 }

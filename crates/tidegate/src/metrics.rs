@@ -312,7 +312,7 @@ fn engine_registry(health: &EngineHealth) -> Registry {
                 .get_or_create(&with(model(), "state", state.as_str()))
                 .set(is);
         }
-        for (kind, ratio) in headroom_ratios(entry) {
+        for (kind, ratio) in entry.headroom() {
             let labels = with(with(model(), "kind", kind), "scope", "entry");
             headroom.get_or_create(&labels).set(ratio);
         }
@@ -481,20 +481,6 @@ fn outcomes(entry: &EntryHealth) -> [(&'static str, u64); 4] {
         ("throttled", counts.throttled),
         ("abandoned", counts.abandoned),
     ]
-}
-
-fn headroom_ratios(entry: &EntryHealth) -> impl Iterator<Item = (&'static str, f64)> {
-    let (quota, level) = (entry.quota, entry.level);
-    let ratio = |limit: Option<u64>, used: u64| {
-        limit.map(|limit| limit.saturating_sub(used) as f64 / limit as f64)
-    };
-    [
-        ("requests", ratio(quota.requests, level.requests)),
-        ("tokens", ratio(quota.tokens, level.tokens)),
-        ("concurrency", ratio(quota.concurrent, level.concurrent)),
-    ]
-    .into_iter()
-    .filter_map(|(kind, ratio)| ratio.map(|ratio| (kind, ratio)))
 }
 
 #[cfg(test)]

@@ -1,30 +1,34 @@
 //! `chat`: a conversation with a model, guarded, limited and cached like any
 //! other.
 
+use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tidegate_provider::{ChatRequest, Dialect, RawObject, Usage};
 use tidegate_tasks::{Job, TaskError};
-use tidegate_work::Deadline;
 
 use super::{InForce, tenant};
 use crate::answer::AnswerBody;
 use crate::assemble::Engine;
 use crate::context::Context;
 
-/// What a model is asked: `messages` as in a chat completion, or a `query` with
-/// what is to be known for it in `context`.
+/// What a model is asked, checked when it is submitted.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Asked")]
+pub(super) struct Input(Asked);
+
+/// `messages` as in a chat completion, or a `query` with what is to be known for
+/// it in `context`.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Input {
+struct Asked {
     /// The first configured one where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     messages: Vec<Message>,
     #[serde(default, skip_serializing)]
     query: Option<String>,
@@ -42,6 +46,27 @@ pub(super) struct Input {
     seed: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Value>,
+}
+
+impl TryFrom<Asked> for Input {
+    type Error = &'static str;
+
+    fn try_from(mut asked: Asked) -> Result<Self, Self::Error> {
+        match (asked.query.take(), asked.context.take()) {
+            (Some(_), _) if !asked.messages.is_empty() => Err("messages or query, not both"),
+            (None, Some(_)) => Err("context belongs to a query; messages have their own"),
+            (None, None) if asked.messages.is_empty() => {
+                Err("messages, at least one, or a query is wanted")
+            }
+            (None, None) => Ok(Self(asked)),
+            (Some(query), context) => {
+                let system = context.map(|context| message("system", &context));
+                asked.messages.extend(system);
+                asked.messages.push(message("user", &query));
+                Ok(Self(asked))
+            }
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -81,14 +106,11 @@ impl From<Usage> for Tokens {
     }
 }
 
-/// Longer than an attempt may take anyway.
-const LONGEST: Duration = Duration::from_secs(24 * 3_600);
-
 pub(super) async fn run(in_force: Arc<dyn InForce>, job: Job<Input>) -> Result<Output, TaskError> {
     let (engine, caller) = tenant::of(&*in_force, &job.context)?;
     job.context.progress(0, 1, "asking the model");
     let request = request(&engine, job.input)?;
-    let context = Context::new(caller, Deadline::after(LONGEST));
+    let context = Context::new(caller, job.context.deadline);
     let answer = engine.chat(request, &context).await;
     let answer = answer.map_err(|error| tenant::failed(&error))?;
     let AnswerBody::Whole(body) = answer.body else {
@@ -119,25 +141,13 @@ fn words(body: &Value) -> Option<String> {
     words.as_str().map(str::to_owned)
 }
 
-fn request(engine: &Engine, mut input: Input) -> Result<ChatRequest, TaskError> {
-    let bad = |message: String| TaskError::lasting("invalid_input", message);
-    if let Some(query) = input.query.take() {
-        if !input.messages.is_empty() {
-            return Err(bad("input: messages or query, not both".to_owned()));
-        }
-        if let Some(context) = input.context.take() {
-            input.messages.push(message("system", &context));
-        }
-        input.messages.push(message("user", &query));
-    }
-    if input.messages.is_empty() {
-        return Err(bad("input.messages: at least one message".to_owned()));
-    }
+fn request(engine: &Engine, Input(mut asked): Input) -> Result<ChatRequest, TaskError> {
+    let bad = |error: &dyn Display| TaskError::lasting("invalid_input", format!("input: {error}"));
     let first = || engine.models().first().map(|model| (*model).to_owned());
-    input.model = input.model.take().or_else(first);
-    let body = serde_json::to_vec(&input).map_err(|error| bad(error.to_string()))?;
-    let raw = RawObject::parse(&body.into()).map_err(|error| bad(error.to_string()))?;
-    ChatRequest::of(Dialect::Chat, raw).map_err(|error| bad(error.to_string()))
+    asked.model = asked.model.take().or_else(first);
+    let body = serde_json::to_vec(&asked).map_err(|error| bad(&error))?;
+    let raw = RawObject::parse(&body.into()).map_err(|error| bad(&error))?;
+    ChatRequest::of(Dialect::Chat, raw).map_err(|error| bad(&error))
 }
 
 fn message(role: &str, content: &str) -> Message {

@@ -69,7 +69,7 @@ fn model(entry: &EntryHealth) -> ModelHealth {
         calls: counts.total,
         failed: counts.failed,
         throttled_share: share(counts.throttled, counts.total),
-        headroom: headroom(entry),
+        headroom: entry.headroom().map(|(_, share)| share).reduce(f64::min),
     }
 }
 
@@ -79,15 +79,4 @@ fn share(part: u64, whole: u64) -> f64 {
     } else {
         part as f64 / whole as f64
     }
-}
-
-fn headroom(entry: &EntryHealth) -> Option<f64> {
-    let (level, quota) = (&entry.level, &entry.quota);
-    let used = [
-        quota.requests.map(|most| share(level.requests, most)),
-        quota.tokens.map(|most| share(level.tokens, most)),
-        quota.concurrent.map(|most| share(level.concurrent, most)),
-    ];
-    let fullest = used.into_iter().flatten().reduce(f64::max)?;
-    Some((1.0 - fullest).max(0.0))
 }

@@ -23,7 +23,7 @@ pub(super) struct Input {
     #[serde(default)]
     mode: Option<Mode>,
     #[serde(default)]
-    direction: Option<String>,
+    direction: Option<Direction>,
     #[serde(default)]
     policy: Option<String>,
 }
@@ -55,7 +55,7 @@ pub(super) async fn run(in_force: Arc<dyn InForce>, job: Job<Input>) -> Result<O
     let chosen = engine.choose_policy(&caller, policy.as_deref());
     let chosen = chosen.map_err(|error| tenant::failed(&error))?;
     let request = ScanRequest {
-        direction: word(direction.as_deref())?,
+        direction: direction.unwrap_or(Direction::Prompt),
         mode: mode.unwrap_or_else(|| engine.scan_mode()),
         policy: chosen.policy,
         suppress: Vec::new(),
@@ -101,17 +101,4 @@ impl Output {
             rules: rules.collect(),
         });
     }
-}
-
-fn word(given: Option<&str>) -> Result<Direction, TaskError> {
-    let Some(given) = given else {
-        return Ok(Direction::Prompt);
-    };
-    given
-        .parse()
-        .map_err(|unknown: tidegate_guard::UnknownWord| {
-            let expected = unknown.expected.join(", ");
-            let message = format!("input.direction: must be one of {expected}");
-            TaskError::lasting("invalid_input", message)
-        })
 }

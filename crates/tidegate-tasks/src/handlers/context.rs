@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tidegate_store::Head;
-use tidegate_work::CancelToken;
+use tidegate_work::{CancelToken, Deadline};
 use tokio::time::Instant;
 
 use crate::doc::Doc;
@@ -23,6 +23,8 @@ pub struct Context {
     /// task, its time is over, or the worker shuts down. A handler that goes on
     /// is dropped a little later.
     pub cancel: CancelToken,
+    /// When this attempt is over.
+    pub deadline: Deadline,
     /// Under what name its owner came in.
     pub on_behalf: Option<String>,
     desk: Arc<Desk>,
@@ -53,6 +55,7 @@ impl Context {
             id: head.name.id.clone(),
             attempt: head.tries.begun.saturating_sub(doc.held_back),
             cancel,
+            deadline: Deadline::after(doc.timeout()),
             on_behalf: doc.on_behalf.clone(),
             desk,
             since: Instant::now(),

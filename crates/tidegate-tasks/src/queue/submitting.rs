@@ -1,7 +1,7 @@
 //! How tasks get into the queue.
 
 use serde_json::json;
-use tidegate_store::{EntryName, Placed, Put, Shelf, StoreError, When};
+use tidegate_store::{Placed, Put, Shelf, StoreError, When};
 
 use super::{TaskQueue, name};
 use crate::doc::Doc;
@@ -54,17 +54,17 @@ impl TaskQueue {
             .collect();
         let order = order(&links)?;
         let mut puts = Vec::with_capacity(named.len());
+        let mut places = vec![0; named.len()];
         for place in &order {
             let (id, task) = &named[*place];
+            places[*place] = puts.len();
             puts.push(self.put_of(owner, id, task));
             puts.extend(self.webhook_of(owner, id, task));
         }
-        let names: Vec<EntryName> = puts.iter().map(|put| put.name.clone()).collect();
         let placed = self.store().put(puts, self.settings().max_waiting).await?;
         let mut submitted: Vec<Submitted> = Vec::with_capacity(named.len());
-        for (id, task) in &named {
-            let place = names.iter().position(|name| name.id == *id);
-            let placed = place.and_then(|place| placed.get(place));
+        for ((id, task), place) in named.iter().zip(places) {
+            let placed = placed.get(place);
             submitted.push(self.submitted(owner, id, task, placed).await?);
         }
         Ok(submitted)
