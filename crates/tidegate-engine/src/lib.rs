@@ -84,10 +84,10 @@ pub use tidegate_store::{
     UnknownReservation, Weight,
 };
 pub use tidegate_tasks::{
-    AtEnd, BadPriority, BadSchedule, BadState, CancelOutcome, Isolation, KindLimits, KindStats,
-    ListTasks, Missed, NewTask, OnFailed, Priority, Progress, Rate, Retries, RetryError, Schedule,
-    Settings as TaskSettings, Stats as TaskStats, SubmitError, Submitted, Task, TaskEnd, TaskPage,
-    TaskState, Ticks, Times as TaskTimes, WorkerConfig,
+    AtEnd, BadPriority, BadSchedule, BadState, BadTask, CancelOutcome, Isolation, KindLimits,
+    KindStats, ListTasks, Missed, NewTask, OnFailed, Priority, Progress, Rate, Retries, RetryError,
+    Schedule, Settings as TaskSettings, Stats as TaskStats, SubmitError, Submitted, Task, TaskEnd,
+    TaskPage, TaskState, Ticks, Times as TaskTimes, WorkerConfig,
 };
 pub use tidegate_text::template::{
     Block, Framework, Library, Parameter, ParameterKind, Prompt, PromptFolders, PromptLayer,

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use tidegate_store::{Limits, Queue, Records, Store, StoreError};
 use tidegate_tasks::{
-    CancelOutcome, Handlers, KindLimits, ListTasks, NewTask, RetryError, Schedule, Scheduler,
-    Settings, Stats, SubmitError, Submitted, Task, TaskEnd, TaskPage, TaskQueue, Worker,
+    BadTask, CancelOutcome, Handlers, KindLimits, ListTasks, NewTask, RetryError, Schedule,
+    Scheduler, Settings, Stats, SubmitError, Submitted, Task, TaskEnd, TaskPage, TaskQueue, Worker,
     WorkerConfig,
 };
 use tidegate_work::CancelToken;
@@ -92,6 +92,14 @@ impl Tasks {
             records: store.records.clone(),
             on_end: Arc::new(on_end),
         }
+    }
+
+    /// Looks at what the schedules would submit, before the first of it is due.
+    ///
+    /// # Errors
+    /// [`BadTask`] names the first whose tasks would be refused.
+    pub fn check_schedules(&self) -> Result<(), BadTask> {
+        self.queue.check(&self.config.schedules)
     }
 
     /// The kinds that can be submitted.

@@ -210,8 +210,8 @@ pub struct Head {
     pub after: Vec<String>,
     /// Something that it follows has not ended [`WELL`].
     pub broken: bool,
-    /// Its holder was asked to stop, and nobody has changed it since: whoever
-    /// takes it after a holder that fell silent is asked, too.
+    /// Its holder was asked to stop, and it has not ended since: whoever takes
+    /// it next is asked, too.
     pub stopping: bool,
     /// How often it was tried.
     pub tries: Tries,
@@ -389,7 +389,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// Makes changes, each on its own and in this order. What follows an entry
     /// that ends is due in the same step, when it was the last one. The very
     /// change that gave an entry its version is not made again, and answers that
-    /// version. An entry that has ended once follows nothing any more.
+    /// version. An entry that has ended once follows nothing any more. One that
+    /// is to stop and does not end is due at once, whatever the change says.
     ///
     /// # Errors
     /// [`StoreError`] when the home cannot say; each may have been made.

@@ -22,7 +22,7 @@ pub use new_task::{AtEnd, MOST_ID_BYTES, MOST_TAGS, NewTask, OnFailed, Retries};
 pub use priority::{BadPriority, Priority};
 pub use progress::Progress;
 pub use queue::{CancelOutcome, ListTasks, Settings, Submitted, TaskPage, TaskQueue};
-pub use schedule::{BadSchedule, Missed, Schedule, Scheduler, Ticks};
+pub use schedule::{BadSchedule, BadTask, Missed, Schedule, Scheduler, Ticks};
 pub use state::{BadState, TaskState};
 pub use stats::{KindStats, Stats};
 pub use task::{Failure, Task, Times, TryCount};

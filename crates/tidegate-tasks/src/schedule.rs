@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::error::SubmitError;
+use crate::new_task::NewTask;
 use crate::priority::Priority;
+use crate::queue::TaskQueue;
 pub use keeper::Scheduler;
 pub use ticks::{BadSchedule, Ticks};
 
@@ -32,6 +35,44 @@ pub struct Schedule {
     pub input: Bytes,
     /// How urgent it is.
     pub priority: Priority,
+}
+
+impl Schedule {
+    /// What is submitted for a tick.
+    pub(crate) fn task(&self, tick: u64) -> NewTask {
+        let mut task = NewTask::new(&self.kind, self.input.clone());
+        task.priority = self.priority;
+        task.idempotency_key = Some(format!("schedule:{}:{tick}", self.name));
+        task.tags = vec![format!("schedule:{}", self.name)];
+        task
+    }
+}
+
+/// A schedule whose tasks would be refused.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("schedules.{name}: {error}")]
+pub struct BadTask {
+    name: String,
+    error: SubmitError,
+}
+
+impl TaskQueue {
+    /// Looks at what schedules would submit, before the first of it is due.
+    ///
+    /// # Errors
+    /// [`BadTask`] names the first whose tasks would be refused.
+    pub fn check(&self, schedules: &[Schedule]) -> Result<(), BadTask> {
+        for schedule in schedules {
+            let task = schedule.task(0);
+            let checked = task.check(self.handlers(), self.settings());
+            let name = &schedule.name;
+            checked.map_err(|error| BadTask {
+                name: name.clone(),
+                error,
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// What becomes of ticks that nobody was there for.

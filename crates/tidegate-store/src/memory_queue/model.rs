@@ -332,11 +332,13 @@ impl Model {
         if head.version != change.version {
             return Changed::Lost;
         }
+        let stopping = head.stopping;
         let version = self.next_version();
         let now_ms = self.now_ms;
+        let due = |when| Some(if stopping { now_ms } else { self.at(when) });
         let (shelf, until_ms, due_ms) = match change.to {
-            To::Due(when) => (Shelf::Due, 0, Some(self.at(when))),
-            To::Again(when) => (Shelf::Again, 0, Some(self.at(when))),
+            To::Due(when) => (Shelf::Due, 0, due(when)),
+            To::Again(when) => (Shelf::Again, 0, due(when)),
             To::Ended { how, keep } => (Shelf::Ended(how), self.at(When::In(keep)), None),
         };
         self.alter(&name, |row| {
@@ -347,7 +349,7 @@ impl Model {
             head.shelf = if waits { Shelf::Waiting } else { shelf };
             head.version = version;
             head.state = change.state.clone();
-            head.stopping = false;
+            head.stopping = stopping && !shelf.is_end();
             head.stamps.ended_ms = 0;
             match due_ms {
                 Some(due_ms) => {

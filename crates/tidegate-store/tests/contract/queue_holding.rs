@@ -129,7 +129,18 @@ fn a_holder_that_is_asked_to_stop_hears_it_and_so_does_the_next_one() {
         home.outlive_short().await;
         let next = take_one(&*queue, LONG).await;
         assert!(next.head.stopping);
-        let again = changing("a", next.head.version, To::Again(When::Now));
+        // Whoever gives it back has not ended it: it is there at once, to be ended.
+        let later = To::Again(When::In(LONG));
+        for to in [later, To::Due(When::In(LONG))] {
+            let version = get(&*queue, "a").await.head.version;
+            let back = changing("a", version, to);
+            assert!(matches!(change(&*queue, back).await, Changed::To(_)));
+            assert!(take_one(&*queue, LONG).await.head.stopping);
+        }
+        let version = get(&*queue, "a").await.head.version;
+        end(&*queue, "a", version, 1).await;
+        let version = get(&*queue, "a").await.head.version;
+        let again = changing("a", version, To::Due(When::Now));
         assert!(matches!(change(&*queue, again).await, Changed::To(_)));
         let next = take_one(&*queue, LONG).await;
         assert!(!next.head.stopping);

@@ -9,7 +9,6 @@ use tokio::time::sleep;
 
 use super::{MOST_MADE_UP, Schedule};
 use crate::error::SubmitError;
-use crate::new_task::NewTask;
 use crate::queue::TaskQueue;
 
 const TABLE: &str = "schedules";
@@ -102,10 +101,7 @@ impl Scheduler {
     }
 
     async fn submit(&self, schedule: &Schedule, tick: u64) -> Result<(), StoreError> {
-        let mut task = NewTask::new(&schedule.kind, schedule.input.clone());
-        task.priority = schedule.priority;
-        task.idempotency_key = Some(format!("schedule:{}:{tick}", schedule.name));
-        task.tags = vec![format!("schedule:{}", schedule.name)];
+        let task = schedule.task(tick);
         match self.queue.submit(&schedule.owner, vec![task]).await {
             Ok(_) => Ok(()),
             Err(SubmitError::Store(error)) => Err(error),

@@ -32,6 +32,8 @@ struct Known {
     result: Option<Bytes>,
     /// What the last change has made of its version.
     changed: Option<u64>,
+    /// Somebody cancelled it while a worker had it.
+    told_to_stop: Option<()>,
 }
 
 struct Life {
@@ -138,6 +140,10 @@ impl Life {
         assert!(alone, "{id} began while another worker had it");
         known.held_until = Some(now + LEASE);
         known.starts += 1;
+        assert_eq!(
+            known.told_to_stop, None,
+            "{id} began after it was cancelled"
+        );
         let (after, anyway) = (known.depends_on.clone(), known.runs_anyway);
         let mut failed = false;
         for before in after {
@@ -195,6 +201,7 @@ impl Life {
         if is_end {
             known.ends += 1;
             known.result = result;
+            known.told_to_stop = None;
         }
         if lost.as_deref() == Some("worker_lost") {
             assert!(
@@ -233,10 +240,15 @@ impl Life {
             return;
         };
         let outcome = self.queue.cancel(OWNER, &id).await.unwrap();
-        if outcome == CancelOutcome::Cancelled {
-            let known = self.known.get_mut(&id).unwrap();
-            known.ends += 1;
-            known.result = None;
+        let known = self.known.get_mut(&id).unwrap();
+        match outcome {
+            CancelOutcome::Cancelled => {
+                known.ends += 1;
+                known.result = None;
+                known.told_to_stop = None;
+            }
+            CancelOutcome::Stopping => known.told_to_stop = Some(()),
+            CancelOutcome::Ended(_) | CancelOutcome::Missing => {}
         }
     }
 

@@ -52,17 +52,19 @@ async fn run(bench: &Arc<Bench>, (head, doc): (&Head, &Doc), input: Bytes, grip:
     };
     let mut seat = Seat::take(bench.config.isolation, &bench.threads, work);
     tokio::select! {
-        came = seat.ended() => outcome_of(came, None),
-        () = sleep(limit) => {
-            told.cancel();
-            let late = Failure::new("timeout", format!("it took longer than {limit:?}"));
-            end(bench, seat, Duration::ZERO, late).await
-        }
+        // A handler that hears it may be home before this is looked at.
+        biased;
         () = stop.token.cancelled() => {
             let why = stop.why();
             let told = Failure::new("stopped", "it was told to stop, and failed");
             let outcome = end(bench, seat, bench.config.grace, told).await;
             stopped(why, outcome)
+        }
+        came = seat.ended() => outcome_of(came, None),
+        () = sleep(limit) => {
+            told.cancel();
+            let late = Failure::new("timeout", format!("it took longer than {limit:?}"));
+            end(bench, seat, Duration::ZERO, late).await
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tidegate_tasks::{CancelOutcome, Handlers, Job, NewTask, TaskError, TaskState, WorkerConfig};
 use tidegate_work::CancelToken;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{OWNER, Shop, config, sleeper};
 
@@ -40,6 +40,33 @@ async fn a_cancelled_task_never_begins_and_one_that_runs_is_stopped() {
         "{:?}",
         told.elapsed()
     );
+    assert_eq!(starts.load(Ordering::SeqCst), 1);
+    shop.close().await;
+}
+
+/// The worker has not heard yet when its attempt fails, and would try again.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_fails_while_it_is_cancelled_is_not_tried_again() {
+    let starts: Arc<AtomicU32> = Arc::default();
+    let counts = starts.clone();
+    let handlers = Handlers::new().on("fail", move |_: Job<()>| {
+        counts.fetch_add(1, Ordering::SeqCst);
+        async move {
+            sleep(Duration::from_millis(100)).await;
+            Err::<(), _>(TaskError::passing("busy", "come back"))
+        }
+    });
+    let mut shop = Shop::new(handlers);
+    shop.worker(config());
+    let id = shop.submit(NewTask::new("fail", "null")).await;
+    shop.until(&id, TaskState::Running).await;
+    assert_eq!(
+        shop.queue.cancel(OWNER, &id).await.unwrap(),
+        CancelOutcome::Stopping
+    );
+    let told = Instant::now();
+    shop.until(&id, TaskState::Cancelled).await;
+    assert!(told.elapsed() < Duration::from_secs(1));
     assert_eq!(starts.load(Ordering::SeqCst), 1);
     shop.close().await;
 }

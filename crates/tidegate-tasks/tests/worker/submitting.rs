@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_tasks::{Job, ListTasks, NewTask, Settings, SubmitError, TaskState};
 use tokio::time::advance;
 
-use super::{OWNER, Shop, code, config, double};
+use super::{OWNER, Shop, config, double};
 
 #[tokio::test(start_paused = true)]
 async fn a_task_runs_and_leaves_its_result() {

@@ -5,6 +5,7 @@ mod config;
 mod doctor;
 mod mock;
 mod models;
+mod place;
 mod progress;
 mod prompts;
 mod rules;

@@ -73,7 +73,13 @@ async fn with_store(loaded: &Loaded, source: ConfigSource) -> Exit {
     let mut draft = wiring::draft(loaded);
     draft.engine.store = Some(store.clone());
     let exit = match Gate::assemble(draft, Box::new(source)) {
-        Ok(gate) => serve(loaded, gate).await,
+        Ok(gate) => match gate.check_schedules() {
+            Ok(()) => serve(loaded, gate).await,
+            Err(error) => {
+                eprintln!("error: {error}");
+                Exit::Usage
+            }
+        },
         Err(error) => {
             eprintln!("error: {error}");
             Exit::Usage

@@ -9,7 +9,8 @@ use tidegate_engine::{
     Caller, Change, Deadline, Engine, EngineError, Quota, Session, SessionError, SessionPatch,
 };
 
-use super::{ConfigSource, Exit, runtime, store};
+use super::place::Place;
+use super::{Exit, runtime, store};
 use crate::config::Loaded;
 use crate::http::{session_json, summary_json};
 
@@ -60,19 +61,6 @@ enum Verb {
         #[command(flatten)]
         place: Place,
     },
-}
-
-/// Whose sessions, where they are, and how they are printed.
-#[derive(Debug, Args)]
-struct Place {
-    #[command(flatten)]
-    source: ConfigSource,
-    /// The tenant; the one of a gateway without keys unless said
-    #[arg(long, value_name = "TENANT", default_value = "@local")]
-    tenant: String,
-    /// Print one JSON object a line
-    #[arg(long)]
-    json: bool,
 }
 
 /// What a command may wait for a session that a request uses.

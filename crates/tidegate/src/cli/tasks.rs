@@ -13,7 +13,8 @@ use tidegate_engine::{
     Tasks,
 };
 
-use super::{ConfigSource, Exit, runtime, store};
+use super::place::Place;
+use super::{Exit, runtime, store};
 use crate::config::{Config, Loaded};
 use crate::task_report::task_json;
 use crate::wiring;
@@ -69,19 +70,6 @@ enum Verb {
         #[command(flatten)]
         place: Place,
     },
-}
-
-/// Whose tasks, where they are, and how they are printed.
-#[derive(Debug, Args)]
-struct Place {
-    #[command(flatten)]
-    source: ConfigSource,
-    /// The tenant; the one of a gateway without keys unless said
-    #[arg(long, value_name = "TENANT", default_value = "@local")]
-    tenant: String,
-    /// Print JSON, one object a line
-    #[arg(long)]
-    json: bool,
 }
 
 /// The tasks of one tenant.

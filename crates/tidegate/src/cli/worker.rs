@@ -83,12 +83,8 @@ async fn with_tasks(args: &WorkerArgs, loaded: &Loaded) -> Exit {
         Err(exit) => return exit,
     };
     store::log(loaded, &opened.state());
-    if let Some(unknown) = unknown_kind(&tasks, &args.kinds) {
-        let known: Vec<&str> = tasks.kinds().collect();
-        eprintln!(
-            "error: --kinds: there is no {unknown:?}; there are {}",
-            known.join(", ")
-        );
+    if let Err(reason) = check(&tasks, &args.kinds) {
+        eprintln!("error: {reason}");
         return Exit::Usage;
     }
     let worker = args.worker(wiring::tasks_config(&loaded.config).worker);
@@ -104,9 +100,16 @@ async fn with_tasks(args: &WorkerArgs, loaded: &Loaded) -> Exit {
     exit
 }
 
-fn unknown_kind<'a>(tasks: &Tasks, kinds: &'a [String]) -> Option<&'a String> {
+fn check(tasks: &Tasks, kinds: &[String]) -> Result<(), String> {
     let is_known = |kind: &String| tasks.kinds().any(|known| known == kind);
-    kinds.iter().find(|kind| !is_known(kind))
+    if let Some(unknown) = kinds.iter().find(|kind| !is_known(kind)) {
+        let known: Vec<&str> = tasks.kinds().collect();
+        let known = known.join(", ");
+        return Err(format!(
+            "--kinds: there is no {unknown:?}; there are {known}"
+        ));
+    }
+    tasks.check_schedules().map_err(|error| error.to_string())
 }
 
 impl WorkerArgs {

@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
-use tidegate_engine::{AssembleError, Engine, Tasks, TasksConfig};
+use tidegate_engine::{AssembleError, BadTask, Engine, Tasks, TasksConfig};
 
 use crate::metrics::Metrics;
 use crate::traces::{Traces, Upstreams};
@@ -169,6 +169,14 @@ impl Gate {
             reloads,
             traces: None,
         }
+    }
+
+    /// Looks at what its schedules would submit, before the first of it is due.
+    ///
+    /// # Errors
+    /// [`BadTask`] names the first whose tasks would be refused.
+    pub fn check_schedules(&self) -> Result<(), BadTask> {
+        self.tasks.check_schedules()
     }
 
     /// The same gate, with its requests traced where there is something that

@@ -41,6 +41,7 @@ fn kind_rows() -> Vec<Row> {
 
 const NAME: (&str, &str) = ("schedules.name", "\"tick\"");
 const CHATS: (&str, &str) = ("schedules.kind", "\"chat\"");
+const ASKS: (&str, &str) = ("schedules.input", "'{\"query\":\"?\"}'");
 const SECOND: (&str, &str) = ("schedules.every", "\"1s\"");
 /// A schedule that is there anyway, to count seconds by.
 const CLOCK: (&str, &str) = ("tasks.health_every_s", "1");
@@ -48,8 +49,9 @@ const LEFT: (&str, &str) = ("tasks.max_retries", "0");
 
 fn schedule_rows() -> Vec<Row> {
     let names = [("\"a\"", "schedule:a"), ("\"b\"", "schedule:b")];
+    // Each kind wants its own input.
     let kinds = [
-        ("\"chat\"", "chat"),
+        ("\"chat\"\ninput = '{\"query\":\"?\"}'", "chat"),
         ("\"monitor_health\"", "monitor_health"),
     ];
     let crons = [("\"* * * * * *\"", "ticks"), ("\"0 0 29 2 *\"", "waits")];
@@ -59,16 +61,17 @@ fn schedule_rows() -> Vec<Row> {
     let missed = [("\"once\"", "left out"), ("\"all\"", "made up for")];
     let tenants = [("\"a\"", "mine"), ("\"b\"", "not mine")];
     vec![
-        row("schedules.name", names, |trial| first_tick(trial, tag)).given(&[QUIET, CHATS, SECOND]),
+        row("schedules.name", names, |trial| first_tick(trial, tag))
+            .given(&[QUIET, CHATS, ASKS, SECOND]),
         row("schedules.kind", kinds, |trial| first_tick(trial, kind)).given(&[QUIET, NAME, SECOND]),
-        row("schedules.cron", crons, whether_it_ticks).given(&[CLOCK, NAME, CHATS]),
-        row("schedules.every", intervals, whether_it_ticks).given(&[CLOCK, NAME, CHATS]),
+        row("schedules.cron", crons, whether_it_ticks).given(&[CLOCK, NAME, CHATS, ASKS]),
+        row("schedules.every", intervals, whether_it_ticks).given(&[CLOCK, NAME, CHATS, ASKS]),
         row("schedules.input", inputs, |trial| first_tick(trial, query))
             .given(&[QUIET, NAME, CHATS, SECOND]),
         row("schedules.priority", priorities, |trial| {
             first_tick(trial, priority)
         })
-        .given(&[QUIET, NAME, CHATS, SECOND]),
+        .given(&[QUIET, NAME, CHATS, ASKS, SECOND]),
         row("schedules.missed", missed, ticks_while_it_was_down).given(&[
             QUIET,
             NAME,
@@ -81,6 +84,7 @@ fn schedule_rows() -> Vec<Row> {
             QUIET,
             NAME,
             CHATS,
+            ASKS,
             SECOND,
             ("keys.tenant", "\"a\""),
             ("keys.key", "\"env:CLIENT_KEY\""),

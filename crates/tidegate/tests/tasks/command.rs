@@ -113,6 +113,8 @@ async fn tasks_are_listed_counted_and_cancelled_without_a_server() {
     let chat = [
         "submit",
         "chat",
+        "--input",
+        r#"{"query":"?"}"#,
         "--id",
         "one",
         "--priority",

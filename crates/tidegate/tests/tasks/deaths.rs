@@ -168,7 +168,17 @@ async fn a_worker_refuses_what_it_cannot_work_at() {
         said.contains("memory:, which no other process can see"),
         "{said}"
     );
-    let folder = crate::gateway::Folder::with_config("store.url = \"sqlite:data\"\n");
+    let file = "store.url = \"sqlite:data\"\n";
+    let brew = "[[schedules]]\nname = \"tea\"\nkind = \"brew\"\nevery = \"1h\"\n";
+    let scheduled = crate::gateway::Folder::with_config(&(file.to_owned() + brew));
+    for args in [&["worker"][..], &["serve", "--bind", "127.0.0.1:0"]] {
+        let refused = crate::gateway::run(&scheduled, args).await;
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        let tea = "schedules.tea: kind: there is no \"brew\"; there are chat, ";
+        assert!(said.contains(tea), "{said}");
+    }
+    let folder = crate::gateway::Folder::with_config(file);
     let refused = crate::gateway::run(&folder, &["worker", "--kinds", "brew"]).await;
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(2), "{said}");

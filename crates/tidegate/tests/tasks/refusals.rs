@@ -29,6 +29,12 @@ fn wrong_inputs() -> Vec<Row> {
             "input.mesages",
             "unknown field",
         ),
+        (
+            of("chat", json!({})),
+            "invalid_input",
+            "input",
+            "messages, at least one, or a query is wanted",
+        ),
         (of("chat", role), "invalid_input", role_at, "invalid type"),
         (
             of("scan_batch", texts),
@@ -177,12 +183,8 @@ async fn what_is_asked_of_a_task_that_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_question_without_words_fails_and_says_so() {
+async fn a_question_that_cannot_be_answered_fails_and_says_so() {
     let story = Story::begin(vec![Scene::answer()]).await;
-    let empty = json!({"kind": "chat", "input": {}});
-    let path = story.submitted(&empty).await;
-    let task = story.ended(&path).await;
-    assert_eq!(crate::state_and_code(&task), ("failed", "invalid_input"));
     let unknown = json!({"kind": "chat", "input": {"query": "?", "model": "none"}});
     let path = story.submitted(&unknown).await;
     let task = story.ended(&path).await;

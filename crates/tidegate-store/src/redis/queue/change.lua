@@ -42,12 +42,12 @@ for from = 2, #ARGV, 7 do
     local shelf, result = tonumber(ARGV[from + 2]), ARGV[from + 5]
     local when = at(ARGV[from + 3])
     row.version, row.ended = next_version(), 0
-    unmark(row, STOPPING)
     if shelf >= ENDED then
       row.ended = now
+      unmark(row, STOPPING)
       if has(row, FOLLOWS) then unfollow(row) end
     else
-      row.due = when
+      row.due = has(row, STOPPING) and now or when
       unmark(row, BROKEN)
       -- What it still follows may let it go on later.
       if shelf == DUE and row.waits > 0 then shelf = WAITING end

@@ -129,17 +129,19 @@ pub(super) fn change(
     }
     let now_ms = session.now_ms;
     spot.version = session.versions.next();
-    spot.unmark(STOPPING);
     spot.stamps[ENDED_MS] = 0;
-    let (shelf, until_ms) = match change.to {
-        To::Due(when) if spot.ties.0 > 0 => (WAITING, at(session.now_ms, when)),
-        To::Due(when) => (DUE, at(session.now_ms, when)),
-        To::Again(when) => (AGAIN, at(session.now_ms, when)),
-        To::Ended { how, keep } => (FIRST_END + how, at(session.now_ms, When::In(keep))),
+    let (shelf, when) = match change.to {
+        To::Due(when) if spot.ties.0 > 0 => (WAITING, when),
+        To::Due(when) => (DUE, when),
+        To::Again(when) => (AGAIN, when),
+        To::Ended { how, keep } => (FIRST_END + how, When::In(keep)),
     };
     let ends = shelf >= FIRST_END;
+    let waits = ends || !spot.is(STOPPING);
+    let until_ms = at(now_ms, if waits { when } else { When::Now });
     if ends {
         spot.stamps[ENDED_MS] = now_ms;
+        spot.unmark(STOPPING);
         spot.ties.0 = 0;
     } else {
         spot.stamps[DUE_MS] = until_ms;

@@ -96,10 +96,7 @@ fn check(
     let mut new = Newcomers::default();
     let mut all_known = Vec::with_capacity(entries.len());
     for entry in entries {
-        let known = match new.known(&entry.put) {
-            Some(id) => Some(id),
-            None => known(session.db, &entry.put)?,
-        };
+        let known = known(session.db, &entry.put, &new)?;
         if known.is_none() {
             for after in entry.parents() {
                 if let Err(error) = check_followed(session.db, &entry.put, after, &mut new)? {
@@ -118,15 +115,6 @@ fn check(
 }
 
 impl<'a> Newcomers<'a> {
-    fn known(&self, put: &Put) -> Option<String> {
-        let owner = &*put.name.owner;
-        if self.names.contains(&(owner, &*put.name.id)) {
-            return Some(put.name.id.clone());
-        }
-        let id = self.keys.get(&(owner, put.key.as_deref()?));
-        id.map(|id| (*id).to_owned())
-    }
-
     fn add(&mut self, put: &'a Put) {
         let (owner, id) = (&*put.name.owner, &*put.name.id);
         self.names.insert((owner, id));
@@ -136,14 +124,18 @@ impl<'a> Newcomers<'a> {
     }
 }
 
-fn known(db: &Connection, put: &Put) -> rusqlite::Result<Option<String>> {
-    let (owner, id) = (&put.name.owner, &put.name.id);
-    if db.prepare_cached(IS_THERE)?.exists([owner, id])? {
-        return Ok(Some(id.clone()));
+/// The entry that is meant: the one with its id before the one with its key.
+fn known(db: &Connection, put: &Put, new: &Newcomers<'_>) -> rusqlite::Result<Option<String>> {
+    let (owner, id) = (&*put.name.owner, &*put.name.id);
+    if new.names.contains(&(owner, id)) || db.prepare_cached(IS_THERE)?.exists([owner, id])? {
+        return Ok(Some(id.to_owned()));
     }
-    let Some(key) = &put.key else {
+    let Some(key) = put.key.as_deref() else {
         return Ok(None);
     };
+    if let Some(id) = new.keys.get(&(owner, key)) {
+        return Ok(Some((*id).to_owned()));
+    }
     let mut by_key = db.prepare_cached(BY_KEY)?;
     by_key.query_row([owner, key], |row| row.get(0)).optional()
 }
