@@ -15,13 +15,15 @@
 #               killed, and 200 kills over SQLite
 # tasks         100,000 background tasks on 3 workers that are killed 1,000 times,
 #               over SQLite, and the same over Redis
+# order         a tick a second for 60 s while one of 3 workers is killed every 3 s,
+#               and twice as many tasks of all priorities as they can run, over both
 #
 #   SCALE         1 is all of that, 0.01 is a hundredth (default 1)
 #   SEED          which requests are asked, in which order (default: of the clock)
 #   TIDEGATE_BIN  the binary                 (default: target/release/tidegate)
 #   SOAK_FOLDER   where journals are kept    (default: a new folder, removed on success)
 #
-# The last five need redis-server, redis-sentinel and libfaketime:
+# The last six need redis-server, redis-sentinel and libfaketime:
 #   tools/packages.sh redis-server redis-sentinel faketime
 # The journals of a failed run stay, and are judged again without another run:
 #   python3 soak/limits_checker.py FOLDER
@@ -37,7 +39,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 scale=${SCALE:-1}
 seed=${SEED:-$(date +%s)}
 binary=${TIDEGATE_BIN:-$here/../target/release/tidegate}
-[ $# -gt 0 ] || set -- faults drain reload limits store_faults coherence sessions tasks
+[ $# -gt 0 ] || set -- faults drain reload limits store_faults coherence sessions tasks order
 
 folder=${SOAK_FOLDER:-}
 if [ -z "$folder" ]; then
@@ -75,6 +77,7 @@ for name in "$@"; do
         store_faults) soak store_faults store_faults_checker events "$(scaled 200)" ;;
         coherence) soak coherence coherence_checker operations "$(scaled 100000)" ;;
         sessions) soak sessions sessions_checker updates "$(scaled 10000)" ;;
+        order) soak order order_checker seconds "$(scaled 60)" ;;
         tasks) soak tasks tasks_checker kills "$(scaled 1000)" ;;
         *)
             echo "there is no soak named $name; see soak/run.sh --help" >&2

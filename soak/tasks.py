@@ -75,6 +75,29 @@ class Worker(Process):
         raise RuntimeError(f"{self.name} does not start; see {self.log}")
 
 
+async def read(connection, path):
+    """What a gateway says of tasks."""
+    for _ in range(50):
+        answer, end = await exchange.ask(connection, path, b"", method="GET")
+        if end == "whole" and answer.status in (200, 404):
+            return json.loads(bytes(answer.body))
+        connection.close()
+        await asyncio.sleep(0.1)
+    raise RuntimeError(f"{path} is not answered: {answer.status} {end}")
+
+
+async def until_ended(connection):
+    """Waits for all tasks, for as long as it may take; returns how many are where."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        stats = await read(connection, "/v1/tasks/stats")
+        live = sum(stats["states"][state]
+                   for state in ("waiting", "queued", "running", "retrying"))
+        if not live or time.monotonic() >= until:
+            return stats["states"]
+        await asyncio.sleep(0.5)
+
+
 class Phase:
     """All tasks over one home of the store."""
 
@@ -195,15 +218,8 @@ class Phase:
 
     async def _until_all_ended(self):
         connection = exchange.Connection(self.fleet.gates[0].port)
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
-            stats = await self._get(connection, "/v1/tasks/stats")
-            live = sum(stats["states"][state]
-                       for state in ("waiting", "queued", "running", "retrying"))
-            if not live:
-                break
-            await asyncio.sleep(0.5)
-        self.journal.write("stats", home=self.home, states=stats["states"])
+        states = await until_ended(connection)
+        self.journal.write("stats", home=self.home, states=states)
         connection.close()
 
     async def _read_all(self):
@@ -213,20 +229,11 @@ class Phase:
     async def _read(self, names):
         connection = exchange.Connection(self.fleet.gates[0].port)
         for name in names:
-            task = await self._get(connection, f"/v1/tasks/{name}")
+            task = await read(connection, f"/v1/tasks/{name}")
             self.journal.write("final", home=self.home, id=name, state=task.get("state"),
                                attempt=task.get("attempt"), error=task.get("error"),
                                response=(task.get("result") or {}).get("response"))
         connection.close()
-
-    async def _get(self, connection, path):
-        for _ in range(50):
-            answer, end = await exchange.ask(connection, path, b"", method="GET")
-            if end == "whole" and answer.status in (200, 404):
-                return json.loads(bytes(answer.body))
-            connection.close()
-            await asyncio.sleep(0.1)
-        raise RuntimeError(f"{path} is not answered: {answer.status} {end}")
 
     async def clean_up(self):
         for worker in self.workers:

@@ -1,7 +1,7 @@
 //! Tasks that are submitted again and again.
 //!
-//! Every node looks at the clock of the store and submits what is due, under a
-//! key that is made of the schedule and the tick: only one of them has it. There
+//! Every node looks at the clock of the store and submits what is due, under an
+//! id that is made of the schedule and the tick: only one of them has it. There
 //! is no leader, so none has to be found when one dies.
 
 mod keeper;
@@ -42,7 +42,7 @@ impl Schedule {
     pub(crate) fn task(&self, tick: u64) -> NewTask {
         let mut task = NewTask::new(&self.kind, self.input.clone());
         task.priority = self.priority;
-        task.idempotency_key = Some(format!("schedule:{}:{tick}", self.name));
+        task.id = Some(format!("{}.{tick}", self.name));
         task.tags = vec![format!("schedule:{}", self.name)];
         task
     }
