@@ -7,7 +7,7 @@ local function unfollow(row)
   row.waits = 0
   for place = 1, #row.parents, 16 do
     local parent = string.sub(row.parents, place, place + 15)
-    redis.call('SREM', P .. 'followers:' .. parent, row.name)
+    call('SREM', P .. 'followers:' .. parent, row.name)
     local found = load(parent)
     if found then need(found, -1) elseif found == nil then set_aside(parent) end
   end
@@ -16,8 +16,8 @@ end
 -- Lets go on, or hands out, what follows it.
 local function let_follow(row)
   local key = P .. 'followers:' .. row.name
-  local followers = redis.call('SMEMBERS', key)
-  if #followers > 0 then redis.call('DEL', key) end
+  local followers = call('SMEMBERS', key)
+  if #followers > 0 then call('DEL', key) end
   local is_well = row.shelf == ENDED
   for _, name in ipairs(followers) do
     local follower = load(name)
@@ -63,7 +63,7 @@ for from = 2, #ARGV, 7 do
     answer, is_made = exact(row.version), true
   elseif row then
     -- A change that was made, and whose answer was lost, is asked for again.
-    local token = row.token or redis.call('HGET', P .. 'e:' .. name, 'k')
+    local token = row.token or call('HGET', row.at, 'k')
     if token == exact(row.version) .. ARGV[from + 6] then answer = exact(row.version) end
   end
   answers[#answers + 1] = answer

@@ -1,5 +1,5 @@
 -- ARGV: name, version, note
 local row = load(ARGV[1])
 if not row or row.shelf ~= HELD or row.version ~= tonumber(ARGV[2]) then return 0 end
-redis.call('HSET', P .. 'e:' .. ARGV[1], 'n', ARGV[3])
+call('HSET', P .. 'e:' .. ARGV[1], 'n', ARGV[3])
 return 1

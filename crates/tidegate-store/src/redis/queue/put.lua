@@ -5,10 +5,10 @@ local MOST_FOLLOWERS = 1000
 local entries, new_names, new_keys, followers, added = {}, {}, {}, {}, 0
 for from = 3, #ARGV, 7 do
   local name, known = ARGV[from], ARGV[from + 1]
-  local row = read_known(known)
+  local row = read_known(name, known)
   local keyed = row.key ~= '' and P .. 'key:' .. row.key
-  local there = (new_names[name] or redis.call('EXISTS', P .. 'e:' .. name) == 1) and row.id
-  there = there or keyed and (new_keys[row.key] or redis.call('GET', keyed))
+  local there = (new_names[name] or call('EXISTS', row.at) == 1) and row.id
+  there = there or keyed and (new_keys[row.key] or call('GET', keyed))
   if not there then
     for place = 1, #row.parents, 16 do
       local parent = string.sub(row.parents, place, place + 15)
@@ -18,7 +18,7 @@ for from = 3, #ARGV, 7 do
       end
       if not found or found.shelf < ENDED then
         followers[parent] = (followers[parent]
-          or found and redis.call('SCARD', P .. 'followers:' .. parent) or 0) + 1
+          or found and call('SCARD', P .. 'followers:' .. parent) or 0) + 1
         if followers[parent] > MOST_FOLLOWERS then
           return {'crowded', exact((from - 3) / 7), exact((place - 1) / 16)}
         end
@@ -40,8 +40,7 @@ for _, entry in ipairs(entries) do
     local name, held = ARGV[from], ARGV[from + 6]
     local rank, is_broken = tonumber(ARGV[from + 4]), false
     order = order + 1
-    row.name, row.marks, row.rank, row.score = name, 0, rank, rank * RANK + order
-    row.begun, row.lost, row.waits, row.needed, row.began, row.ended = 0, 0, 0, 0, 0, 0
+    row.rank, row.score = rank, rank * RANK + order
     row.put, row.due, row.version = now, at(ARGV[from + 5]), next_version()
     for place = 1, #row.parents, 16 do
       local parent = string.sub(row.parents, place, place + 15)
@@ -50,7 +49,7 @@ for _, entry in ipairs(entries) do
         need(found, 1)
         if found.shelf < ENDED then
           row.waits = row.waits + 1
-          redis.call('SADD', P .. 'followers:' .. parent, name)
+          call('SADD', P .. 'followers:' .. parent, name)
         end
         is_broken = is_broken or found.shelf > ENDED
       end
@@ -67,7 +66,7 @@ for _, entry in ipairs(entries) do
     end
     rows[name] = row
     row.left = {'s', ARGV[from + 1], 'b', ARGV[from + 2], 'z', ARGV[from + 3]}
-    if row.key ~= '' then redis.call('SET', P .. 'key:' .. row.key, row.id) end
+    if row.key ~= '' then call('SET', P .. 'key:' .. row.key, row.id) end
     placed[#placed + 1] = exact(row.version)
   end
 end

@@ -4,8 +4,9 @@
 -- here, and written at the end, as are the places that they stand in: one
 -- command then moves many.
 local P = 'tidegate:queue:{q}:'
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local call, floor, format = redis.call, math.floor, string.format
+local clock = call('TIME')
+local now = clock[1] * 1000 + floor(clock[2] / 1000)
 
 local WAITING, DUE, AGAIN, HELD, ENDED = 0, 1, 2, 3, 4
 local BEGUN, STOPPING, BROKEN, FOLLOWS = 1, 2, 4, 8
@@ -18,7 +19,7 @@ local FORM_BYTES = 75
 local rows, dirty, places, counts = {}, {}, {}, {}
 local last = redis.pcall('HMGET', KEYS[1], 'v', 'o', 't', 'n')
 if last.err then
-  redis.call('DEL', KEYS[1])
+  call('DEL', KEYS[1])
   last = {}
 end
 local function number(text)
@@ -31,23 +32,17 @@ local version = math.max(number(last[1]), clock[1] * 1000000 + clock[2])
 local order = math.max(number(last[2]), now)
 local taken, live = number(last[3]), number(last[4])
 if not last[4] then
-  local all = redis.call('HGETALL', P .. 'count')
+  local all = call('HGETALL', P .. 'count')
   for from = 1, #all, 2 do
     if string.byte(all[from]) < 48 + ENDED then live = live + number(all[from + 1]) end
   end
 end
 
 -- A number as a command takes it. Spelled as a whole one: anything else takes
--- longer than the command, and most moments are those of others as well.
-local spelled = {}
+-- longer than the command.
 local function exact(value)
   if value ~= value then return '0' end
-  local text = spelled[value]
-  if not text then
-    text = string.format('%d', value)
-    spelled[value] = text
-  end
-  return text
+  return format('%d', value)
 end
 
 local function next_version()
@@ -55,32 +50,39 @@ local function next_version()
   return version
 end
 
-local function has(row, mark) return math.floor(row.marks / mark) % 2 == 1 end
+local function has(row, bit) return row.marks % (bit * 2) >= bit end
 local function mark(row, bit) if not has(row, bit) then row.marks = row.marks + bit end end
 local function unmark(row, bit) if has(row, bit) then row.marks = row.marks - bit end end
 
-local function read_known(known)
+-- A row that is on no shelf yet. With all its fields at once: a table that grows
+-- is built anew again and again, which takes longer than the rest.
+local function read_known(name, known)
   local owner, lane, key, parents, id = struct.unpack('<c16I1c0I1c0I4c0I4c0', known)
-  return {owner = owner, lane = lane, key = key, parents = parents, id = id}
+  return {
+    name = name, at = P .. 'e:' .. name, known = known,
+    owner = owner, lane = lane, key = key, parents = parents, id = id,
+    shelf = false, marks = 0, place = 0, begun = 0, lost = 0, waits = 0, needed = 0, version = 0,
+    score = 0, rank = 0, put = 0, due = 0, began = 0, ended = 0, until_ms = 0,
+    packed = false, left = false,
+  }
 end
 
 -- What lies there and is none that this home has written stays where it is, for
 -- somebody to look at, and is found by nothing any more.
 local function set_aside(name)
-  redis.call('SADD', P .. 'aside', name)
+  call('SADD', P .. 'aside', name)
   for _, place in ipairs({'broken', 'later', 'held', 'ended'}) do
-    redis.call('ZREM', P .. place, name)
+    call('ZREM', P .. place, name)
   end
 end
 
 local function make(name, data, known)
   if type(data) ~= 'string' or #data ~= FORM_BYTES or type(known) ~= 'string' then return nil end
-  local is_read, row = pcall(read_known, known)
+  local is_read, row = pcall(read_known, name, known)
   if not is_read then return nil end
-  row.name, row.known = name, known
   row.shelf, row.marks, row.place, row.begun, row.lost, row.waits, row.needed, row.version,
     row.score, row.put, row.due, row.began, row.ended, row.until_ms = struct.unpack(FORM, data)
-  row.rank = math.floor(row.score / RANK)
+  row.rank = floor(row.score / RANK)
   if row.shelf > 11 or not (row.rank >= 0 and row.rank < 8) then return nil end
   rows[name] = row
   return row
@@ -105,15 +107,28 @@ local function stand(key, member, score)
   there[member] = score or false
 end
 
-local PLACES = {[IS_BROKEN] = 'broken', [LATER] = 'later', [IS_HELD] = 'held', [IS_ENDED] = 'ended'}
+local PLACES = {[IS_BROKEN] = P .. 'broken', [LATER] = P .. 'later', [IS_HELD] = P .. 'held',
+  [IS_ENDED] = P .. 'ended'}
+local ready, lists = {}, {}
 local function key_of(row)
-  if row.place == READY then return P .. 'ready:' .. row.lane end
-  return PLACES[row.place] and P .. PLACES[row.place]
+  if row.place ~= READY then return PLACES[row.place] end
+  local key = ready[row.lane]
+  if not key then
+    key = P .. 'ready:' .. row.lane
+    ready[row.lane] = key
+  end
+  return key
 end
 
+-- By lane, and there by shelf and rank.
 local function count(row, more)
-  local field = string.char(48 + row.shelf, 48 + row.rank) .. row.lane
-  counts[field] = (counts[field] or 0) + more
+  local of_lane = counts[row.lane]
+  if not of_lane then
+    of_lane = {}
+    counts[row.lane] = of_lane
+  end
+  local which = row.shelf * 8 + row.rank
+  of_lane[which] = (of_lane[which] or 0) + more
   if row.shelf < ENDED then live = live + more end
 end
 
@@ -133,7 +148,19 @@ local function leave(row)
   if key then stand(key, row.name) end
 end
 
-local function list_of(row) return P .. 'list:' .. row.shelf .. ':' .. row.owner end
+local function list_of(row)
+  local of_shelf = lists[row.shelf]
+  if not of_shelf then
+    of_shelf = {}
+    lists[row.shelf] = of_shelf
+  end
+  local key = of_shelf[row.owner]
+  if not key then
+    key = P .. 'list:' .. row.shelf .. ':' .. row.owner
+    of_shelf[row.owner] = key
+  end
+  return key
+end
 
 -- Puts it on a shelf, to be found by what is to become of it there.
 local function shelve(row, shelf, until_ms)
@@ -190,19 +217,20 @@ end
 -- In parts that a command takes.
 local function command(name, key, all)
   for from = 1, #all, 1000 do
-    redis.call(name, key, unpack(all, from, math.min(from + 999, #all)))
+    call(name, key, unpack(all, from, math.min(from + 999, #all)))
   end
 end
 
 local function write_places()
   for key, members in pairs(places) do
-    local add, remove = {}, {}
+    local add, added, remove, removed = {}, 0, {}, 0
     for member, score in pairs(members) do
       if score then
-        add[#add + 1] = exact(score)
-        add[#add + 1] = member
+        add[added + 1], add[added + 2] = exact(score), member
+        added = added + 2
       else
-        remove[#remove + 1] = member
+        removed = removed + 1
+        remove[removed] = member
       end
     end
     command('ZREM', key, remove)
@@ -211,30 +239,37 @@ local function write_places()
   places = {}
 end
 
+local function write_counts()
+  for lane, of_lane in pairs(counts) do
+    for which, more in pairs(of_lane) do
+      local field = string.char(48 + floor(which / 8), 48 + which % 8) .. lane
+      if more ~= 0 and call('HINCRBY', P .. 'count', field, more) <= 0 then
+        call('HDEL', P .. 'count', field)
+      end
+    end
+  end
+end
+
 local function write()
-  for name, row in pairs(dirty) do
+  for _, row in pairs(dirty) do
     local left = row.left
     if left then
-      redis.call('HSET', P .. 'e:' .. name, 'd', pack(row), unpack(left))
-      if row.no_result then redis.call('HDEL', P .. 'e:' .. name, 'r') end
+      call('HSET', row.at, 'd', pack(row), unpack(left))
+      if row.no_result then call('HDEL', row.at, 'r') end
     else
-      redis.call('HSET', P .. 'e:' .. name, 'd', pack(row))
+      call('HSET', row.at, 'd', row.packed or pack(row))
     end
   end
   write_places()
-  for field, more in pairs(counts) do
-    if more ~= 0 and redis.call('HINCRBY', P .. 'count', field, more) <= 0 then
-      redis.call('HDEL', P .. 'count', field)
-    end
-  end
-  redis.call('HSET', KEYS[1], 'v', exact(version), 'o', exact(order), 't', exact(taken),
+  write_counts()
+  call('HSET', KEYS[1], 'v', exact(version), 'o', exact(order), 't', exact(taken),
     'n', exact(live))
 end
 
 -- The first of a place, as many as are moved at once.
 local MOVED_TOGETHER = 500
 local function over(place)
-  return redis.call('ZRANGEBYSCORE', P .. place, '-inf', now, 'LIMIT', 0, MOVED_TOGETHER)
+  return call('ZRANGEBYSCORE', P .. place, '-inf', now, 'LIMIT', 0, MOVED_TOGETHER)
 end
 
 -- Takes back what its holder has been silent about for too long.
@@ -253,4 +288,4 @@ local function let_go()
   write_places()
 end
 
-local function ring(node) redis.call('PUBLISH', 'tidegate:queue', node) end
+local function ring(node) call('PUBLISH', 'tidegate:queue', node) end

@@ -20,11 +20,12 @@ local function give(name)
   unmark(row, BEGUN)
   if #found < begun then begin(row) end
   shelve(row, HELD, now + hold)
-  found[#found + 1] = {pack(row), row.known, read[3], read[4], read[5], read[6]}
+  row.packed = pack(row)
+  found[#found + 1] = {row.packed, row.known, read[3], read[4], read[5], read[6]}
   return true
 end
 
-for _, name in ipairs(most > 0 and redis.call('ZRANGE', P .. 'broken', 0, most - 1) or {}) do
+for _, name in ipairs(most > 0 and call('ZRANGE', P .. 'broken', 0, most - 1) or {}) do
   if not give(name) then set_aside(name) end
 end
 
@@ -34,14 +35,18 @@ for from = 4, #ARGV, 2 do
   if room < math.huge then
     local fields = {}
     for rank = 0, 7 do fields[rank + 1] = string.char(48 + HELD, 48 + rank) .. lane end
-    local held = redis.call('HMGET', P .. 'count', unpack(fields))
-    for rank = 1, 8 do room = room - (tonumber(held[rank]) or 0) - (counts[fields[rank]] or 0) end
+    local held = call('HMGET', P .. 'count', unpack(fields))
+    local more = counts[lane] or {}
+    for rank = 0, 7 do
+      room = room - (tonumber(held[rank + 1]) or 0) - (more[HELD * 8 + rank] or 0)
+    end
   end
   local key, left = P .. 'ready:' .. lane, most - #found
   if room > 0 and left > 0 then
-    local first = redis.call('ZRANGE', key, 0, left - 1, 'WITHSCORES')
+    local first = call('ZRANGE', key, 0, left - 1, 'WITHSCORES')
     if #first > 0 then
-      lanes[#lanes + 1] = {key = key, room = room, first = first, at = 1, gone = {}, ranks = {}}
+      lanes[#lanes + 1] = {key = key, room = room, first = first, at = 1, gone = {}, ranks = {},
+        empty = {}}
     end
   end
 end
@@ -68,9 +73,13 @@ local function oldest_of_all()
   local which, name, score, lowest
   for _, lane in ipairs(lanes) do
     for rank = 0, lane.room > 0 and 7 or -1 do
-      local first = redis.call('ZRANGEBYSCORE', lane.key, exact(rank * RANK),
-        '(' .. exact((rank + 1) * RANK), 'WITHSCORES', 'LIMIT', lane.ranks[rank] or 0, 1)
-      local its = tonumber(first[2])
+      local its, first = nil, nil
+      if not lane.empty[rank] then
+        first = call('ZRANGEBYSCORE', lane.key, exact(rank * RANK),
+          '(' .. exact((rank + 1) * RANK), 'WITHSCORES', 'LIMIT', lane.ranks[rank] or 0, 1)
+        its = tonumber(first[2])
+        lane.empty[rank] = not its
+      end
       if its and (not lowest or its % RANK < lowest) then
         which, name, score, lowest = lane, first[1], its, its % RANK
       end
@@ -97,7 +106,7 @@ write()
 
 local wait = -1
 for _, place in ipairs({'later', 'held'}) do
-  local first = redis.call('ZRANGE', P .. place, 0, 0, 'WITHSCORES')[2]
+  local first = call('ZRANGE', P .. place, 0, 0, 'WITHSCORES')[2]
   local left = first and math.max(tonumber(first) - now, 0)
   if left and (wait < 0 or left < wait) then wait = left end
 end
