@@ -136,6 +136,8 @@ def main():
     rounds = {}
     contenders = {
         "tidegate": (given.tasks, lambda: tidegate(url, given.tasks, how)),
+        "tidegate, without threads": (given.tasks,
+                                      lambda: tidegate(url, given.tasks, (64, 0, "task"))),
         "tidegate, 4 at once": (given.tasks // 4,
                                 lambda: tidegate(url, given.tasks // 4, (4, 0, "thread"))),
     }

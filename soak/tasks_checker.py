@@ -14,6 +14,9 @@ from journal import Violations, read_lines
 
 # A lease, and five seconds to look.
 AGAIN_S = 20.0
+# A worker that is stopped may hold the lock of a SQLite file: for so long nobody
+# takes anything.
+STOPPED_S = 18.0
 # A worker that died so often takes its task along.
 MOST_LOST = 5
 TASK = re.compile(r"task:(\S+)")
@@ -24,7 +27,8 @@ FINAL = ("succeeded", "failed", "cancelled", "dead")
 class Home:
     """What happened over one home of the store."""
 
-    def __init__(self, lines, calls):
+    def __init__(self, name, lines, calls):
+        self.name = name
         self.submitted = {line["id"]: line for line in lines if line["kind"] == "submitted"}
         self.finals = defaultdict(list)
         for line in lines:
@@ -41,6 +45,13 @@ class Home:
                 self.by_serial[call["serial"]] = call
         for of_task in self.calls.values():
             of_task.sort(key=lambda call: call["arrived_ns"])
+
+    def locked_s(self, from_ns, to_ns):
+        """For how long of this time a worker was stopped, over SQLite."""
+        if self.name != "sqlite":
+            return 0.0
+        spans = [(stop["at_ns"], stop["at_ns"] + STOPPED_S * 1e9) for stop in self.stops]
+        return sum(max(0.0, min(end, to_ns) - max(begin, from_ns)) for begin, end in spans) / 1e9
 
     def recorded(self, name):
         """The call whose answer is the result of a task, if it is one of its own."""
@@ -111,7 +122,7 @@ def check_starts(task, home, violations):
         if other["arrived_ns"] < one["ended_ns"]:
             violations.add("twice", task, "it was begun while it ran")
         gap_s = (other["arrived_ns"] - one["ended_ns"]) / 1e9
-        if gap_s > AGAIN_S:
+        if gap_s > AGAIN_S + home.locked_s(one["ended_ns"], other["arrived_ns"]):
             violations.add("late", task, f"begun again after {gap_s:.1f} s")
 
 
@@ -147,7 +158,7 @@ def main():
     for name in run["homes"]:
         calls = [line for line in read_lines(folder / f"tasks-{name}-calls.ndjson")
                  if line["kind"] == "call"]
-        homes[name] = Home([line for line in lines if line.get("home") == name], calls)
+        homes[name] = Home(name, [line for line in lines if line.get("home") == name], calls)
         show(name, homes[name])
     violations = check(run, homes)
     violations.show()

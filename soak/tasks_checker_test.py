@@ -35,8 +35,12 @@ def clean():
     return lines, calls
 
 
-def rules(lines, calls):
-    home = tasks_checker.Home(lines, calls)
+def stop(at_s):
+    return {"kind": "stop", "home": "sqlite", "worker": "w", "at_ns": at_s * S}
+
+
+def rules(lines, calls, name="sqlite"):
+    home = tasks_checker.Home(name, lines, calls)
     return tasks_checker.check(RUN, {"sqlite": home}).rules()
 
 
@@ -90,6 +94,10 @@ class Planted(unittest.TestCase):
     def test_a_task_that_was_begun_again_too_late(self):
         calls = [one for one in self.calls if one["serial"] != 3] + [call(3, "c", 23)]
         self.assertEqual(rules(self.lines, calls), {"late"})
+        # What is stopped may hold the file's lock, over SQLite.
+        self.assertEqual(rules([*self.lines, stop(3)], calls), set())
+        self.assertEqual(rules([*self.lines, stop(3)], calls, "redis"), {"late"})
+        self.assertEqual(rules([*self.lines, stop(22)], calls), {"late"})
 
     def test_a_task_that_was_begun_before_what_it_depends_on(self):
         calls = [one for one in self.calls if one["serial"] != 4] + [call(4, "b", 0.9)]

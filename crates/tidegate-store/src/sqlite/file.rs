@@ -118,6 +118,10 @@ impl DatabaseFile {
             );
             return Err(self.refuse(reason));
         }
+        // Whoever writes meanwhile keeps nobody from opening what is up to date.
+        if is_current(db).map_err(explain)? {
+            return Ok(());
+        }
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = transaction.map_err(explain)?;
         self.migrate(&transaction)?;
@@ -126,9 +130,7 @@ impl DatabaseFile {
 
     fn migrate(&self, db: &Transaction<'_>) -> Result<(), OpenError> {
         let explain = |error: Error| self.explain(&error);
-        let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-        let schema = number("user_version").map_err(explain)?;
-        let application = number("application_id").map_err(explain)?;
+        let (application, schema) = marks(db).map_err(explain)?;
         let is_empty = !db
             .prepare("SELECT 1 FROM sqlite_schema")
             .and_then(|mut any| any.exists([]))
@@ -137,7 +139,7 @@ impl DatabaseFile {
             let reason = "it belongs to another program: name another folder";
             return Err(self.refuse(reason));
         }
-        let newest = i32::try_from(STEPS.len()).unwrap_or(i32::MAX);
+        let newest = newest();
         if schema > newest {
             let reason = format!(
                 "it has schema {schema} and this version knows {newest}: \
@@ -199,6 +201,21 @@ fn make_file(path: &Path, folder: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Whose the file is, and the version of its schema.
+fn marks(db: &Connection) -> rusqlite::Result<(i32, i32)> {
+    let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    Ok((number("application_id")?, number("user_version")?))
+}
+
+/// The version of the schema that this program writes.
+fn newest() -> i32 {
+    i32::try_from(STEPS.len()).unwrap_or(i32::MAX)
+}
+
+fn is_current(db: &Connection) -> rusqlite::Result<bool> {
+    Ok(marks(db)? == (APPLICATION, newest()))
 }
 
 /// Two processes that open a new file at once lock each other out here, and

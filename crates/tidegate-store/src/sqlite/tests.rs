@@ -165,6 +165,19 @@ async fn a_database_that_another_process_keeps_locked_is_a_refusal_that_says_so(
 }
 
 #[tokio::test]
+async fn a_database_that_another_process_keeps_locked_is_opened_and_read() {
+    let folder = Folder::new();
+    let first = open(&folder).await;
+    put(&first, "a", b"1").await.unwrap();
+    let db = beside(&folder);
+    db.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let second = open(&folder).await;
+    assert_eq!(get(&second, "a").await.unwrap().value, "1");
+    db.execute_batch("COMMIT").unwrap();
+    assert!(put(&second, "a", b"2").await.is_ok());
+}
+
+#[tokio::test]
 async fn a_full_disk_is_a_refusal_and_what_was_there_stays() {
     let folder = Folder::new();
     let records = with_writer(&folder, "PRAGMA max_page_count = 30").await;
