@@ -97,7 +97,7 @@ class Planted(unittest.TestCase):
         # What is stopped may hold the file's lock, over SQLite.
         self.assertEqual(rules([*self.lines, stop(3)], calls), set())
         self.assertEqual(rules([*self.lines, stop(3)], calls, "redis"), {"late"})
-        self.assertEqual(rules([*self.lines, stop(22)], calls), {"late"})
+        self.assertEqual(rules([*self.lines, stop(23)], calls), {"late"})
 
     def test_a_task_that_was_begun_before_what_it_depends_on(self):
         calls = [one for one in self.calls if one["serial"] != 4] + [call(4, "b", 0.9)]
