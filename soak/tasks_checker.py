@@ -53,6 +53,11 @@ class Home:
         spans = [(stop["at_ns"], stop["at_ns"] + STOPPED_S * 1e9) for stop in self.stops]
         return sum(max(0.0, min(end, to_ns) - max(begin, from_ns)) for begin, end in spans) / 1e9
 
+    def unseen(self, name):
+        """Starts that the upstream has not heard of: the worker died before it asked."""
+        begun = max((final["attempt"] for final in self.finals.get(name, [])), default=0)
+        return max(0, begun - len(self.calls[name]))
+
     def recorded(self, name):
         """The call whose answer is the result of a task, if it is one of its own."""
         for final in self.finals.get(name, []):
@@ -122,7 +127,8 @@ def check_starts(task, home, violations):
         if other["arrived_ns"] < one["ended_ns"]:
             violations.add("twice", task, "it was begun while it ran")
         gap_s = (other["arrived_ns"] - one["ended_ns"]) / 1e9
-        if gap_s > AGAIN_S + home.locked_s(one["ended_ns"], other["arrived_ns"]):
+        locked_s = home.locked_s(one["ended_ns"], other["arrived_ns"])
+        if gap_s > AGAIN_S * (1 + home.unseen(task)) + locked_s:
             violations.add("late", task, f"begun again after {gap_s:.1f} s")
 
 

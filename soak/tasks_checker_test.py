@@ -94,6 +94,10 @@ class Planted(unittest.TestCase):
     def test_a_task_that_was_begun_again_too_late(self):
         calls = [one for one in self.calls if one["serial"] != 3] + [call(3, "c", 23)]
         self.assertEqual(rules(self.lines, calls), {"late"})
+        # Taken in between by a worker that died before it asked.
+        lines = without(self.lines, "final", "c")
+        self.assertEqual(rules([*lines, final("c", 3, attempt=3)], calls), set())
+        self.assertEqual(rules([*lines, final("c", 3, attempt=2)], calls), {"late"})
         # What is stopped may hold the file's lock, over SQLite.
         self.assertEqual(rules([*self.lines, stop(3)], calls), set())
         self.assertEqual(rules([*self.lines, stop(3)], calls, "redis"), {"late"})
