@@ -190,8 +190,9 @@ def fill(redis, url, tasks):
           f"{(full - before) / tasks:.0f} each")
     worker = subprocess.Popen([NOOP, "worker", url, "64", "0", "thread"], stdout=subprocess.DEVNULL)
     until = time.monotonic() + 1_200
-    while time.monotonic() < until and redis.memory() > before * 1.05 + (512 << 10):
+    while time.monotonic() < until and redis.memory() > before * 1.05:
         time.sleep(1)
+        redis.ask("SLOWLOG", "RESET")
     worker.terminate()
     worker.wait()
     redis.ask("SLOWLOG", "RESET")

@@ -7,6 +7,7 @@ Prints the counts and the violations; exits with 1 when there is one.
 import argparse
 import datetime
 import pathlib
+import re
 import statistics
 import sys
 from collections import Counter, defaultdict
@@ -17,6 +18,7 @@ from journal import Violations, read_lines
 PART = 0.1
 # A tick is submitted so soon.
 SOON_S = 5.0
+TICK = re.compile(r"beat\.\d+")
 PRIORITIES = ("critical", "high", "normal", "low", "background")
 
 
@@ -62,6 +64,9 @@ def check_ticks(name, home, violations):
         return
     ticks = Counter()
     for line in home.ticks:
+        if not TICK.fullmatch(line["id"]):
+            violations.add("ticks", line["id"], "it is called after no tick")
+            continue
         tick_ms = int(line["id"].rsplit(".", 1)[1])
         created = datetime.datetime.fromisoformat(line["created_at"]).timestamp()
         late = created - tick_ms / 1e3
@@ -89,7 +94,8 @@ def check_waits(name, home, violations):
 
 def show(name, home):
     late = [datetime.datetime.fromisoformat(line["created_at"]).timestamp()
-            - int(line["id"].rsplit(".", 1)[1]) / 1e3 for line in home.ticks]
+            - int(line["id"].rsplit(".", 1)[1]) / 1e3 for line in home.ticks
+            if TICK.fullmatch(line["id"])]
     print(f"{name}: {len(home.ticks)} ticks, {len(home.kills)} kills"
           + (f", at most {max(late):.2f} s late" if late else ""))
     waits = ", ".join(f"{priority} {home.wait(priority):.0f}" for priority in PRIORITIES

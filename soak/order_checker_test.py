@@ -48,6 +48,10 @@ class Planted(unittest.TestCase):
     def test_a_task_between_two_ticks(self):
         self.assertEqual(rules([*clean(), tick(FIRST + 3.25)]), {"ticks"})
 
+    def test_a_tick_whose_task_has_any_name(self):
+        lines = [*clean(), tick(FIRST + 3) | {"id": "01a2030919b523cf"}]
+        self.assertEqual(rules(lines), {"ticks"})
+
     def test_a_tick_that_came_late(self):
         lines = [line for line in clean() if line != tick(FIRST + 3)]
         self.assertEqual(rules([*lines, tick(FIRST + 3, late_s=7)]), {"late"})
