@@ -390,7 +390,7 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// that ends is due in the same step, when it was the last one. The very
     /// change that gave an entry its version is not made again, and answers that
     /// version. An entry that has ended once follows nothing any more. One that
-    /// is to stop and does not end is due at once, whatever the change says.
+    /// is to stop and does not end waits for no time, whatever the change says.
     ///
     /// # Errors
     /// [`StoreError`] when the home cannot say; each may have been made.
